@@ -73,18 +73,13 @@ def command(
     log = settings.home / "logs" / "receive.jsonl" if access_log else None
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
-    over, totals = threading.Event(), Counter[str]()
-    counted = CallbackTotals(settings.metrics_folder())
-
-    def counts() -> Counter[str]:
-        return receiver.counts + Counter(late=DeadlineProtocol.n_late, crowded=DeadlineProtocol.n_crowded)
-
+    over, totals, watched = threading.Event(), Counter[str](), CallbackTotals(settings.metrics_folder())
     # uvicorn ends by itself, then raises the signal again: it must not end what follows.
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     folder = threading.Thread(
         target=keep_folding,
         args=(lambda: fold(lake, utc_now()), receiver.has_event, over, totals, fold_seconds),
-        kwargs={"meanwhile": lambda: counted.add(counts(), totals)},
+        kwargs={"watch": lambda: watched.add(receiver.counts, totals)},
         daemon=True,
     )
     folder.start()
@@ -105,13 +100,14 @@ def command(
             signal.signal(number, handler)
     last = fold_once(lambda: fold(lake, utc_now()))
     totals += last
-    counted.add(counts(), totals, is_last=True)
+    watched.add(receiver.counts, totals, is_last=True)
+    counts = receiver.counts + Counter(late=DeadlineProtocol.n_late, crowded=DeadlineProtocol.n_crowded)
     result = {
         **{name: totals[name] for name in ("receipts", "suppressions")},
         **{name: last[name] for name in ("waiting", "unknown", "damaged")},
     }
     result |= {
-        name: counts()[name]
+        name: counts[name]
         for name in (
             "events",
             "requests",
@@ -125,7 +121,7 @@ def command(
             "503",
         )
     }
-    result |= {name: counts()[name] for name in ("broken", "late", "crowded", "inbox")}
+    result |= {name: counts[name] for name in ("broken", "late", "crowded", "inbox")}
     emit(result, [", ".join(f"{name} {number}" for name, number in result.items())], as_json)
     if last["damaged"]:
         raise typer.Exit(PARTIAL)

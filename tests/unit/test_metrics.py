@@ -1,6 +1,6 @@
 """The Prometheus text format, and counters that outlive their process.
 
-The runs that add to one file are threads here: the lock of the file keeps those apart, too.
+Many short processes add to one file. Here they are threads: the file's lock keeps those apart, too.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import pytest
 from angelia import metrics
 from angelia.metrics import Family, Totals, render, write
 
+ROWS = Family("rows_total", "counter", "Rows.", [({"dataset": "user_days"}, 12.0), ({}, 0.5)])
 NAME = "angelia_rows_total"
 TEXT = {NAME: "Rows."}
-ROWS = Family("rows_total", "counter", "Rows.", [({"dataset": "user_days"}, 12.0), ({}, 0.5)])
 
 
 def test_families_have_help_type_and_samples() -> None:
