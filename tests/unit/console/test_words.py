@@ -6,7 +6,18 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from angelia.console.words import DASH, FILTERS, count, duration, hour, instant, money, plural, share
+from angelia.console.words import (
+    DASH,
+    FILTERS,
+    at_hours,
+    count,
+    duration,
+    hour,
+    instant,
+    money,
+    plural,
+    share,
+)
 
 
 def test_nothing_is_a_dash() -> None:
@@ -69,3 +80,18 @@ def test_a_span_is_its_two_largest_units(seconds: float, text: str) -> None:
 
 def test_templates_have_each_of_them_by_its_name() -> None:
     assert all(name == function.__name__ for name, function in FILTERS.items())
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        ("up to 0.1588 at 2026-11-16T01.", "up to 0.1588 at 16 Nov 01:00 UTC."),
+        ("fcm 2026-11-15T11", "fcm 15 Nov 11:00 UTC"),
+        ("budget price_drop", "budget price_drop"),
+        ("of 2026-11-15", "of 2026-11-15"),
+        ("2026-11-15T110", "2026-11-15T110"),
+        ("", ""),
+    ],
+)
+def test_hours_in_a_sentence_are_read_aloud(text: str, reads: str) -> None:
+    assert at_hours(text) == reads

@@ -12,6 +12,7 @@ from angelia.asking import kept
 from angelia.asking.settings import parse
 from angelia.asking.whatif import what_if
 from angelia.console.planned import nights, questions
+from angelia.console.words import at_hours
 from tests.unit.spark_jobs.test_plan_dispatch import DS
 
 PROBLEM = re.compile(r'id="([^"]*)-problem" role="alert">([^<]*)')
@@ -32,7 +33,7 @@ def test_a_plan_shows_hours_prices_campaigns_and_reasons(console, night):
     assert priced
     assert all(f"{hour.price_micros / 1e6:.4f}" in page for hour in priced)
     assert f"{plan.gap_pct} %" in page
-    assert all(channel.says in unescape(page) for channel in plan.channels)
+    assert all(at_hours(channel.says) in unescape(page) for channel in plan.channels)
 
 
 def test_a_viewer_sees_the_plan_and_no_form(console, night):

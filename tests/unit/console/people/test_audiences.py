@@ -53,3 +53,19 @@ def test_a_mistake_without_a_place_shows_no_text() -> None:
         None,
         "",
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "fix"),
+    [
+        ("gendr = 'f'", "unknown field 'gendr'", "did you mean gender?"),
+        ("zzz = 'f'", "unknown field 'zzz'", None),  # completions list what is known
+        ("gender = 'f' AND", "something is missing after 'AND'", None),
+        ("gender = 'f' AND\nzz", "unknown field 'zz'", None),
+    ],
+)
+def test_a_page_says_what_is_wrong_without_its_place(text: str, message: str, fix: str | None) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse(text)
+    problem = ConditionProblem.of(refused.value, text)
+    assert (problem.message, problem.fix) == (message, fix)
