@@ -110,7 +110,6 @@ def main(argv: Sequence[str]) -> Result:
     if args.users < 1000:
         raise InvalidInput("--users must be at least 1000")
     home = (args.home or Path(tempfile.mkdtemp(prefix="angelia-night-"))).absolute()
-    home.mkdir(parents=True, exist_ok=True)
     try:
         ours = night(home, args.users, args.days, args.seed, args.shard_bits)
     finally:
@@ -123,6 +122,7 @@ def main(argv: Sequence[str]) -> Result:
 def night(home: Path, users: int, days: int, seed: int, shard_bits: int) -> dict[str, float]:
     """Make the world and the first model unless they exist, run the night, return its figures."""
     env = {**os.environ, **environment(home), "ANGELIA_SHARD_BITS": str(shard_bits)}
+    home.mkdir(parents=True, exist_ok=True)
     log, lake = home / "night.log", Lake.open(str(home / "lake"))
     ours: dict[str, float] = {}
     before: list[tuple[str, list[str]]] = []

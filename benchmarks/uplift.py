@@ -12,6 +12,7 @@ expected opens by the truth, so only worlds and people add chance; intervals are
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import shutil
 import tempfile
@@ -21,9 +22,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from angelia.errors import InvalidInput
+from angelia.lake.attempt import code_version
 from angelia.output import progress
 from benchmarks.harness.result import Result
 
@@ -40,6 +43,7 @@ def main(argv: Sequence[str]) -> Result:
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--nights", type=int, default=14)
     parser.add_argument("--history-days", type=int, default=28, help="of events and pushes before night 1")
+    parser.add_argument("--kept", type=Path, help="folder in which each seed's nights are kept as they end")
     parser.add_argument("--policies", default=",".join(DEFAULT), help="`ours` first: it sets the volume")
     args = parser.parse_args(argv)
     seeds = [int(word) for word in args.seeds.split(",")]
@@ -51,7 +55,12 @@ def main(argv: Sequence[str]) -> Result:
     if not 28 <= args.history_days <= 365:
         raise InvalidInput("--history-days must be 28 to 365")
     work = partial(
-        live, users=args.users, nights=args.nights, history_days=args.history_days, policies=policies
+        live,
+        users=args.users,
+        nights=args.nights,
+        history_days=args.history_days,
+        policies=policies,
+        kept=args.kept,
     )
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(2, len(seeds)), mp_context=context) as pool:
@@ -69,16 +78,25 @@ def main(argv: Sequence[str]) -> Result:
             for name in policies[1:]
         },
         "runs": len(seeds),
-        "notes": {"interval": "95 % over seeds, t distribution; gain_pct is ours over the peer"},
+        "notes": {"interval": "95 % over seeds, t distribution; *_pct is ours over the peer, a message"},
     }
 
 
 def live(
-    seed: int, *, users: int, nights: int, history_days: int, policies: Sequence[str]
+    seed: int,
+    *,
+    users: int,
+    nights: int,
+    history_days: int,
+    policies: Sequence[str],
+    kept: Path | None = None,
 ) -> dict[str, Nights]:
     """Return what came of every policy's nights in the world of a seed."""
     from benchmarks.nights.nights import lives  # heavy imports belong to the process that needs them
 
+    file = None if kept is None else kept / f"{seed}-{users}-{history_days}.json"
+    if file is not None and (known := whole(file, nights, policies)):
+        return known
     memory = Path("/dev/shm")
     home = Path(tempfile.mkdtemp(prefix="angelia-uplift-", dir=memory if memory.is_dir() else None))
     try:
@@ -90,21 +108,41 @@ def live(
             history_days=history_days,
             policies=policies,
             note=progress,
+            keep=partial(keep, file),
         )
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
+def keep(file: Path | None, lived: dict[str, Nights]) -> None:
+    """Write what is known of a seed's nights."""
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        after = file.with_suffix(".part")
+        after.write_text(json.dumps({"code": code_version(), "lived": lived}))
+        after.replace(file)
+
+
+def whole(file: Path, nights: int, policies: Sequence[str]) -> dict[str, Nights] | None:
+    """Return a seed's nights as this code kept them, if there are enough."""
+    if not file.exists():
+        return None
+    kept = json.loads(file.read_text())
+    if kept["code"] != code_version():
+        return None
+    lived: dict[str, Nights] = kept["lived"]
+    enough = all(len(lived.get(name, [])) >= nights for name in policies)
+    return {name: lived[name][:nights] for name in policies} if enough else None
+
+
 def figures(seeds: list[Nights], ours: list[Nights] | None) -> dict[str, object]:
     """Return a policy's figures over all seeds, and what ours gains over it."""
-    rate = np.array([total(nights, "opens") / total(nights, "sent") for nights in seeds])
+    rate = per_message(seeds, "opens")
     row: dict[str, object] = {
         "opens_per_send": round(float(rate.mean()), 5),
         "opens_per_send_by_seed": np.round(rate, 5).tolist(),
-        "unsubscribes_per_send": round(
-            float(np.mean([total(n, "unsubscribes") / total(n, "sent") for n in seeds])), 6
-        ),
-        "value_per_send": round(float(np.mean([total(n, "value") / total(n, "sent") for n in seeds])), 6),
+        "unsubscribes_per_send": round(float(per_message(seeds, "unsubscribes").mean()), 6),
+        "value_per_send": round(float(per_message(seeds, "value").mean()), 6),
         "sent": int(sum(total(nights, "sent") for nights in seeds)),
         "predicted_over_actual": round(
             float(np.mean([total(n, "predicted") / total(n, "opens") for n in seeds])), 4
@@ -118,15 +156,27 @@ def figures(seeds: list[Nights], ours: list[Nights] | None) -> dict[str, object]
         ).tolist(),
     }
     if ours is not None:
-        own = np.array([total(nights, "opens") / total(nights, "sent") for nights in ours])
-        gain = 100.0 * (own / rate - 1.0)
-        row |= {"gain_pct": round(float(gain.mean()), 2), "gain_pct_by_seed": np.round(gain, 2).tolist()}
-        if len(gain) > 1:
-            half = float(stats.t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / np.sqrt(len(gain)))
-            row["gain_pct_interval"] = [
-                round(float(gain.mean()) - half, 2),
-                round(float(gain.mean()) + half, 2),
-            ]
+        for name, of in (("gain", "opens"), ("unsubscribes", "unsubscribes"), ("value", "value")):
+            row |= compared(name, per_message(ours, of) / per_message(seeds, of))
+    return row
+
+
+def per_message(seeds: list[Nights], name: str) -> npt.NDArray[np.float64]:
+    """Return a figure per message of each seed, (seeds,)."""
+    return np.array([total(nights, name) / total(nights, "sent") for nights in seeds])
+
+
+def compared(name: str, ratio: npt.NDArray[np.float64]) -> dict[str, object]:
+    """Return by how many per cent ours is above a peer, with an interval over seeds."""
+    gain = 100.0 * (ratio - 1.0)
+    mean = float(gain.mean())
+    row: dict[str, object] = {
+        f"{name}_pct": round(mean, 2),
+        f"{name}_pct_by_seed": np.round(gain, 2).tolist(),
+    }
+    if len(gain) > 1:
+        half = float(stats.t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / np.sqrt(len(gain)))
+        row[f"{name}_pct_interval"] = [round(mean - half, 2), round(mean + half, 2)]
     return row
 
 

@@ -22,6 +22,7 @@ from statistics import median
 import numpy as np
 import pyarrow.compute as pc
 
+from angelia.asking.fate import Openings
 from angelia.asking.night import ResidentNight, open_night
 from angelia.asking.why import why
 from angelia.errors import InvalidInput
@@ -96,7 +97,8 @@ def measure(
 
 def _kept(lake: Lake, index: Commit, registry: Registry) -> Callable[[str], object]:
     """Return what answers about a person with the night and the files' footers kept open."""
-    night, footers, bits = ResidentNight(open_night(lake, DS)), Footers(), int(index.meta["shard_bits"])
+    night, footers = ResidentNight(open_night(lake, DS), Openings()), Footers()
+    bits = int(index.meta["shard_bits"])
 
     def answer(user: str) -> object:
         person = PersonLake(lake, find_ordinal(lake, index, user), bits, footers)

@@ -1,1 +1,8 @@
 """The p(open) model's life: dataset, training, evaluation, registry, promotion, scoring."""
+
+import os
+
+# BLAS reads it when NumPy is first loaded. Its threads wait for each other by spinning: on two busy cores the
+# many small products of a fit took three times the processor time, and longer. What is worth threads here
+# (LightGBM) has its own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

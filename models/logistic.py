@@ -129,9 +129,32 @@ def design(matrix: Matrix, vocabulary: Vocabulary, mean: Floats, scale: Floats) 
     return sparse.hstack(parts, format="csr")
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Examples as the line sees them: the design, and what its numbers were standardised by."""
+
+    mean: Floats
+    scale: Floats
+    x: sparse.csr_matrix
+
+    @classmethod
+    def of(cls, matrix: Matrix, vocabulary: Vocabulary) -> Seen:
+        """Return encoded examples (n, features), standardised by their own means and deviations."""
+        numbers = np.array([feature.kind != "category" for feature in FEATURES])
+        values = np.where(numbers[None, :], matrix, np.nan).astype(np.float64)
+        known = (~np.isnan(values)).sum(axis=0)
+        mean = np.where(known > 0, np.nansum(values, axis=0) / np.maximum(known, 1), 0.0)
+        spread = np.sqrt(np.nansum((values - mean) ** 2, axis=0) / np.maximum(known, 1))
+        scale = np.where(spread > 1e-9, spread, 1.0)
+        return cls(mean, scale, design(matrix, vocabulary, mean, scale))
+
+    def logit(self, line: Logistic) -> Floats:
+        """Return the log-odds of a line that was fitted on these examples, (n,)."""
+        return np.asarray(line.intercept + self.x @ line.weights)
+
+
 def fit(
-    matrix: Matrix,
-    vocabulary: Vocabulary,
+    seen: Seen,
     label: Floats,
     weight: Floats,
     offset: Floats,
@@ -142,8 +165,7 @@ def fit(
     """Return the line of the least penalised log loss.
 
     Args:
-        matrix: (n, features) encoded examples.
-        vocabulary: their categories.
+        seen: n examples.
         label: (n,) 0 or 1.
         weight: (n,) non-negative, mean about 1.
         offset: (n,) known part of the log-odds.
@@ -154,13 +176,7 @@ def fit(
     # Scoring needs none of it, and it takes a third of a second to load.
     from scipy.optimize import minimize
 
-    numbers = np.array([feature.kind != "category" for feature in FEATURES])
-    values = np.where(numbers[None, :], matrix, np.nan).astype(np.float64)
-    known = (~np.isnan(values)).sum(axis=0)
-    mean = np.where(known > 0, np.nansum(values, axis=0) / np.maximum(known, 1), 0.0)
-    spread = np.sqrt(np.nansum((values - mean) ** 2, axis=0) / np.maximum(known, 1))
-    scale = np.where(spread > 1e-9, spread, 1.0)
-    x = design(matrix, vocabulary, mean, scale)
+    x = seen.x
     base = float(np.clip(np.average(label, weights=weight), 1e-6, 1 - 1e-6))
     start = np.zeros(x.shape[1] + 1)
     start[0] = np.log(base / (1 - base)) - float(np.average(offset, weights=weight))
@@ -176,11 +192,12 @@ def fit(
     # Stops where another step wins less than a ten-millionth of the loss: far below what chance moves.
     options = {"maxiter": 300, "maxcor": 20, "ftol": 1e-7}
     optimum = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
-    return Logistic(mean, scale, float(optimum.x[0]), np.asarray(optimum.x[1:]))
+    return Logistic(seen.mean, seen.scale, float(optimum.x[0]), np.asarray(optimum.x[1:]))
 
 
 LEAST, MOST = 1.0, 1e5  # of a prior's strength: nearly none, and as good as no effect
 ROUNDS = 12
+BLOCK = 1 << 16  # rows of a dense block: 20 MB of a shop's numbers
 
 
 def families(vocabulary: Vocabulary) -> tuple[list[str], Ints]:
@@ -209,7 +226,7 @@ def by_column(strength: Mapping[str, float], vocabulary: Vocabulary) -> Floats:
 
 
 def choose(
-    matrix: Matrix, vocabulary: Vocabulary, label: Floats, weight: Floats, offset: Floats
+    seen: Seen, vocabulary: Vocabulary, label: Floats, weight: Floats, offset: Floats
 ) -> tuple[Logistic, dict[str, float]]:
     """Return the line whose priors suit the examples best, and each family's strength.
 
@@ -221,9 +238,10 @@ def choose(
     strength = np.full(len(names), 100.0)
     line: Logistic | None = None
     size = np.bincount(family, minlength=len(names))
+    products = Products(seen.x)
     for _ in range(ROUNDS):
-        line = fit(matrix, vocabulary, label, weight, offset, ridge=strength[family], near=line)
-        sure = certainty(line, matrix, vocabulary, weight, offset, strength[family])
+        line = fit(seen, label, weight, offset, ridge=strength[family], near=line)
+        sure = certainty(line, seen, weight, offset, strength[family], products)
         known = np.bincount(family, weights=1.0 - strength[family] * sure, minlength=len(names))
         square = np.bincount(family, weights=line.weights**2, minlength=len(names))
         wanted = np.where(size > 0, np.maximum(known, 1e-3) / np.maximum(square, 1e-9), strength)
@@ -234,18 +252,55 @@ def choose(
     return line, {name: float(f"{value:.3g}") for name, value in zip(names, strength.tolist(), strict=True)}
 
 
+class Products:
+    """Weighted products of a design's columns, x' diag(w) x, again and again for other weights.
+
+    Numbers fill their columns and are multiplied as a dense block, the rest as a sparse one: 364,000 x 205
+    take a sixth of the processor time that one sparse product takes.
+    """
+
+    FULL = 0.25  # share of examples from which a column counts as full
+
+    def __init__(self, x: sparse.csr_matrix) -> None:
+        """Take a design apart."""
+        is_full = x.getnnz(axis=0) >= self.FULL * max(x.shape[0], 1)
+        self.full, self.rest = np.flatnonzero(is_full), np.flatnonzero(~is_full)
+        self.dense, self.sparse = x[:, self.full], x[:, self.rest].tocsr()
+
+    def weighted(self, w: Floats) -> Floats:
+        """Return x' diag(w) x, (columns, columns); w is (n,)."""
+        size, full, rest = len(self.full) + len(self.rest), self.full, self.rest
+        total = np.zeros((size, size))
+        # By blocks of rows, so that no second copy of all examples stands in memory.
+        for first in range(0, len(w), BLOCK):
+            rows = slice(first, first + BLOCK)
+            dense, other = self.dense[rows].toarray(), self.sparse[rows]
+            heavy = dense * w[rows, None]
+            total[np.ix_(full, full)] += dense.T @ heavy
+            total[np.ix_(rest, full)] += other.T @ heavy
+            scaled = sparse.csr_matrix(
+                (other.data * np.repeat(w[rows], np.diff(other.indptr)), other.indices, other.indptr),
+                shape=other.shape,
+            )
+            total[np.ix_(rest, rest)] += (scaled.T @ other).toarray()
+        total[np.ix_(full, rest)] = total[np.ix_(rest, full)].T
+        return total
+
+
 def certainty(
     line: Logistic,
-    matrix: Matrix,
-    vocabulary: Vocabulary,
+    seen: Seen,
     weight: Floats,
     offset: Floats,
     ridge: Floats,
+    products: Products | None = None,
 ) -> Floats:
-    """Return the posterior variance of each weight, (columns,), by the Laplace approximation."""
-    x = design(matrix, vocabulary, line.mean, line.scale)
-    p = sigmoid(offset + line.intercept + x @ line.weights)
-    curvature = (x.multiply((weight * p * (1 - p))[:, None]).T @ x).toarray() + np.diag(ridge)
+    """Return the posterior variance of each weight, (columns,), by the Laplace approximation.
+
+    `products` are those of `seen`, where they are at hand.
+    """
+    p = sigmoid(offset + seen.logit(line))
+    curvature = (products or Products(seen.x)).weighted(weight * p * (1 - p)) + np.diag(ridge)
     return np.asarray(np.diag(np.linalg.inv(curvature)))
 
 

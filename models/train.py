@@ -31,7 +31,7 @@ from models.card import write_card
 from models.dataset import Examples, read_examples
 from models.features import CATEGORICAL, NAMES, Vocabulary, encode_rows, learn_vocabulary
 from models.judging import BARS, evaluate, objections
-from models.logistic import Logistic, choose
+from models.logistic import Logistic, Seen, choose
 from models.prior import make_prior
 from models.registry import Registry, to_json
 from models.scorer import Scorer, features_json
@@ -141,17 +141,19 @@ def fit(
     """Return the model fitted on the training part, and the same refitted on all examples."""
     label, weight, offset = examples.label, examples.weight, examples.offset
     part, later = examples.part("train"), examples.part("calibration")
-    line, strength = choose(matrix[part], vocabulary, label[part], weight[part], offset[part])
+    # A design takes as long as a dozen steps of the fit, so each is built once and handed on.
+    seen = Seen.of(matrix[part], vocabulary)
+    line, strength = choose(seen, vocabulary, label[part], weight[part], offset[part])
     start = offset + line.logit(matrix, vocabulary)
     booster = boost(matrix, label, weight, start, part, later, seed=seed, trees=trees)
     grown = booster.best_iteration if booster is not None else 0
     held = Fitted(line, booster, strength, grown, {})
     # The newest pushes are the best teachers: what ships has seen them too, at the strengths chosen without.
-    ridge = logistic.by_column(strength, vocabulary)
-    whole = logistic.fit(matrix, vocabulary, label, weight, offset, ridge=ridge, near=line)
-    start = offset + whole.logit(matrix, vocabulary)
+    ridge, seen = logistic.by_column(strength, vocabulary), Seen.of(matrix, vocabulary)
+    whole = logistic.fit(seen, label, weight, offset, ridge=ridge, near=line)
+    start = offset + seen.logit(whole)
     more = boost(matrix, label, weight, start, slice(0, len(label)), None, seed=seed, trees=grown)
-    sure = logistic.certainty(whole, matrix, vocabulary, weight, offset, ridge)
+    sure = logistic.certainty(whole, seen, weight, offset, ridge)
     return held, Fitted(whole, more, strength, grown, logistic.doubts(sure, ridge, vocabulary))
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
 
+from angelia.asking.fate import Openings
 from angelia.audience.language.plan import Plan
 from angelia.audience.one_person import PersonBlock
 from angelia.audience.query import AudienceQuery
@@ -49,8 +50,8 @@ class ResidentNight:
     audiences' sets and the model, and nobody's rows.
     """
 
-    def __init__(self, night: PlannedNight) -> None:
-        self.night = night
+    def __init__(self, night: PlannedNight, openings: Openings | None = None) -> None:
+        self.night, self.openings = night, openings
         self._plans: dict[str, Plan] = {}
         self._scorers: dict[str, Scorer] = {}
 
@@ -176,6 +177,7 @@ def open_night(lake: Lake, ds: str | None) -> PlannedNight:
         pushes=tuple(pushes),
         previous=next((commit for commit in cited if commit.dataset == "decisions"), None),
         held=tuple(manifest.params.get("held_back", ())) if manifest is not None else (),
+        intake=next((commit for commit in cited if commit.dataset == "intake_pending"), None),
     )
     catalog = read_snapshot(lake, only("catalog_snapshot"))
     since = plan.params.get("skip_before")

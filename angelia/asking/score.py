@@ -29,6 +29,9 @@ from models.taste import LOOK_COLUMNS, PastLooks
 
 TOP = 6  # features shown of a score
 LEAST = 0.005  # log-odds; less moves no score by one part in two hundred
+DAY_COLUMNS = ("event_type", "item", "n_events", "hours")
+# What caps, scores and the fate of messages ask of a day's pushes; the ids of the rest cost most to decode.
+PUSH_COLUMNS = ("ordinal", "message_id", "campaign_id", "material_id", "kind", "at_ts", "sent_ts")
 SAME = 2e-9 + 0.5 * 2.0**-SCORE_BITS  # scores are stored with nine digits, and planned in binary places
 
 
@@ -114,9 +117,10 @@ def _behaviour(
 ) -> Behaviour:
     """Return what the person did up to the night, from the days that its scores cite."""
     night, cited = resident.night, resident.scored_from
-    lake.prefetch(commit for commit in cited if commit.dataset in ("user_days", "user_pushes", "user_looks"))
+    columns = {"user_days": DAY_COLUMNS, "user_pushes": PUSH_COLUMNS, "user_looks": LOOK_COLUMNS}
+    lake.prefetch((commit for commit in cited if commit.dataset in columns), columns)
     first = date.fromisoformat(night.ds).toordinal() - (WINDOW_DAYS - 1)
-    days = _window(lake, cited, "user_days", ["event_type", "item", "n_events", "hours"], first)
+    days = _window(lake, cited, "user_days", list(DAY_COLUMNS), first)
     pushes = _window(lake, cited, "user_pushes", ["kind", "material_id", "sent_ts"], first)
     epoch = first - date(1970, 1, 1).toordinal()
     sent = pushes["sent_ts"].cast(pa.int64()).to_numpy() / DAY_US - epoch

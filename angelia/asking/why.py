@@ -27,7 +27,7 @@ from angelia.asking.records import (
     Versions,
     Why,
 )
-from angelia.asking.score import PersonScores, try_scores
+from angelia.asking.score import PUSH_COLUMNS, PersonScores, try_scores
 from angelia.audience.one_person import Clause, PersonBlock, explain
 from angelia.audience.query import AudienceQuery
 from angelia.catalog.documents import Campaign as CampaignDocument
@@ -106,7 +106,8 @@ class _Answer:
         self.mine: PersonNight | None = None
         self.row = self.curve = None
         try:
-            lake.prefetch([inputs.features, inputs.send_times, inputs.scores, night.plan, *inputs.pushes])
+            own = [inputs.features, inputs.send_times, inputs.scores, night.plan, *inputs.pushes]
+            lake.prefetch(own, {"user_pushes": PUSH_COLUMNS})
             self.row = next(iter(lake.read(inputs.features).to_pylist()), None)
             self.curve = next(iter(lake.read(inputs.send_times).to_pylist()), None)
             self.mine = PersonNight.of(night, lake)
@@ -189,9 +190,9 @@ class _Answer:
                 later = self.mine.later(row)
         fate = None
         if is_sent:
-            fate = fate_of(
-                self.night.lake, self.lake, self.night.ds, name, choice["message_id"], choice["slot"]
-            )
+            message, slot = choice["message_id"], choice["slot"]
+            openings = self.resident.openings
+            fate = fate_of(self.night.lake, self.lake, self.night.ds, name, message, slot, openings)
         return CampaignWhy(
             name,
             outcome,

@@ -68,6 +68,13 @@ def deliver(
         bool,
         typer.Option("--takeover", help="Take parts from a dead worker at once, not after 300 s."),
     ] = False,
+    wait_for_lease: Annotated[
+        bool,
+        typer.Option(
+            "--wait-for-lease",
+            help="Wait for parts of a worker that may be dead, until 300 s after it was last heard of.",
+        ),
+    ] = False,
     slots: Annotated[
         int, typer.Option("--slots", min=1, help="Workers that share the provider's quota.")
     ] = 1,
@@ -112,9 +119,10 @@ def deliver(
     options = Options(
         ds=ds, hours=hours, channel=channel, part=part, priority=priority.value if priority else None,
         simulated=clock is ClockName.SIMULATED,
-        takeover=takeover, endpoint_url=endpoint_url, slots=slots, batch_rows=batch_rows,
-        batch_deadline_s=batch_deadline_s,
+        takeover=takeover, wait_for_lease=wait_for_lease, endpoint_url=endpoint_url,
+        slots=slots, batch_rows=batch_rows, batch_deadline_s=batch_deadline_s,
         request_timeout_s=request_timeout_s, metrics_file=metrics_file,
+        metrics_folder=load_settings().metrics_folder(),
     )  # fmt: skip
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -26,6 +26,7 @@ from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.lake import MEND
 
 PREFETCH_THREADS = 4
+BATCH_ROWS = 2_048  # decoded at a time on the way to a person's rows: fewer a batch cost more than they save
 FOOTERS_AT_MOST = 1_024  # some tens of kilobytes each: the files of about fifteen shards of a night
 _MOST = 0xFFFFFFFF
 _MEMBERS = {"shard", "bitmap", "cardinality"}
@@ -158,21 +159,35 @@ class PersonLake(Lake):
         self.footers = footers or Footers()
         self.ordinal, self.shard, self.shard_bits = ordinal, ordinal >> shard_bits, shard_bits
         self._read: dict[str, pa.Table] = {}  # the person's rows by file: few, and asked for again
+        self._narrow: set[str] = set()  # files of which some columns were read only
 
-    def prefetch(self, commits: Iterable[Commit]) -> None:
+    def prefetch(self, commits: Iterable[Commit], columns: Mapping[str, Sequence[str]] | None = None) -> None:
         """Read the person's rows of many commits side by side, to be asked for later.
+
+        Args:
+            commits: what is asked for later.
+            columns: all that is asked for of a dataset; others are read whole. Whoever asks for more later
+                reads the file once more.
 
         Raises:
             Corrupt: a file is missing or damaged.
         """
-        entries = [
-            entry
+        wanted = [
+            (entry, (columns or {}).get(commit.dataset))
             for commit in commits
             for entry in commit.files
             if entry.shards is None or entry.shards[0] <= self.shard <= entry.shards[1]
         ]
+
+        def read(first: int) -> None:
+            for entry, names in wanted[first::PREFETCH_THREADS]:
+                if entry.path not in self._read:
+                    self._keep(entry, names)
+
+        # A thread takes its share of the files at once: a hundred tasks of a millisecond each cost as much to
+        # hand out as a tenth of the reading.
         with ThreadPoolExecutor(PREFETCH_THREADS) as pool:
-            list(pool.map(self.read_file, entries))
+            list(pool.map(read, range(min(PREFETCH_THREADS, len(wanted)))))
 
     def read(
         self,
@@ -200,14 +215,23 @@ class PersonLake(Lake):
             InvalidInput: the file lacks one of the columns.
         """
         table = self._read.get(entry.path)
-        if table is None:
-            # Bytes and all: an erasure writes a file anew.
-            known = f"{entry.path}@{entry.sha256}"
-            footer = self.footers.get(known)
-            try:
-                if footer and footer.bounds is not None and not footer.groups_of(self.ordinal):
-                    table = self._read[entry.path] = footer.schema.empty_table()
-                    return self._of(table, entry, columns)
+        # Of a file that was read in part, a column that is missing here may be there.
+        is_short = entry.path in self._narrow and (
+            columns is None or table is None or not set(columns) <= set(table.column_names)
+        )
+        if table is None or is_short:
+            table = self._keep(entry, None)
+        return self._of(table, entry, columns)
+
+    def _keep(self, entry: FileEntry, columns: Sequence[str] | None) -> pa.Table:
+        """Read the person's rows of a file, of all columns or these, and keep them."""
+        # Bytes and all: an erasure writes a file anew.
+        known = f"{entry.path}@{entry.sha256}"
+        footer = self.footers.get(known)
+        try:
+            if footer and footer.bounds is not None and not footer.groups_of(self.ordinal):
+                table = footer.schema.empty_table()
+            else:
                 with pq.ParquetFile(
                     self.path_of(entry),
                     memory_map=True,
@@ -217,13 +241,23 @@ class PersonLake(Lake):
                     if footer is None:
                         footer = Footer.of(file)
                         self.footers.put(known, footer)
-                    table = file.read() if footer.bounds is None else self._rows(file, footer)
-            except (OSError, NotFound, pa.ArrowInvalid) as error:
-                raise Corrupt(f"{entry.path}: {error}", fix=MEND) from None
-            if set(table.column_names) >= _MEMBERS:
-                table = self._memberships(table)
-            self._read[entry.path] = table
-        return self._of(table, entry, columns)
+                    names = footer.schema.names if columns is None else self._known(columns, footer)
+                    table = file.read(names) if footer.bounds is None else self._rows(file, footer, names)
+                    if len(names) < len(footer.schema.names):
+                        self._narrow.add(entry.path)
+                    else:
+                        self._narrow.discard(entry.path)
+        except (OSError, NotFound, pa.ArrowInvalid) as error:
+            raise Corrupt(f"{entry.path}: {error}", fix=MEND) from None
+        if set(table.column_names) >= _MEMBERS:
+            table = self._memberships(table)
+        self._read[entry.path] = table
+        return table
+
+    @staticmethod
+    def _known(columns: Sequence[str], footer: Footer) -> list[str]:
+        """Return the columns that a file has: one of an older version may lack some."""
+        return [name for name in footer.schema.names if name in columns]
 
     @staticmethod
     def _of(table: pa.Table, entry: FileEntry, columns: Sequence[str] | None) -> pa.Table:
@@ -232,13 +266,13 @@ class PersonLake(Lake):
             raise InvalidInput(f"{entry.path} has no column {', '.join(missing)}")
         return table if columns is None else table.select(list(columns))
 
-    def _rows(self, file: pq.ParquetFile, footer: Footer) -> pa.Table:
-        parts = [footer.schema.empty_table()]
+    def _rows(self, file: pq.ParquetFile, footer: Footer, columns: list[str]) -> pa.Table:
+        parts = [footer.schema.empty_table().select(columns)]
         for number in footer.groups_of(self.ordinal):
             ordinals = file.read_row_group(number, ["ordinal"], use_threads=False)["ordinal"].to_numpy()
             rows = np.flatnonzero(ordinals == self.ordinal)
             if len(rows):
-                parts.append(file.read_row_group(number, use_threads=False).take(pa.array(rows)))
+                parts.append(_rows_at(file, number, columns, rows))
         return pa.concat_tables(parts, promote_options="permissive").combine_chunks()
 
     def _memberships(self, table: pa.Table) -> pa.Table:
@@ -250,6 +284,19 @@ class PersonLake(Lake):
         ]
         at = table.schema.get_field_index("bitmap")
         return table.set_column(at, table.schema.field(at), pa.array(only, table.schema.field(at).type))
+
+
+def _rows_at(file: pq.ParquetFile, group: int, columns: list[str], rows: npt.NDArray[np.int64]) -> pa.Table:
+    """Return rows of a row group by their ascending places; nothing behind the last is decoded."""
+    parts, first = [], 0
+    for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False):
+        inside = rows[(rows >= first) & (rows < first + batch.num_rows)] - first
+        if len(inside):
+            parts.append(batch.take(pa.array(inside)))
+        first += batch.num_rows
+        if first > rows[-1]:
+            break
+    return pa.Table.from_batches(parts)
 
 
 def _unsigned(value: int) -> int:

@@ -1,6 +1,7 @@
 """The nights of the closed loop: jobs, plan, answers, and a new model every week.
 
-Each policy lives in a copy of its own.
+Each policy lives in a copy of its own. All live a night before any lives the next, so what is known after a
+cut compares all of them. Surprise: only policies that look at our scores have our model trained again.
 """
 
 from __future__ import annotations
@@ -9,21 +10,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from angelia.catalog.snapshot import load_snapshot
-from angelia.contracts.derived import CURVE
+from angelia.rehearsal.night import decide
+from angelia.rehearsal.site import ANCHOR, Site
+from angelia.rehearsal.usual import UsualModel
 from angelia.world.clock import day_name, day_number
 from angelia.world.truth import World
-from benchmarks.nights.policies import POLICIES, PolicyView
-from benchmarks.nights.site import ANCHOR, Site
-from benchmarks.nights.usual import UsualModel
 from models.registry import Registry
 from models.train import TRAIN_DAYS, train
-from spark_jobs import build_bitmaps, build_send_times, score_materials, select_audiences
 
 WEEK = 7
+# Those that look at our curves and scores; the others ask the lake only who may get what.
 WITH_CURVES = ("ours", "true_material", "true_hour", "unexplored", "unpriced")
+
+Nights = list[dict[str, float]]
 
 
 def lives(
@@ -35,8 +36,12 @@ def lives(
     history_days: int,
     policies: Sequence[str],
     note: Callable[[str], None],
-) -> dict[str, list[dict[str, float]]]:
-    """Return what came of every policy's nights; `home` is an empty folder."""
+    keep: Callable[[dict[str, Nights]], None],
+) -> dict[str, Nights]:
+    """Return what came of every policy's nights; `home` is an empty folder.
+
+    `keep` gets what is known after each night.
+    """
     (home / "base").mkdir()
     base = Site(home / "base", World(seed, users, day_number(ANCHOR)))
     base.begin(history_days)
@@ -44,15 +49,16 @@ def lives(
     base.write_features(day_name(day_number(ANCHOR) - TRAIN_DAYS))
     retrain(base, ANCHOR)
     base.usual = UsualModel.train(base.lake, ANCHOR)
-    volume: list[int] = []
-    lived = {}
-    for name in policies:
-        site = base.copy(home / name)
-        lived[name] = [night(site, name, number, volume) for number in range(nights)]
-        sent, opens = (sum(one[key] for one in lived[name]) for key in ("sent", "opens"))
-        note(f"seed {seed}: {name}: {opens / sent:.4f} opens per message, {sent:,} messages")
-        if name == "ours":
-            volume = [int(one["sent"]) for one in lived[name]]
+    sites = {name: base.copy(home / name) for name in policies}
+    lived: dict[str, Nights] = {name: [] for name in policies}
+    for number in range(nights):
+        for name, site in sites.items():
+            # Whoever comes after ours may send as many as ours did.
+            volume = int(lived["ours"][number]["sent"]) if len(lived["ours"]) > number else None
+            lived[name].append(night(site, name, number, volume))
+        keep(lived)
+        sent, opens = (lived["ours"][number][key] for key in ("sent", "opens"))
+        note(f"seed {seed}: night {number + 1} of {nights}: {opens / sent:.4f} opens per message of ours")
     return lived
 
 
@@ -63,44 +69,20 @@ def retrain(site: Site, ds: str) -> None:
     registry.promote(trained.version, actor="benchmark", reason="closed loop", at=f"{ds}T00:00:00+00:00")
 
 
-def night(site: Site, name: str, number: int, volume: Sequence[int]) -> dict[str, float]:
+def night(site: Site, name: str, number: int, volume: int | None) -> dict[str, float]:
     """Live one night and the day after it."""
     ds = day_name(day_number(ANCHOR) + number)
     site.write_features(ds)
     site.snapshot(ds)
     if number and number % WEEK == 0:
-        retrain(site, ds)
-        if name == "usual":
-            site.usual = UsualModel.train(site.lake, ds)
-    with site.here():
-        for job in (build_bitmaps, select_audiences, score_materials):
-            job.main(["--ds", ds])
         if name in WITH_CURVES:
-            build_send_times.main(["--ds", ds])
-        else:
-            flat_curves(site, ds)
-    sent = POLICIES[name](PolicyView.of(site, ds), volume[number] if volume else None)
+            retrain(site, ds)
+        elif name == "usual":
+            site.usual = UsualModel.train(site.lake, ds)
+    sent = decide(site, ds, name, volume, curves=name in WITH_CURVES)
     came = site.deliver(sent, ds)
     campaigns = load_snapshot(site.lake, ds).campaigns
     worth = np.array([campaigns[campaign].value_micros for campaign in sent.campaign]) / 1e6
     came["value"] = float((worth * came.pop("chance")).sum())
     site.live(day_number(ds) + 1)
     return came
-
-
-def flat_curves(site: Site, ds: str) -> None:
-    """Write curves that say nothing, for policies that do not look at them."""
-    n = len(site.person)
-    even = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(24 * n, np.float32)), 24).cast(CURVE)
-    zones = site.lake.read(site.lake.require("user_features", ds=ds), ["ordinal", "timezone"]).sort_by(
-        "ordinal"
-    )
-    table = {
-        "ordinal": zones["ordinal"],
-        "timezone": zones["timezone"],
-        "workday": even,
-        "day_off": even,
-        "cohort": pa.array(["none"] * n),
-        "evidence": pa.array(np.zeros(n, np.float32)),
-    }
-    site.publish("send_times", ds, pa.table(table))

@@ -288,4 +288,5 @@ def test_each_due_part_is_one_command_of_its_channel(dags):
         assert pairs == wanted.get(channel, [])
         for pair in words:
             assert pair[pair.index("--slots") + 1] == "2"
+            assert "--wait-for-lease" in pair  # else the retry of a killed task ends at once
         assert dag.get_task(f"fan_out_{channel}").pool == f"deliver_{channel}"

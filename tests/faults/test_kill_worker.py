@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from angelia.delivery.ledger import ledger as ledgers
+from angelia.delivery.ledger.ledger import Owner
+
 pytestmark = pytest.mark.integration
 ROWS, BATCH, OPEN_BATCHES = 600, 60, 4
 LAKE_POINTS = ["create.before_link:6", "create.after_link:9"]  # inside a conditional create of the ledger
@@ -67,3 +70,31 @@ def test_two_workers_on_one_manifest_send_disjoint_rows(sandbox: Any, new_site: 
     assert sorted(sum(result["delivered"].values()) for result in results) == [0, ROWS]
     assert sandbox.received().keys() >= site.dispatches
     assert all(sandbox.received()[dispatch] == 1 for dispatch in site.dispatches)
+
+
+@pytest.mark.parametrize("guarantee", ["at_most_once", "at_least_once"])
+def test_a_retry_waits_for_the_lease_of_the_killed(
+    guarantee: str, sandbox: Any, new_site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on another machine, where nobody can see that the process is gone."""
+    site = new_site(guarantee)
+    killed = site.fork("before_ack:251", batch_deadline_s=1.0, request_timeout_s=0.5)
+    killed.join(60)
+    assert killed.exitcode == -signal.SIGKILL
+    monkeypatch.setattr(Owner, "is_dead", lambda _: False)
+    assert site.resume().busy == 1  # as it was: the retry ends, and the part waits for the next hour
+    monkeypatch.setattr(ledgers, "STALE_US", 2_000_000)
+    result = site.resume(wait_for_lease=True, batch_deadline_s=1.0, request_timeout_s=0.5)
+    assert (result.parts, result.busy, result.unfinished) == (1, 0, 0)
+    received, outcomes = sandbox.received(), site.ledger()
+    assert set(outcomes) == site.dispatches  # lost 0
+    doubled = [dispatch for dispatch in site.dispatches if received.get(dispatch, 0) > 1]
+    ambiguous = [dispatch for dispatch in outcomes if outcomes[dispatch] == "ambiguous"]
+    never = {dispatch for dispatch in site.dispatches if dispatch not in received}
+    if guarantee == "at_most_once":
+        assert doubled == []
+        assert never <= set(ambiguous)
+        assert 0 < len(ambiguous) <= BATCH * OPEN_BATCHES
+    else:
+        assert never == set()
+        assert len(doubled) <= BATCH * OPEN_BATCHES

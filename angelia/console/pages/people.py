@@ -209,7 +209,7 @@ def _empty(desk: DeskNow, error: AngeliaError | None = None, user: str = "") -> 
 def _show(desk: DeskNow, user: str, mine: PersonLake, ds: str, says: str = "") -> Response:
     engine, lake = desk.engine, desk.engine.lake()
     logs = engine.kept(("logs", lake.store.url), Logs).of(lake)
-    person = person_of(lake, logs, mine, user)
+    person = person_of(lake, logs, mine, user, _kept_nights(desk).openings)
     if ds and ds not in planned_nights(lake):
         raise InvalidInput("this night has no plan", fix="choose one of the nights shown")
     # Taken apart only where it is asked for: that costs as much as all the rest.
@@ -237,11 +237,14 @@ def _show(desk: DeskNow, user: str, mine: PersonLake, ds: str, says: str = "") -
     )
 
 
+def _kept_nights(desk: DeskNow) -> Nights:
+    return desk.engine.kept(("nights", desk.engine.lake().store.url), Nights)
+
+
 def _why(desk: DeskNow, lake: Lake, mine: PersonLake, user: str, ds: str) -> tuple[Why | None, str]:
     """Return one night in full, or why it cannot be explained."""
     try:
-        nights = desk.engine.kept(("nights", lake.store.url), Nights)
-        return nights.why(lake, user, ds, mine, Registry.configured(desk.engine.settings)), ""
+        return _kept_nights(desk).why(lake, user, ds, mine, Registry.configured(desk.engine.settings)), ""
     except AngeliaError as error:
         return None, error.one_line()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
+from angelia.asking.fate import Openings
 from angelia.asking.night import ResidentNight, manifest_before, open_night, require_plan
 from angelia.asking.records import Why
 from angelia.asking.why import why
@@ -26,6 +27,7 @@ class Nights:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, ...], ResidentNight] = OrderedDict()
+        self.openings = Openings()
 
     def why(self, lake: Lake, user: str, ds: str, person: PersonLake, registry: Registry) -> Why:
         """Return why a person got what they got on a night, as `asking.why` does.
@@ -55,7 +57,7 @@ class Nights:
         with self._lock:
             night = self._kept.get(key)
             if night is None:
-                night = self._kept[key] = ResidentNight(open_night(lake, ds))
+                night = self._kept[key] = ResidentNight(open_night(lake, ds), self.openings)
             self._kept.move_to_end(key)
             while len(self._kept) > KEPT_AT_MOST:
                 self._kept.popitem(last=False)

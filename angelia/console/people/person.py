@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from angelia.asking.fate import fate_of
+from angelia.asking.fate import Openings, fate_of
 from angelia.asking.night import planned_nights
 from angelia.asking.records import Fate
 from angelia.asking.response_curve import curve_of
@@ -175,13 +175,15 @@ def features_of(lake: Lake, mine: PersonLake) -> dict[str, Any] | None:
     return next(iter(mine.read(commit).to_pylist()), None) if commit else None
 
 
-def person_of(lake: Lake, logs: Lake, mine: PersonLake, user: str) -> PersonPage:
+def person_of(lake: Lake, logs: Lake, mine: PersonLake, user: str, openings: Openings) -> PersonPage:
     """Return what is known of a person.
 
     Args:
         lake: main.
         logs: a lake object that is kept, so that entries of logs are read once.
         mine: the person's, from `lookup`.
+        user: their id.
+        openings: kept, so that receipts are looked through once.
     """
     notes: list[str] = []
     features = _newest(lake, "user_features")
@@ -204,7 +206,7 @@ def person_of(lake: Lake, logs: Lake, mine: PersonLake, user: str) -> PersonPage
         suppressed_of(logs, user),
         curve,
         problem,
-        tuple(_nights(lake, mine)),
+        tuple(_nights(lake, mine, openings)),
         tuple(notes),
     )
 
@@ -283,16 +285,16 @@ def _curve(lake: Lake, mine: PersonLake, features: Mapping[str, Any]) -> tuple[M
     return {**curve, "ds": commit.partition["ds"], "evidence": {**curve["evidence"], **counts}}, ""
 
 
-def _nights(lake: Lake, mine: PersonLake) -> Iterator[PersonNights]:
+def _nights(lake: Lake, mine: PersonLake, openings: Openings) -> Iterator[PersonNights]:
     """Yield the last planned nights, newest first, with what considered the person."""
     for ds in reversed(planned_nights(lake)[-NIGHTS:]):
         try:
-            yield PersonNights(ds, tuple(_considered(lake, mine, ds)))
+            yield PersonNights(ds, tuple(_considered(lake, mine, ds, openings)))
         except AngeliaError as error:
             yield PersonNights(ds, (), error.one_line())
 
 
-def _considered(lake: Lake, mine: PersonLake, ds: str) -> Iterator[Considered]:
+def _considered(lake: Lake, mine: PersonLake, ds: str, openings: Openings) -> Iterator[Considered]:
     plan = lake.require("decisions", ds=ds)
     rows = mine.read(plan, ["choices"])["choices"].to_pylist()
     choices = [choice for choices in rows for choice in choices]
@@ -300,6 +302,6 @@ def _considered(lake: Lake, mine: PersonLake, ds: str) -> Iterator[Considered]:
         name, outcome, slot = choice["campaign_id"], choice["outcome"], choice["slot"]
         fate = None
         if outcome == SENT:
-            fate = fate_of(lake, mine, ds, name, choice["message_id"], slot)
+            fate = fate_of(lake, mine, ds, name, choice["message_id"], slot, openings)
         says = DECIDED.get(outcome, outcome)
         yield Considered(name, outcome, says, slot, choice["channel"], choice["material_id"], fate)

@@ -20,7 +20,7 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from angelia.contracts.sending import Micros
 from angelia.delivery.manifest.objects import create_json, damaged, fields_of, open_bytes, read_json, to_bytes
@@ -89,6 +89,18 @@ class Claim:
     epoch: int
     owner: Owner
     is_takeover: bool = False  # the one before had not given it back
+
+
+class Lease(NamedTuple):
+    """How long a claim keeps others out: `STALE_US` after its holder was last heard of."""
+
+    epoch: int
+    seen: Micros
+
+    @property
+    def end(self) -> Micros:
+        """Return the last instant at which the holder has the part, unless it is heard of again."""
+        return self.seen + STALE_US
 
 
 @dataclass(frozen=True)
@@ -171,17 +183,33 @@ class Ledger:
         return True
 
     def _is_free(self, part: str, epoch: int) -> bool:
+        return self._sign_of_life(part, epoch) is None
+
+    def _sign_of_life(self, part: str, epoch: int) -> Micros | None:
+        """Return when the holder of a claim was last heard of; None if it may be taken."""
         key = f"claims/{part}/{epoch:08d}"
         standing = read_json(self.store, key)
         with fields_of(key):
             owner, seen = Owner(**standing["owner"]), int(standing["claimed"])
         if owner.is_dead():
-            return True
+            return None
         beat = f"heartbeats/{part}/{epoch:08d}"
         # A heartbeat is not made durable: after a power cut it may be empty.
         with contextlib.suppress(NotFound, Corrupt), fields_of(beat):
             seen = int(read_json(self.store, beat)["at"])
-        return self.lease_now() - seen > STALE_US
+        return None if self.lease_now() - seen > STALE_US else seen
+
+    def lease(self, part: str) -> Lease | None:
+        """Return the lease by which another worker holds a part; None if it is free or done.
+
+        Raises:
+            Corrupt: the standing claim, its release or the mark of the end is damaged.
+        """
+        epoch = self.newest_epoch(part)
+        if not epoch or self.is_done(part) or self._stands(f"released/{part}/{epoch:08d}"):
+            return None
+        seen = self._sign_of_life(part, epoch)
+        return None if seen is None else Lease(epoch, seen)
 
     def is_fenced(self, claim: Claim) -> bool:
         """Say whether another worker has taken the part over."""

@@ -24,6 +24,7 @@ class Options:
     priority: str | None = None
     simulated: bool = False
     takeover: bool = False
+    wait_for_lease: bool = False  # a part whose holder is not heard of is waited for, not left
     endpoint_url: str | None = None
     slots: int = 1
     batch_rows: int = 2_000
@@ -32,6 +33,7 @@ class Options:
     seed: int = 0
     paced_s: float = PACED_S
     metrics_file: Path | None = None
+    metrics_folder: Path | None = None  # of this machine's totals; None keeps none
 
 
 @dataclass

@@ -32,6 +32,7 @@ from angelia.delivery.worker.options import Options, RunResult
 from angelia.delivery.worker.part import PartRun
 from angelia.delivery.worker.senders import OpenTransport, Senders
 from angelia.delivery.worker.settling import Settling
+from angelia.delivery.worker.takeover import await_lease
 from angelia.errors import Corrupt
 from angelia.lake import Commit, Lake
 from angelia.output import progress
@@ -174,33 +175,49 @@ class Delivery:
                 break
 
     async def _lane(self, todo: list[Part], commit: Commit) -> None:
-        """Deliver parts one after the other; a damaged one stops no other."""
-        for part in todo:
-            if self._draining.is_set() or self.senders.is_halted(part.channel):
-                self.result.end("unfinished")
-                continue
+        """Deliver parts one after the other, held ones last; a damaged one stops no other."""
+        held = [part for part in todo if not await self._turn(part, commit)]
+        for part in held:
+            waits = self.options.wait_for_lease and not self.senders.is_halted(part.channel)
             try:
-                await self._part(part, commit)
+                is_free = waits and await await_lease(self.ledger, part, lease_now, self._draining)
             except Corrupt as error:
                 self.result.damage(error)
+                continue
+            if not is_free and waits and self._draining.is_set():
+                self.result.end("unfinished")  # it was not waited for to the end
+            elif not is_free or not await self._turn(part, commit):
+                self.result.end("busy")
 
-    async def _part(self, part: Part, commit: Commit) -> None:
-        """Claim a part and deliver it, unless it is done or another worker has it."""
+    async def _turn(self, part: Part, commit: Commit) -> bool:
+        """Deliver a part, or count why not; False: another worker has it (not counted yet)."""
+        if self._draining.is_set() or self.senders.is_halted(part.channel):
+            self.result.end("unfinished")
+            return True
+        try:
+            return await self._part(part, commit)
+        except Corrupt as error:
+            self.result.damage(error)
+            return True
+
+    async def _part(self, part: Part, commit: Commit) -> bool:
+        """Claim a part and deliver it, unless it is done; False: another worker has it."""
         if part.damaged:
             raise part.damaged
         await self._settling.begin(part)
         if await asyncio.to_thread(self.ledger.is_done, part.id):
-            return
+            return True
         claim = await asyncio.to_thread(self.ledger.claim, part, takeover=self.options.takeover)
         if claim is None:
-            self.result.end("busy")
-            return
+            # Another worker may have finished it since the look above.
+            return await asyncio.to_thread(self.ledger.is_done, part.id)
         await asyncio.to_thread(events.part_began, part, claim)
         began, how = time.monotonic(), "failed"
         try:
             how = await self._claimed(part, commit, claim)
         finally:
             events.part_ended(part, claim, how, self._settling.counts(part), time.monotonic() - began)
+        return True
 
     async def _claimed(self, part: Part, commit: Commit, claim: Claim) -> str:
         """Deliver a part that is ours; return how that ended."""

@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from angelia.asking.fate import fate_of
+from angelia.asking.fate import Openings, fate_of
 from angelia.asking.records import Fate
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
-from angelia.lake import FileEntry, Lake
+from angelia.lake import Commit, FileEntry, Lake
 from angelia.users.one_person import PersonLake
 
 DS, HOUR = "2026-11-14", "2026-11-15T09"
@@ -50,8 +50,21 @@ def receipts(lake: Lake, *rows: tuple[str, datetime, str | None]) -> None:
     publish(lake, "push_receipts", made, ds=DS, source="world", part="0000")
 
 
-def ask(lake: Lake) -> Fate:
-    return fate_of(lake, PersonLake(lake, 3, 8), DS, "sale", MESSAGE, SLOT)
+def ask(lake: Lake, openings: Openings | None = None) -> Fate:
+    return fate_of(lake, PersonLake(lake, 3, 8), DS, "sale", MESSAGE, SLOT, openings)
+
+
+def reads_of(monkeypatch: pytest.MonkeyPatch, commit: Commit) -> list[Any]:
+    """Return a list to which each read of a commit adds its columns."""
+    read, whole = [], Lake.read_file
+
+    def watched(self: Lake, entry: FileEntry, columns: Any = None, codes: Any = ()) -> pa.Table:
+        if entry in commit.files:
+            read.append(columns)
+        return whole(self, entry, columns, codes)
+
+    monkeypatch.setattr(Lake, "read_file", watched)
+    return read
 
 
 def test_before_manifests_nothing_is_emitted(lake: Lake) -> None:
@@ -82,13 +95,54 @@ def test_a_rejection_names_its_reason(lake: Lake) -> None:
     assert ask(lake) == Fate("rejected", "fcm", "gone", SENT, None)
 
 
-def test_an_open_is_read_from_receipts_but_for_machines(lake: Lake) -> None:
+@pytest.mark.parametrize("openings", [None, Openings()])
+def test_an_open_is_read_from_receipts_but_for_machines(lake: Lake, openings: Openings | None) -> None:
     emit(lake, MESSAGE)
     ledger(lake, first={"outcome": "accepted", "channel": "fcm", "sent_ts": SENT})
     receipts(lake, ("opened", SLOT + timedelta(minutes=4), "machine"), ("delivered", SENT, None))
-    assert ask(lake).opened_ts is None
+    assert ask(lake, openings).opened_ts is None
     receipts(lake, ("opened", SLOT + timedelta(hours=5), None), ("opened", OPENED, None))
+    assert ask(lake, openings).opened_ts == OPENED
+
+
+def test_kept_opens_are_read_once_until_an_erasure(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    emit(lake, MESSAGE)
+    ledger(lake, first={"outcome": "accepted", "channel": "fcm", "sent_ts": SENT})
+    receipts(lake, ("opened", OPENED, None), ("opened", OPENED, "machine"), ("delivered", SENT, None))
+    openings = Openings()
+    read = reads_of(monkeypatch, lake.require("push_receipts", ds=DS, source="world", part="0000"))
+    assert [ask(lake, openings).opened_ts for _ in range(3)] == [OPENED] * 3
+    assert len(read) == 1
+    lake.store.put("erasures/first.json", b"{}")
+    assert ask(lake, openings).opened_ts == OPENED
+    assert len(read) == 2
+
+
+def test_the_oldest_kept_opens_are_forgotten(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("angelia.asking.fate.OPENS_AT_MOST", 1)
+    openings, commits = Openings(), []
+    for _ in range(3):
+        receipts(lake, ("opened", OPENED, None))
+        commits.append(lake.require("push_receipts", ds=DS, source="world", part="0000"))
+        assert openings.of(lake, commits[-1]).num_rows == 1
+    assert list(openings._kept) == [commits[-1].citation()]
+
+
+def test_the_workers_own_receipts_are_not_listed(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    emit(lake, MESSAGE)
+    ledger(lake, first={"outcome": "accepted", "channel": "fcm", "sent_ts": SENT})
+    receipts(lake, ("opened", OPENED, None))
+    row = {"message_id": MESSAGE, "kind": "opened", "receipt_ts": SENT, "reason": None}
+    publish(lake, "push_receipts", [row], ds=DS, source="worker", part="0000")
+    listed, whole = [], Lake.leaves
+
+    def watched(self: Lake, branch: str, name: str, prefix: Any, **more: Any) -> Any:
+        listed.append((name, prefix.get("source")))
+        return whole(self, branch, name, prefix, **more)
+
+    monkeypatch.setattr(Lake, "leaves", watched)
     assert ask(lake).opened_ts == OPENED
+    assert {source for name, source in listed if name == "push_receipts"} == {"world"}
 
 
 def test_receipts_of_others_are_read_by_their_key_alone(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,14 +151,7 @@ def test_receipts_of_others_are_read_by_their_key_alone(lake: Lake, monkeypatch:
     row = {"message_id": OTHER, "kind": "opened", "receipt_ts": OPENED, "reason": None}
     publish(lake, "push_receipts", [row], ds=DS, source="world", part="0000")
     commit = lake.require("push_receipts", ds=DS, source="world", part="0000")
-    read, whole = [], Lake.read_file
-
-    def watched(self: Lake, entry: FileEntry, columns: Any = None, codes: Any = ()) -> pa.Table:
-        if entry in commit.files:
-            read.append(columns)
-        return whole(self, entry, columns, codes)
-
-    monkeypatch.setattr(Lake, "read_file", watched)
+    read = reads_of(monkeypatch, commit)
     assert ask(lake).opened_ts is None
     assert read == [["message_id"]]
 

@@ -1,21 +1,18 @@
-"""Patterns mean the same in Python and DuckDB; DDL, Spark schemas and the page are current."""
+"""Patterns mean the same in Python and DuckDB; DDL takes what the contract takes."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from angelia.contracts import CONTRACTS, markdown
+from angelia.contracts import CONTRACTS
 from angelia.contracts import duckdb as to_duckdb
-from angelia.contracts import spark as to_spark
 from angelia.contracts.rows import valid_rows
 
-ROOT = Path(__file__).parents[3]
 PATTERNS = sorted(
     {column.pattern for contract in CONTRACTS.values() for column in contract.columns if column.pattern}
 )
@@ -67,31 +64,3 @@ def test_ddl_refuses_what_the_contract_refuses() -> None:
     ):
         with pytest.raises(duckdb.ConstraintException):
             connection.execute(f"INSERT INTO audience_members VALUES {values}")
-
-
-@pytest.mark.parametrize("name", CONTRACTS)
-def test_spark_schema_has_the_contracts_columns(name: str) -> None:
-    schema = to_spark.schema(CONTRACTS[name])
-    assert schema.names == CONTRACTS[name].names
-    assert [field.nullable for field in schema.fields] == [
-        column.nullable for column in CONTRACTS[name].columns
-    ]
-
-
-def test_unsigned_ordinals_fit_in_spark() -> None:
-    assert to_spark.schema(CONTRACTS["user_index"])["ordinal"].dataType.simpleString() == "bigint"
-    assert to_spark.ddl(CONTRACTS["user_index"]) == "`user_id` string NOT NULL, `ordinal` bigint NOT NULL"
-
-
-def test_committed_document_is_current() -> None:
-    assert markdown.main(["--check", "--out", str(ROOT / "docs" / "DATASETS.md")]) == 0, (
-        "run `python -m angelia.contracts.markdown`"
-    )
-
-
-def test_document_check_sees_a_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    target = tmp_path / "DATASETS.md"
-    assert markdown.main(["--check", "--out", str(target)]) == 2
-    assert "differs from the contracts" in capsys.readouterr().err
-    assert markdown.main(["--out", str(target)]) == 0
-    assert markdown.main(["--check", "--out", str(target)]) == 0

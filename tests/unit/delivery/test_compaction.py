@@ -1,4 +1,4 @@
-"""Compaction: what outcome objects come to in ledger, receipts and suppressions."""
+"""Compaction: what a part's outcomes come to in ledger, receipts and suppressions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Local copies of objects: named by content, checked on arrival, trimmed by age and size."""
+"""Local copies of objects: named by content, checked on arrival, trimmed by size."""
 
 from __future__ import annotations
 

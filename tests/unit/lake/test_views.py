@@ -61,7 +61,7 @@ def test_every_leaf_of_a_day_is_in_one_view(lake: Lake) -> None:
         assert rows(views, "delivery_ledger") == 8
 
 
-def test_without_commits_a_view_is_empty_with_all_columns(lake: Lake) -> None:
+def test_a_dataset_without_commits_is_an_empty_view(lake: Lake) -> None:
     with open_views(lake) as views:
         assert views.add("user_days", ()).parts == ()
         described = views.connection.execute('DESCRIBE "user_days"').fetchall()

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from models import logistic
 from models.calibration import sigmoid
 from models.features import FEATURES, NAMES
 from models.logistic import (
     LEAST_DOUBT,
     Logistic,
+    Products,
+    Seen,
     by_column,
     certainty,
     choose,
@@ -39,7 +42,7 @@ def examples(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_numbers_crosses_and_the_known_part_are_found() -> None:
     matrix, label, offset = examples(1)
-    line = fit(matrix, VOCABULARY, label, np.ones(N), offset, ridge=1.0)
+    line = fit(Seen.of(matrix, VOCABULARY), label, np.ones(N), offset, ridge=1.0)
     weight = dict(zip(columns(VOCABULARY), line.weights, strict=True))
     assert weight["response"] == pytest.approx(0.8, abs=0.15)
     same = weight["category=a x gender=a"] - weight["category=a x gender=b"]
@@ -51,7 +54,7 @@ def test_numbers_crosses_and_the_known_part_are_found() -> None:
 
 def test_a_line_survives_its_file_and_unknown_is_average() -> None:
     matrix, label, offset = examples(1)
-    line = fit(matrix, VOCABULARY, label, np.ones(N), offset, ridge=10.0)
+    line = fit(Seen.of(matrix, VOCABULARY), label, np.ones(N), offset, ridge=10.0)
     again = Logistic.from_dict(line.as_dict())
     assert np.allclose(again.logit(matrix, VOCABULARY), line.logit(matrix, VOCABULARY), atol=1e-6)
     nobody = np.full((1, len(FEATURES)), np.nan, np.float32)
@@ -61,7 +64,9 @@ def test_a_line_survives_its_file_and_unknown_is_average() -> None:
 
 def test_a_score_is_the_sum_of_its_parts() -> None:
     matrix, label, offset = examples(1)
-    line = fit(matrix, VOCABULARY, label, np.ones(N), offset, ridge=np.full(len(columns(VOCABULARY)), 10.0))
+    line = fit(
+        Seen.of(matrix, VOCABULARY), label, np.ones(N), offset, ridge=np.full(len(columns(VOCABULARY)), 10.0)
+    )
     parts, names = line.parts(matrix, VOCABULARY), part_names()
     assert parts.shape == (N, len(names))
     np.testing.assert_allclose(line.intercept + parts.sum(axis=1), line.logit(matrix, VOCABULARY), atol=1e-9)
@@ -72,13 +77,13 @@ def test_a_score_is_the_sum_of_its_parts() -> None:
 
 def test_families_without_effect_are_shrunk_most() -> None:
     matrix, label, offset = examples(1)
-    line, strength = choose(matrix, VOCABULARY, label, np.ones(N), offset)
+    line, strength = choose(Seen.of(matrix, VOCABULARY), VOCABULARY, label, np.ones(N), offset)
     assert strength["numbers of behaviour"] < 20 < 1000 < strength["numbers of user"]
     assert strength["category x gender"] < 100
     weight = dict(zip(columns(VOCABULARY), line.weights, strict=True))
     assert weight["response"] == pytest.approx(0.8, abs=0.15)
     noise = (np.random.default_rng(3).random(N) < 0.3).astype(np.float64)
-    flat, strength = choose(matrix, VOCABULARY, noise, np.ones(N), 0 * offset)
+    flat, strength = choose(Seen.of(matrix, VOCABULARY), VOCABULARY, noise, np.ones(N), 0 * offset)
     assert abs(flat.weights).max() < 0.1
     assert min(strength.values()) > 50
     assert by_column(strength, VOCABULARY).shape == (len(columns(VOCABULARY)),)
@@ -89,11 +94,43 @@ def test_doubt_falls_with_what_was_pushed() -> None:
     matrix, label, offset = examples(1)
     matrix[:, NAMES.index("material_id")] = (np.arange(N) % 50 == 0).astype(np.float32)
     ridge = np.full(len(columns(words)), 30.0)
-    line = fit(matrix, words, label, np.ones(N), offset, ridge=ridge)
-    sure = certainty(line, matrix, words, np.ones(N), offset, ridge)
+    seen = Seen.of(matrix, words)
+    line = fit(seen, label, np.ones(N), offset, ridge=ridge)
+    sure = certainty(line, seen, np.ones(N), offset, ridge)
     doubt = doubts(sure, ridge, words)
     assert doubt["often"] < 0.7 < doubt["seldom"] <= 1.0
     assert doubts(0 * sure, ridge, words) == {"often": LEAST_DOUBT, "seldom": LEAST_DOUBT}
     # Materials that are known to be alike are not worth trying, however few pushes each has had.
     alike = doubts(np.full(len(ridge), 1 / 1000), np.full(len(ridge), 1000.0), words)
     assert alike == {"often": pytest.approx(0.158, abs=1e-3), "seldom": pytest.approx(0.158, abs=1e-3)}
+
+
+def test_products_in_blocks_are_those_of_the_whole_design(monkeypatch) -> None:
+    matrix, _, _ = examples(1)
+    monkeypatch.setattr(logistic, "BLOCK", 1000)
+    x = Seen.of(matrix, VOCABULARY).x
+    products, weight = Products(x), np.random.default_rng(5).random(N)
+    assert len(products.full)
+    assert len(products.rest)
+    whole = x.toarray()
+    np.testing.assert_allclose(products.weighted(weight), whole.T @ (weight[:, None] * whole), atol=1e-9)
+    # All columns full, none full, and nobody at all.
+    assert np.allclose(Products(x[:, products.full]).weighted(weight), products.weighted(weight)[
+        np.ix_(products.full, products.full)])  # fmt: skip
+    assert Products(x[:, products.rest]).weighted(weight).shape == (len(products.rest),) * 2
+    assert not Products(x[:0]).weighted(weight[:0]).any()
+
+
+def test_a_design_is_built_once_for_all_rounds(monkeypatch) -> None:
+    matrix, label, offset = examples(1)
+    built = []
+
+    def counted(*given: object) -> object:
+        built.append(len(given[0]))
+        return design(*given)
+
+    monkeypatch.setattr(logistic, "design", counted)
+    seen = Seen.of(matrix, VOCABULARY)
+    line, _ = choose(seen, VOCABULARY, label, np.ones(N), offset)
+    assert built == [N]
+    np.testing.assert_allclose(seen.logit(line), line.logit(matrix, VOCABULARY), atol=1e-12)

@@ -94,7 +94,8 @@ def files() -> dict[str, bytes]:
     label = (rng.random(2000) < 0.2 + 0.2 * (matrix[:, 1] > 1)).astype(np.float64)
     vocabulary = {f.name: [] for f in FEATURES if f.kind == "category"}
     matrix[:, CATEGORICAL] = np.nan
-    line = logistic.fit(matrix, vocabulary, label, np.ones(2000), np.zeros(2000), ridge=1.0)
+    seen = logistic.Seen.of(matrix, vocabulary)
+    line = logistic.fit(seen, label, np.ones(2000), np.zeros(2000), ridge=1.0)
     everybody = slice(0, 2000)
     trees = boost(matrix, label, np.ones(2000), np.zeros(2000), everybody, None, seed=1, trees=5)
     population = Population(("camera",), np.array([1.0]), 0.1)

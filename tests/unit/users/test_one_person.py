@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -84,6 +86,55 @@ def test_a_person_beyond_a_commit_has_no_rows(lake: Lake) -> None:
     assert person.read(commit).num_rows == 0
     with pytest.raises(InvalidInput, match="has no column no_such"):
         person.read_file(commit.files[2], ["no_such"])
+
+
+@pytest.mark.parametrize("number", [0, 63, 200, 255])
+def test_nothing_behind_the_persons_rows_is_decoded(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    commit = features(lake, groups=256)
+    monkeypatch.setattr("angelia.users.one_person.BATCH_ROWS", 16)
+    decoded, batches = [], pq.ParquetFile.iter_batches
+
+    def watched(self: pq.ParquetFile, *words: object, **more: object) -> Iterator[pa.RecordBatch]:
+        for batch in batches(self, *words, **more):
+            decoded.append(batch.num_rows)
+            yield batch
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", watched)
+    rows = PersonLake(lake, number, BITS).read(commit).to_pylist()
+    assert rows == lake.read(commit).slice(number, 1).to_pylist()
+    assert sum(decoded) == (number // 16 + 1) * 16
+
+
+def test_a_persons_rows_may_lie_in_several_batches(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("angelia.users.one_person.BATCH_ROWS", 4)
+    table = pa.table({"ordinal": pa.array([7, 3, 7, 7, 7, 7, 1, 7, 9, 9, 9, 9, 9], pa.uint32())})
+    table = table.append_column("place", pa.array(range(13)))
+    with lake.attempt("user_pushes", ds=DS) as attempt:
+        attempt.write(table, "part.parquet", conform=False, shards=(0, 0))
+        commit = attempt.publish()
+    person = PersonLake(lake, 7, BITS)
+    assert person.read_file(commit.files[0])["place"].to_pylist() == [0, 2, 3, 4, 5, 7]
+
+
+def test_columns_beyond_those_read_ahead_are_read_later(lake: Lake) -> None:
+    commit = features(lake)
+    person, whole = PersonLake(lake, 300, BITS), lake.read(commit).slice(300, 1)
+    person.prefetch([commit], {"user_features": ["ordinal", "timezone", "no_such"]})
+    assert person._read[commit.files[1].path].column_names == ["ordinal", "timezone"]
+    assert person.read(commit, ["timezone"]).to_pylist() == whole.select(["timezone"]).to_pylist()
+    assert person.read(commit, ["locale"]).to_pylist() == whole.select(["locale"]).to_pylist()
+    assert person.read(commit).to_pylist() == whole.to_pylist()
+    with pytest.raises(InvalidInput, match="has no column no_such"):
+        person.read(commit, ["no_such"])
+
+
+def test_all_columns_are_read_after_some(lake: Lake) -> None:
+    commit = features(lake)
+    person = PersonLake(lake, 300, BITS)
+    person.prefetch([commit], {"user_features": ["ordinal"]})
+    assert person.read(commit).to_pylist() == lake.read(commit).slice(300, 1).to_pylist()
 
 
 def test_memberships_are_cut_down_to_the_person(lake: Lake) -> None:

@@ -1,0 +1,101 @@
+"""Kept nights come back, peers are compared by seed, and all live a night before the next."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import uplift
+from benchmarks.nights import nights as lived_nights
+
+
+def a_night(sent: int, opens: float, unsubscribes: float) -> dict[str, float]:
+    return {"sent": sent, "opens": opens, "unsubscribes": unsubscribes, "value": opens, "predicted": opens}
+
+
+def test_a_peer_is_compared_seed_by_seed() -> None:
+    ours = [[a_night(100, 12.0, 0.10)], [a_night(50, 9.0, 0.06)]]
+    peer = [[a_night(100, 10.0, 0.10)], [a_night(50, 6.0, 0.05)]]
+    row = uplift.figures(peer, ours)
+    assert row["gain_pct_by_seed"] == [20.0, 50.0]
+    assert row["unsubscribes_pct_by_seed"] == [0.0, 20.0]
+    low, high = row["unsubscribes_pct_interval"]  # type: ignore[misc]
+    assert low < 10.0 < high
+    assert row["unsubscribes_pct"] == 10.0
+    assert "gain_pct" not in uplift.figures(ours, None)
+
+
+def test_kept_nights_are_read_back_if_they_suffice(tmp_path: Path) -> None:
+    file = tmp_path / "kept" / "1-2000-28.json"
+    lived = {"ours": [a_night(3, 1.0, 0.1)] * 2, "usual": [a_night(3, 0.5, 0.1)]}
+    assert uplift.whole(file, 1, ["ours"]) is None
+    uplift.keep(file, lived)
+    assert uplift.whole(file, 1, ["ours", "usual"]) == {"ours": lived["ours"][:1], "usual": lived["usual"]}
+    assert uplift.whole(file, 2, ["ours", "usual"]) is None
+    assert uplift.whole(file, 1, ["ours", "random"]) is None
+    uplift.keep(None, lived)
+
+
+def test_kept_nights_of_other_code_are_lived_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "1-2000-28.json"
+    uplift.keep(file, {"ours": [a_night(3, 1.0, 0.1)]})
+    assert uplift.whole(file, 1, ["ours"]) is not None
+    monkeypatch.setattr(uplift, "code_version", lambda: "another")
+    assert uplift.whole(file, 1, ["ours"]) is None
+
+
+def test_every_policy_lives_a_night_before_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shop:
+        def __init__(self, home: Path, world: object) -> None:
+            self.home, self.lake, self.usual = home, None, None
+
+        def copy(self, home: Path) -> "Shop":
+            return Shop(home, None)
+
+        def begin(self, days: int) -> None: ...
+        def snapshot(self, ds: str) -> None: ...
+        def write_features(self, ds: str) -> None: ...
+
+    order: list[tuple[str, int, int | None]] = []
+
+    def live(site: Shop, name: str, number: int, volume: int | None) -> dict[str, float]:
+        order.append((name, number, volume))
+        return a_night(10 + number, 1.0, 0.0)
+
+    monkeypatch.setattr(lived_nights, "Site", Shop)
+    monkeypatch.setattr(lived_nights, "night", live)
+    monkeypatch.setattr(lived_nights, "retrain", lambda site, ds: None)
+    monkeypatch.setattr(lived_nights.UsualModel, "train", lambda lake, ds: None)
+    kept: list[list[int]] = []
+    lived_nights.lives(
+        tmp_path, 1, users=2, nights=2, history_days=28, policies=["ours", "usual"],
+        note=lambda text: None, keep=lambda lived: kept.append([len(nights) for nights in lived.values()]),
+    )  # fmt: skip
+    assert order == [("ours", 0, None), ("usual", 0, 10), ("ours", 1, None), ("usual", 1, 11)]
+    assert kept == [[1, 1], [2, 2]]
+
+
+@pytest.mark.parametrize(("name", "again"), [("ours", ["ours"]), ("usual", ["usual"]), ("oracle", [])])
+def test_only_what_a_policy_looks_at_is_trained_again(
+    name: str, again: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class TrainedEnough(Exception): ...
+
+    def stop() -> Any:
+        raise TrainedEnough
+
+    trained: list[str] = []
+    site = SimpleNamespace(write_features=lambda ds: None, snapshot=lambda ds: None, here=stop, lake=None)
+    monkeypatch.setattr(lived_nights, "retrain", lambda site, ds: trained.append("ours"))
+    monkeypatch.setattr(lived_nights.UsualModel, "train", lambda lake, ds: trained.append("usual"))
+    for number in (1, lived_nights.WEEK):
+        with pytest.raises(TrainedEnough):
+            lived_nights.night(site, name, number, None)  # type: ignore[arg-type]
+    assert trained == again
+
+
+def test_per_message_sums_nights_first() -> None:
+    nights = [a_night(1, 1.0, 0.0), a_night(9, 0.0, 0.0)]
+    assert np.allclose(uplift.per_message([nights], "opens"), [0.1])
