@@ -75,7 +75,8 @@ dist: setup ## build wheel and sdist into dist/, install the wheel into an empty
 	$(BIN)/python -m pytest -q -m dist tests/integration
 
 golden: setup ## rewrite golden files; review reads the diff
-	ANGELIA_GOLDEN=write $(BIN)/python -m pytest -q tests/golden tests/dags
+	ANGELIA_GOLDEN=write $(BIN)/python -m pytest -q tests/golden tests/dags && \
+	ANGELIA_GOLDEN=write $(BIN)/python -m pytest -q tests/unit/delivery -k golden
 
 bench: setup ## every benchmark, one JSON line each (slow)
 	$(BIN)/python -m benchmarks --list | xargs -n 1 $(BIN)/python -m benchmarks

@@ -69,7 +69,7 @@ class Intake:
 
     def __init__(self, engine: Engine) -> None:
         self.store, self.keys, self.rates = IntakeStore(engine), Keys(engine), Rates()
-        self._writer: GroupWriter | None = None
+        self._writer: GroupWriter[Draft, Verdict] | None = None
 
     @asynccontextmanager
     async def running(self, _app: FastAPI) -> AsyncIterator[None]:
