@@ -1,5 +1,6 @@
 """Features of an earlier release: columns that came since are null."""
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -7,6 +8,7 @@ from angelia.audience.bitmaps.build import build_index
 from angelia.audience.query import AudienceQuery
 from angelia.contracts.rows import valid_rows
 from angelia.effects.drift.stability import compare_nights
+from angelia.effects.sources import view
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.users.features import read_features
@@ -40,6 +42,16 @@ def test_a_column_that_came_since_is_null(older: Lake) -> None:
     assert newer["uplift_score"].null_count < N
     with pytest.raises(InvalidInput, match="has no column no_such"):
         read_features(older, commit, ["no_such"])
+
+
+def test_a_view_of_an_old_night_and_a_new_one_has_all_columns(older: Lake) -> None:
+    with duckdb.connect() as connection:
+        for nights, known in (([BEFORE], 0), ([BEFORE, DS], N)):
+            view(connection, older, "user_features", [older.require("user_features", ds=ds) for ds in nights])
+            counts = connection.execute(
+                "SELECT count(*), count(ordinal), count(uplift_score) > 0 FROM user_features"
+            ).fetchone()
+            assert counts == (N * len(nights), N * len(nights), known > 0)
 
 
 def test_an_old_night_is_indexed_and_compared(older: Lake) -> None:
