@@ -61,6 +61,7 @@ def command(
     from angelia.receive.journal import Journal
     from angelia.receive.keeping import fold_once, keep_folding
     from angelia.receive.protocol import DeadlineProtocol
+    from angelia.receive.receive_metrics import CallbackTotals
     from angelia.receive.trust import configured
 
     settings = load_settings()
@@ -72,12 +73,13 @@ def command(
     log = settings.home / "logs" / "receive.jsonl" if access_log else None
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
-    over, totals = threading.Event(), Counter[str]()
+    over, totals, watched = threading.Event(), Counter[str](), CallbackTotals(settings.metrics_folder())
     # uvicorn ends by itself, then raises the signal again: it must not end what follows.
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     folder = threading.Thread(
         target=keep_folding,
         args=(lambda: fold(lake, utc_now()), receiver.has_event, over, totals, fold_seconds),
+        kwargs={"watch": lambda: watched.add(receiver.counts, totals)},
         daemon=True,
     )
     folder.start()
@@ -98,6 +100,7 @@ def command(
             signal.signal(number, handler)
     last = fold_once(lambda: fold(lake, utc_now()))
     totals += last
+    watched.add(receiver.counts, totals, is_last=True)
     counts = receiver.counts + Counter(late=DeadlineProtocol.n_late, crowded=DeadlineProtocol.n_crowded)
     result = {
         **{name: totals[name] for name in ("receipts", "suppressions")},
@@ -157,7 +160,8 @@ def intake_serve(
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
     engine = connect(settings.intake_url())
-    serve(create_app(engine, log, Codes(engine, Secret.of(settings.home))), host, port, ready_file)
+    codes = Codes(engine, Secret.of(settings.home))
+    serve(create_app(engine, log, codes, settings.metrics_folder()), host, port, ready_file)
 
 
 @intake.command("dispatch")
@@ -196,7 +200,7 @@ def intake_dispatch(
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     terms = DispatchTerms(
         once=once, batch_rows=batch_rows, lanes=lanes, lead_hours=settings.lead_hours, slots=slots,
-        endpoint_url=endpoint_url,
+        endpoint_url=endpoint_url, metrics_folder=settings.metrics_folder(),
     )  # fmt: skip
     engine = connect(settings.intake_url())
     batches = Batches(engine, Owner.this_process(), int(LEASE_S * 1e6))
