@@ -73,6 +73,8 @@ def test_the_command_takes_folds_and_stops(
     assert stop.value.code == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["receipts"] == 1
     assert [row["dispatch_id"] for row in receipts(lake)] == [dispatch]
+    counted = (settings_home / "metrics" / "angelia_receive.prom").read_text("utf-8")
+    assert 'angelia_receive_folded_total{what="receipts"} 1' in counted
 
 
 def test_the_command_says_what_is_damaged(
