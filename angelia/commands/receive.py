@@ -4,7 +4,7 @@
 `received/`, inbox_messages, preference_choices, push_receipts and suppressions. `intake serve` and `keys`
 read and write the intake database; `dispatch` sends what is due there, and writes dispatch_intake,
 delivery_ledger and push_receipts; `triggers` reads user_events and the newest night, and writes the intake
-database.
+database; `export` reads that and writes intake_messages, intake_steps and intake_pending.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ def command(
     from angelia.receive.journal import Journal
     from angelia.receive.keeping import fold_once, keep_folding
     from angelia.receive.protocol import DeadlineProtocol
+    from angelia.receive.receive_metrics import CallbackTotals
     from angelia.receive.receiver import CallbackReceiver, utc_now
     from angelia.receive.trust import configured
 
@@ -70,12 +71,14 @@ def command(
     log = settings.home / "logs" / "receive.jsonl" if access_log else None
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
-    over, totals = threading.Event(), Counter[str]()
+    over, totals, watched = threading.Event(), Counter[str](), CallbackTotals(settings.metrics_folder())
     # uvicorn ends by itself, then raises the signal again: it must not end what follows.
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     folder = threading.Thread(
         target=keep_folding,
         args=(lambda: fold(lake, utc_now()), receiver.has_event, over, totals, fold_seconds),
+        # A copy, since requests go on counting meanwhile.
+        kwargs={"watch": lambda: watched.add(Counter(receiver.counts), totals)},
         daemon=True,
     )
     folder.start()
@@ -96,6 +99,7 @@ def command(
             signal.signal(number, handler)
     last = fold_once(lambda: fold(lake, utc_now()))
     totals += last
+    watched.add(receiver.counts, totals, is_last=True)
     counts = receiver.counts + Counter(late=DeadlineProtocol.n_late, crowded=DeadlineProtocol.n_crowded)
     result = {
         **{name: totals[name] for name in ("receipts", "suppressions")},
@@ -155,7 +159,8 @@ def intake_serve(
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
     engine = connect(settings.intake_url())
-    serve(create_app(engine, log, Codes(engine, Secret.of(settings.home))), host, port, ready_file)
+    codes = Codes(engine, Secret.of(settings.home))
+    serve(create_app(engine, log, codes, settings.metrics_folder()), host, port, ready_file)
 
 
 @intake.command("dispatch")
@@ -194,7 +199,7 @@ def intake_dispatch(
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     terms = DispatchTerms(
         once=once, batch_rows=batch_rows, lanes=lanes, lead_hours=settings.lead_hours, slots=slots,
-        endpoint_url=endpoint_url,
+        endpoint_url=endpoint_url, metrics_folder=settings.metrics_folder(),
     )  # fmt: skip
     engine = connect(settings.intake_url())
     batches = Batches(engine, Owner.this_process(), int(LEASE_S * 1e6))
@@ -231,6 +236,29 @@ def intake_triggers(as_json: JsonFlag = False) -> None:
     emit(report.to_json(), [*(lines or ["nothing was due"]), ended], as_json)
     if report.problems:
         raise typer.Exit(PARTIAL)
+
+
+@intake.command("export")
+def intake_export(as_json: JsonFlag = False) -> None:
+    """Copy messages and their steps that changed since the last run to the lake.
+
+    Reports and the caps of the next night read them there. Neither variables nor codes go with them.
+    """
+    from angelia.delivery.manifest.parts import require_main
+    from angelia.intake.database import connect
+    from angelia.intake.erasing import is_used
+    from angelia.intake.exporting.export import Exported, export
+
+    settings = load_settings()
+    lake = open_lake(settings=settings)
+    require_main(lake)
+    # Where nobody ever used the intake, none is made for it.
+    exported = export(lake, connect(settings.intake_url()), settings.lead_hours) if is_used() else Exported()
+    lines = [
+        f"hours {exported.hours:,}, messages {exported.messages:,}, steps {exported.steps:,}; "
+        f"{exported.pending:,} use room tonight; {len(exported.commits):,} commits"
+    ]
+    emit(exported.to_json(), lines, as_json)
 
 
 @intake.command("expire")

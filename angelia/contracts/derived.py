@@ -19,10 +19,10 @@ from angelia.contracts.selecting import (
 from angelia.contracts.sending import (
     DELIVERY_LEDGER,
     DISPATCH_FALLOVER,
-    DISPATCH_INTAKE,
     DISPATCH_MANIFEST,
     EFFECTS_MART,
     INBOX_MESSAGES,
+    OF_INTAKE,
     ordinal,
 )
 from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
@@ -379,7 +379,7 @@ DERIVED = (
     DECISIONS,
     DISPATCH_MANIFEST,
     DISPATCH_FALLOVER,
-    DISPATCH_INTAKE,
+    *OF_INTAKE,
     DELIVERY_LEDGER,
     INBOX_MESSAGES,
     CAMPAIGN_EFFECTS,

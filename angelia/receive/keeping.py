@@ -23,8 +23,12 @@ def keep_folding(
     over: threading.Event,
     totals: Counter[str],
     every_s: float,
+    watch: Callable[[], None] = lambda: None,
 ) -> None:
-    """Fold what has come in, at most once in so many seconds, until it is over."""
+    """Fold what has come in, at most once in so many seconds, until it is over.
+
+    `watch` is called again and again meanwhile: it writes what was counted.
+    """
     # An earlier run may have left events in the journal: the first pass folds them.
     folded_at, last = 0.0, Counter({"waiting": 1})
     while not over.wait(0.1):
@@ -36,6 +40,7 @@ def keep_folding(
             last = fold_once(fold)
             totals.update(last)
             folded_at = time.monotonic()
+        watch()
 
 
 def fold_once(fold: Callable[[], Counter[str]]) -> Counter[str]:
@@ -47,4 +52,6 @@ def fold_once(fold: Callable[[], Counter[str]]) -> Counter[str]:
         return counts
     except AngeliaError as error:
         progress(f"not folded: {error.one_line()}; tried again")
-        return Counter()
+    except Exception as error:  # noqa: BLE001 (the thread would end, and nothing would be folded any more)
+        progress(f"not folded: {type(error).__name__}; tried again")
+    return Counter()

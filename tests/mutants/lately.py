@@ -8,7 +8,7 @@ _KEYS = ("intake/test_keys.py",)
 _SEQUENCES = ("effects/test_sequences.py",)
 _ADMISSION = ("planning/test_admit.py",)
 _HABITS = ("timing/test_habits.py",)
-_ANSWERS = ("delivery/test_provider_answers.py",)
+_WEBPUSH = ("delivery/channels/test_webpush.py",)
 _BEFORE = ("quality/test_judged.py",)
 _ROLES = ("console/test_access.py",)
 
@@ -89,19 +89,19 @@ LATELY = (
         "a push service of any host is called",
         'if not any(host == name or host.endswith(f".{name}") for name in self._hosts):',
         "if False:",
-        _ANSWERS,
+        _WEBPUSH,
     ),
     Mutant(
         "a host that ends alike is a push service",
         'any(host == name or host.endswith(f".{name}") for name in self._hosts)',
         "any(host.endswith(name) for name in self._hosts)",
-        _ANSWERS,
+        _WEBPUSH,
     ),
     Mutant(
         "an address may be several receivers",
         'if not address.strip() or "," in address:',
         "if not address.strip():",
-        _ANSWERS,
+        ("delivery/channels/test_base.py",),
     ),
     # ---- days before, which a gate notes
     Mutant(

@@ -323,6 +323,39 @@ CREATE TABLE "dispatch_intake" (
   "slot_propensity" DOUBLE CHECK (NOT (NOT isfinite("slot_propensity") OR "slot_propensity" < 0 OR "slot_propensity" > 1))
 );
 
+CREATE TABLE "intake_messages" (
+  "intake_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("intake_id", '^[0-9a-f]{32}$'))),
+  "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),
+  "client" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("client", '^[A-Za-z0-9_.:-]{1,64}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "class" VARCHAR NOT NULL CHECK (NOT ("class" NOT IN ('transactional', 'marketing'))),
+  "priority" VARCHAR NOT NULL CHECK (NOT ("priority" NOT IN ('high', 'medium', 'low'))),
+  "channels" VARCHAR[] NOT NULL,
+  "n_variable_bytes" INTEGER NOT NULL CHECK (NOT ("n_variable_bytes" < 0)),
+  "accepted_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "send_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "expires_ts" TIMESTAMP WITH TIME ZONE,
+  "status" VARCHAR NOT NULL CHECK (NOT ("status" NOT IN ('accepted', 'claimed', 'queued', 'sent', 'delivered', 'opened', 'failed', 'ambiguous', 'refused', 'cancelled', 'expired'))),
+  "status_ts" TIMESTAMP WITH TIME ZONE NOT NULL
+);
+
+CREATE TABLE "intake_steps" (
+  "intake_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("intake_id", '^[0-9a-f]{32}$'))),
+  "step" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("step", '^[a-z][a-z0-9_]{0,63}$'))),
+  "channel" VARCHAR CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$'))),
+  "at_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "reason" VARCHAR
+);
+
+CREATE TABLE "intake_pending" (
+  "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "is_sent" BOOLEAN NOT NULL,
+  "at_ts" TIMESTAMP WITH TIME ZONE NOT NULL
+);
+
 CREATE TABLE "delivery_ledger" (
   "dispatch_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("dispatch_id", '^[0-9a-f]{32}$'))),
   "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),

@@ -42,6 +42,36 @@ def spec_world() -> ModuleType:
     return _world_module()
 
 
+@pytest.fixture(scope="session")
+def small_world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, ModuleType]:
+    """Return a lake of 40 people in three blocks and its maker; do not write to it.
+
+    Person i is i years old, every fourth of unknown age; even ones are women, every fifth is suppressed.
+    Person i did i % 3 views today, and those below 10 bought three days ago.
+    """
+    w, lake = _world_module(), Lake.open(str(tmp_path_factory.mktemp("audience") / "lake"))
+    people = [
+        w.person(
+            i,
+            age_years=None if i % 4 == 3 else i,
+            gender="m" if i % 2 else "f",
+            tags=["spa"] if i == 7 else [],
+            value_28d=i / 2,
+            channels=["fcm", "email"] if i < 20 else [],
+            is_suppressed=i % 5 == 0,
+            opted_out_topics=["promo"] if i == 8 else [],
+            days_since_signup=i,
+        )
+        for i in range(40)
+    ]
+    days = [w.did(i, 0, "view", "camera", n=i % 3) for i in range(40) if i % 3]
+    days += [w.did(i, 3, "purchase", None, value=2.5) for i in range(10)]
+    pushes = [w.pushed(i, 1, "sale") for i in range(6)] + [w.pushed(2, 1, "sale", "opened")]
+    world = w.World(people, days, pushes, lists={"vip": {1, 17, 33}})
+    w.write_index(lake, world)
+    return lake, w
+
+
 @pytest.fixture
 def people(settings_home: Path, lake: Lake) -> list[dict[str, object]]:
     """Write the index and return the people.

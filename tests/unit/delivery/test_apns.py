@@ -13,6 +13,7 @@ from angelia.delivery.channels import apns
 from angelia.delivery.channels.base import MessageRejected, Verdict
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.transport.wire import Answer
+from tests.golden.wire import MESSAGES, NOW, assert_golden
 from tests.unit.delivery.given import MESSAGE
 
 
@@ -102,3 +103,8 @@ def test_a_verdict_holds_what_a_ledger_can_store(answer: Answer) -> None:
     assert verdict.gone_us is None or 0 <= verdict.gone_us < 4_102_444_800_000_000
     for text, most in ((verdict.reason, 64), (verdict.provider_id, 256)):
         assert text is None or (len(text.encode()) <= 4 * most and len(text) <= most)
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_requests_equal_their_golden_files(name: str) -> None:
+    assert_golden("apns", name, apns.ApnsAdapter("example.shop", lambda: NOW), "0123456789abcdef" * 4)

@@ -6,29 +6,12 @@ import json
 
 import pytest
 
-from angelia.delivery.channels.base import Message, MessageRejected
+from angelia.delivery.channels.base import MessageRejected
 from angelia.delivery.channels.fcm import ERRORS, FcmAdapter
 from angelia.transport.wire import Answer
+from tests.golden.wire import MESSAGES, assert_golden
 
 FCM, BAD = "type.googleapis.com/google.firebase.fcm.v1.FcmError", "type.googleapis.com/google.rpc.BadRequest"
-MESSAGES = {
-    "plain": Message(
-        "tok:en-1", "ab" * 16, "Price drop: camera", "Hello Ann, it costs less.", None, None, 3600, False
-    ),
-    "urgent_with_link": Message(
-        "tok2", "cd" * 16, "Parcel", "At 5 pm", "https://shop.example/o?id=1&x=2", "order", 0, True
-    ),
-    "quotes_and_scripts": Message(
-        't"\\k',
-        "ef" * 16,
-        'He said "hi"',
-        "你好 \U0001f680 </script>\nline",
-        None,
-        "k" * 65,
-        2_419_200,
-        False,
-    ),
-}
 
 
 def test_cached_fragments_do_not_leak_between_messages() -> None:
@@ -78,3 +61,8 @@ def test_answers(given: Answer, kind: str, reason: str | None) -> None:
 
 def test_the_table_uses_known_meanings_only() -> None:
     assert set(ERRORS.values()) <= {"retry", "throttled", "gone", "rejected", "halt", "auth"}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_requests_equal_their_golden_files(name: str) -> None:
+    assert_golden("fcm", name, FcmAdapter("my-project"))

@@ -18,6 +18,7 @@ from angelia.errors import InvalidInput
 from angelia.sandbox.keys import make_tls
 from angelia.transport.smtp_transport import SmtpTransport
 from angelia.transport.wire import NOT_SENT, Answer
+from tests.golden.wire import MESSAGES, assert_golden
 from tests.unit.delivery.given import MAIL, MESSAGE
 
 
@@ -198,3 +199,11 @@ def test_mail_configuration_that_cannot_work(tmp_path: Path) -> None:
     assert not smtp.open_provider(
         ChannelConfig("email", "smtp", 60.0, "smtps://mail.example", path)
     ).may_rehearse
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_mails_equal_their_golden_files(name: str) -> None:
+    def lines(body: bytes) -> list[str]:
+        return body.decode().split("\r\n")
+
+    assert_golden("email", name, MAIL, "ann@people.example", lines)

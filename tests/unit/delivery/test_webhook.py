@@ -6,6 +6,7 @@ import pytest
 
 from angelia.delivery.channels import webhook
 from angelia.transport.wire import Answer
+from tests.golden.wire import MESSAGES, NOW, assert_golden
 from tests.unit.delivery.given import MESSAGE
 
 
@@ -34,3 +35,9 @@ def test_webhook_signatures_are_those_of_the_specification() -> None:
 )  # fmt: skip
 def test_webhook_answers(answer: Answer, kind: str) -> None:
     assert webhook.WebhookAdapter(b"s").classify(answer).kind == kind
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_requests_equal_their_golden_files(name: str) -> None:
+    adapter = webhook.WebhookAdapter(b"secret", lambda: NOW)
+    assert_golden("webhook", name, adapter, "https://hooks.shop.example/in?x=1")
