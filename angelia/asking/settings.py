@@ -49,33 +49,31 @@ def settings_of(catalog: Catalog, running: Sequence[str]) -> list[Setting]:
     policy = catalog.policy
     caps = {cap.days: cap.messages for cap in policy.caps}
     settings = [
-        Setting(
-            "caps.user_per_day", _shown(caps.get(1)), "messages a person gets in 24 h", "a number or none"
-        ),
-        Setting("caps.user_per_week", _shown(caps.get(7)), "the same in 7 days", "a number or none"),
+        Setting("caps.user_per_day", _shown(caps.get(1)), "messages in 24 h", "a number or none"),
+        Setting("caps.user_per_week", _shown(caps.get(7)), "messages in 7 days", "a number or none"),
         *(
-            Setting(f"caps.user_per_{days}_days", str(n), f"the same in {days} days", "a number or none")
+            Setting(f"caps.user_per_{days}_days", str(n), f"messages in {days} days", "a number or none")
             for days, n in sorted(caps.items())
             if days not in _PER.values()
         ),
         Setting("min_gap_hours", str(policy.min_gap_hours), "hours between two messages", "a number"),
         Setting("quiet_hours", _span(policy.quiet_hours), "local hours without messages", "22-8 or none"),
-        Setting("holdout.global", f"{policy.holdout.share_pct:g}", "per cent who get nothing", "per cent"),
+        Setting("holdout.global", f"{policy.holdout.share_pct:g}", "held out of marketing", "per cent"),
         Setting(
-            "explore.slots", f"{policy.explore.slot_share_pct:g}", "people with a drawn hour", "per cent"
+            "explore.slots", f"{policy.explore.slot_share_pct:g}", "people with a random hour", "per cent"
         ),
-        Setting("explore.epsilon", f"{policy.explore.epsilon:g}", "share spent on learning", "0 to 1"),
+        Setting("explore.epsilon", f"{policy.explore.epsilon:g}", "share drawn to learn", "0 to 1"),
         Setting(
-            "fatigue.weight", f"{policy.fatigue.weight:g}", "multiplies the price of fatigue", "0 or more"
+            "fatigue.weight", f"{policy.fatigue.weight:g}", "factor on the price of fatigue", "0 or more"
         ),
-        Setting("fatigue.days", str(policy.fatigue.horizon_days), "days a refusal costs", "a number"),
+        Setting("fatigue.days", str(policy.fatigue.horizon_days), "days lost by a refusal", "a number"),
     ]
     for name, channel in sorted(catalog.channels.items()):
         if channel.enabled:
             capacity = str(channel.capacity_per_hour)
             settings += [
                 Setting(f"capacity.{name}", capacity, "messages in an hour", "a number"),
-                Setting(f"capacity.{name}.HH", capacity, "the same in one UTC hour, 00 to 23", "a number"),
+                Setting(f"capacity.{name}.HH", capacity, "messages in one UTC hour, 00 to 23", "a number"),
                 Setting(f"cost.{name}", f"{channel.cost_per_message:g}", "cost of a message", "money"),
             ]
     for name in running:
@@ -87,7 +85,7 @@ def settings_of(catalog: Catalog, running: Sequence[str]) -> list[Setting]:
             Setting(f"value.{name}", f"{campaign.value_per_open:g}", "value of an open", "money"),
             Setting(f"priority.{name}", campaign.priority, "weight 4, 2 or 1", "high, medium or low"),
             Setting(f"window.{name}", _span(campaign.send_window), "local send window", "9-18 or none"),
-            Setting(f"holdout.{name}", f"{campaign.holdout_pct:g}", "per cent held out", "per cent"),
+            Setting(f"holdout.{name}", f"{campaign.holdout_pct:g}", "people held out of it", "per cent"),
             Setting(f"channels.{name}", ",".join(campaign.channels), "channels it may use", "fcm,sms"),
             Setting(f"stop.{name}", "no", "leave it out of the night", "yes or no"),
             Setting(f"caps.{name}.per_day", _shown(own.get(1)), "its messages in 24 h", "a number or none"),
@@ -360,7 +358,7 @@ def _pattern(name: str, channels: Sequence[str], campaigns: Sequence[str]) -> st
 
 def _whole(name: str, value: str) -> int:
     if not value.isdigit() or len(value) > 12:
-        raise InvalidInput(f"--set {name}={value}: is no whole number from 0 on")
+        raise InvalidInput(f"--set {name}={value}: is not a whole number of 0 or more")
     return int(value)
 
 

@@ -96,39 +96,55 @@ def preview_campaign(
     """
     store.get("campaign", campaign_id)
     documents = standing(store)
-    bodies = {key: json.loads(canonical(document)) for key, document in documents.items()}
     campaign = documents["campaign", campaign_id]
     assert isinstance(campaign, Campaign)
+    return [
+        entry
+        for name in campaign.materials
+        for entry in preview_material(documents, name, campaign, person, refuse)
+    ]
+
+
+def preview_material(
+    documents: Mapping[Key, AnyDocument],
+    name: str,
+    campaign: Campaign | None,
+    person: dict[str, Any] | None,
+    refuse: Refuse | None = None,
+) -> list[dict[str, Any]]:
+    """Return one entry per language of a material, as `preview_campaign` does.
+
+    Without a campaign no channel is known, so none refuses anything.
+    """
+    material = json.loads(canonical(documents["material", name]))
+    document = documents["template", material["template"]]
+    body = json.loads(canonical(document))
+    template = CompiledTemplate(body)
+    values = field_values(body, material, campaign.id if campaign else "", person or {})
+    wanted = material["locales"] or list(template.variants)
+    locales = (
+        [choose_locale(person["locale"], template.variants, template.default_locale)]
+        if person
+        else sorted(wanted)
+    )
     shown = []
-    for name in campaign.materials:
-        material = bodies["material", name]
-        body = bodies["template", material["template"]]
-        template = CompiledTemplate(body)
-        values = field_values(body, material, campaign_id, person or {})
-        wanted = material["locales"] or list(template.variants)
-        locales = (
-            [choose_locale(person["locale"], template.variants, template.default_locale)]
-            if person
-            else sorted(wanted)
-        )
-        for locale in locales:
-            entry: dict[str, Any] = {
-                "material": name,
-                "locale": locale,
-                "title": None,
-                "body": None,
-                "link": None,
-                "rejected": None,
-                "refused": {},
-            }
-            try:
-                words = template.render(locale, values)
-                entry.update(words._asdict())
-                document = documents["template", material["template"]]
-                if refuse is not None and isinstance(document, Template):
-                    entry["refused"] = refuse(campaign, document, words)
-            except RowRejected as error:
-                # An answer, too: the night counts such a row under this reason.
-                entry["rejected"] = error.reason
-            shown.append(entry)
+    for locale in locales:
+        entry: dict[str, Any] = {
+            "material": name,
+            "locale": locale,
+            "title": None,
+            "body": None,
+            "link": None,
+            "rejected": None,
+            "refused": {},
+        }
+        try:
+            words = template.render(locale, values)
+            entry.update(words._asdict())
+            if refuse is not None and campaign is not None and isinstance(document, Template):
+                entry["refused"] = refuse(campaign, document, words)
+        except RowRejected as error:
+            # An answer, too: the night counts such a row under this reason.
+            entry["rejected"] = error.reason
+        shown.append(entry)
     return shown

@@ -29,6 +29,8 @@ from angelia.errors import AngeliaError, InvalidInput
 
 STATIC = Path(__file__).parent / "static"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+UNKNOWN = "The address may be mistyped, or from an older version; the links above lead to every page."
+NOT_HERE = "This address does not take such a request; begin again at one of the links above."
 LOG = logging.getLogger(__name__)
 _LIGHT = re.compile(r"^:root\{(?P<light>[^}]*)\}", re.MULTILINE)
 _DARK = re.compile(r"@media \(prefers-color-scheme:dark\)\{:root\{(?P<dark>[^}]*)\}\}")
@@ -128,8 +130,10 @@ def _answer_refused(app: FastAPI) -> None:
 
     @app.exception_handler(StarletteHTTPException)
     def missing(request: Request, error: StarletteHTTPException) -> Response:
-        title = "There is no such page" if error.status_code == 404 else "That did not work"
-        return desk_of(request).show("missing.html", status=error.status_code, title=title)
+        is_unknown = error.status_code == 404
+        title = "There is no such page" if is_unknown else "That did not work"
+        explains = UNKNOWN if is_unknown else NOT_HERE
+        return desk_of(request).show("missing.html", status=error.status_code, title=title, explains=explains)
 
 
 def _malformed(names: str) -> AngeliaError:

@@ -118,7 +118,10 @@ class DeskNow:
         """Return the page that says what is wrong, and what to do about it."""
         kinds = ((InvalidInput, 400), (NotFound, 404), (Conflict, 409))
         status = next((code for kind, code in kinds if isinstance(error, kind)), 500)
-        return self.show("refused.html", status=status, title="That did not work", error=error)
+        is_form = self.request.method == "POST"
+        return self.show(
+            "refused.html", status=status, title="That did not work", error=error, is_form=is_form
+        )
 
 
 def desk_of(request: Request) -> DeskNow:

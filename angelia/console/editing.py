@@ -16,9 +16,11 @@ from pathlib import Path
 
 from angelia.catalog.apply import ApplyPlan, InvalidDocuments, as_yaml, carry_out, plan
 from angelia.catalog.checking import sense
-from angelia.catalog.documents import AnyDocument, parse_document
+from angelia.catalog.documents import AnyDocument, Campaign, parse_document
+from angelia.catalog.preview import standing
 from angelia.catalog.problems import Key, Notice
 from angelia.catalog.store import CatalogStore, Head, Version
+from angelia.console.phones import Shown, shown, shown_with
 from angelia.errors import AngeliaError, Conflict, InvalidInput
 from angelia.planning import limits
 
@@ -141,6 +143,22 @@ def save(store: CatalogStore, edit: Edit, *, actor: str, at: datetime) -> Key:
     assert edit.key is not None
     carry_out(store, edit.planned, actor=actor, at=at)
     return edit.key
+
+
+def messages_of(store: CatalogStore, edit: Edit) -> list[Shown]:
+    """Return what the messages made with an edited document would say, before it is saved.
+
+    Nothing for documents that say nothing, or that were refused.
+    """
+    if edit.planned is None or edit.key is None:
+        return []
+    change = next((item.change for item in edit.planned.items if (item.kind, item.id) == edit.key), None)
+    if change is None or change.document is None:
+        return []
+    documents = standing(store) | {edit.key: change.document}
+    if isinstance(change.document, Campaign):
+        return shown(documents, change.document)
+    return shown_with(documents, *edit.key) if edit.key[0] in ("material", "template") else []
 
 
 def copy_of(head: Head) -> str:

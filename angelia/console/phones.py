@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from angelia.catalog.documents import AnyDocument, Campaign, Material, Template
-from angelia.catalog.preview import preview_campaign
+from angelia.catalog.preview import preview_material
 from angelia.catalog.problems import Key
-from angelia.catalog.store import CatalogStore
 from angelia.planning.limits import ProviderLimits
 from angelia.templates.rendering import Rendered
 
@@ -54,6 +53,7 @@ class Shown:
     link: str | None
     rejected: str | None
     weights: tuple[Weight, ...]
+    campaign: str | None
 
 
 def segments(text: str) -> int:
@@ -69,32 +69,61 @@ def segments(text: str) -> int:
 
 
 def shown(
-    store: CatalogStore,
-    documents: Mapping[Key, AnyDocument],
-    campaign: Campaign,
-    person: dict[str, Any] | None = None,
+    documents: Mapping[Key, AnyDocument], campaign: Campaign, person: dict[str, Any] | None = None
 ) -> list[Shown]:
-    """Return every message of a campaign, by material and language; for a person, theirs only.
+    """Return every message of a campaign, by material and language; for a person, theirs only."""
+    limits = ProviderLimits.of_documents(documents)
+    return [
+        message
+        for name in campaign.materials
+        for message in _of_material(documents, limits, name, campaign, person)
+    ]
 
-    Raises:
-        NotFound: there is no such campaign.
+
+def shown_with(documents: Mapping[Key, AnyDocument], kind: str, name: str) -> list[Shown]:
+    """Return what a material says, or every material of a template, each in every language.
+
+    Where several campaigns use a material, it is shown as the first of them sends it.
     """
     limits = ProviderLimits.of_documents(documents)
+    materials = [
+        document.id
+        for _, document in sorted(documents.items())
+        if isinstance(document, Material)
+        and name == (document.id if kind == "material" else document.template)
+        and ("template", document.template) in documents
+    ]
+    campaigns = [document for _, document in sorted(documents.items()) if isinstance(document, Campaign)]
     messages: list[Shown] = []
-    for entry in preview_campaign(store, campaign.id, person, limits.refusals):
-        material = documents["material", entry["material"]]
-        assert isinstance(material, Material)
-        template = documents["template", material.template]
-        assert isinstance(template, Template)
+    for material in materials:
+        user = next((campaign for campaign in campaigns if material in campaign.materials), None)
+        messages += _of_material(documents, limits, material, user, None)
+    return messages
+
+
+def _of_material(
+    documents: Mapping[Key, AnyDocument],
+    limits: ProviderLimits,
+    name: str,
+    campaign: Campaign | None,
+    person: dict[str, Any] | None,
+) -> list[Shown]:
+    material = documents["material", name]
+    assert isinstance(material, Material)
+    template = documents["template", material.template]
+    assert isinstance(template, Template)
+    messages = []
+    for entry in preview_material(documents, name, campaign, person, limits.refusals):
         weights: tuple[Weight, ...] = ()
-        if entry["rejected"] is None:
+        if entry["rejected"] is None and campaign is not None:
             words = Rendered(entry["title"], entry["body"], entry["link"])
             weights = tuple(
                 _weight(limits, campaign, channel, words, entry["refused"].get(channel))
                 for channel in limits.of(campaign, template)
             )
         names = ("material", "locale", "title", "body", "link", "rejected")
-        messages.append(Shown(**{name: entry[name] for name in names}, weights=weights))
+        user = campaign.id if campaign else None
+        messages.append(Shown(**{name: entry[name] for name in names}, weights=weights, campaign=user))
     return messages
 
 

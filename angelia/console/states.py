@@ -287,7 +287,7 @@ def _running(tally: Tally) -> str:
         return sent
     where = {
         "sending": f"{count(tally.open)} to go",
-        "unsent": f"{count(tally.open)} went unsent, hours have passed",
+        "unsent": f"{count(tally.open)} went unsent: their hours have passed",
         "later": f"{count(tally.open)} later",
     }
     return f"{sent}, {where[tally.state]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -41,6 +42,11 @@ def hour(send_hour: str) -> str:
     return f"{datetime.strptime(send_hour, '%Y-%m-%dT%H'):%d %b %H:00}"
 
 
+def at_hours(text: str) -> str:
+    """Return a sentence with its send hours (`2026-11-15T04`) as people read them."""
+    return re.sub(r"\b\d{4}-\d{2}-\d{2}T\d{2}\b", lambda match: f"{hour(match[0])} UTC", text)
+
+
 def duration(seconds: float | None) -> str:
     """Return a span of time in its two largest units; a dash for nothing."""
     if seconds is None:
@@ -65,6 +71,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "money": money,
     "instant": instant,
     "hour": hour,
+    "at_hours": at_hours,
     "duration": duration,
     "plural": plural,
 }

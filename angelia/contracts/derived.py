@@ -21,6 +21,7 @@ from angelia.contracts.sending import (
     DISPATCH_FALLOVER,
     DISPATCH_MANIFEST,
     EFFECTS_MART,
+    INBOX_MESSAGES,
     OF_INTAKE,
     ordinal,
 )
@@ -380,6 +381,7 @@ DERIVED = (
     DISPATCH_FALLOVER,
     *OF_INTAKE,
     DELIVERY_LEDGER,
+    INBOX_MESSAGES,
     CAMPAIGN_EFFECTS,
     EFFECTS_MART,
 )

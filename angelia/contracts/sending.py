@@ -115,6 +115,31 @@ DISPATCH_MANIFEST = Dataset(
     ),
 )
 
+INBOX_DAYS = 30  # so long a message may stand in an inbox
+
+INBOX_MESSAGES = Dataset(
+    "inbox_messages",
+    1,
+    "one message in a person's inbox",
+    ("dispatch_id",),
+    ("ds", "part"),
+    (
+        hash_id("dispatch_id", "one attempt at one address; shown once however often it came"),
+        user_id(),
+        channel(),
+        Column("title", S, "what is shown first", personal=True),
+        Column("body", S, "text", personal=True),
+        Column("link", S, "where it leads", nullable=True, personal=True),
+        Column("collapse_key", S, "of several with one key the newest is shown", nullable=True),
+        Column("stored_ts", TIMESTAMP, "when it was kept"),
+        Column("expires_ts", TIMESTAMP, "from when on it is not shown"),
+    ),
+    ("angelia receive",),
+    retention_days=INBOX_DAYS,
+    notes="ds is the UTC day it was kept; a part is the messages that came at once. Whether a person saw or "
+    "opened one stands in push_receipts.",
+)
+
 DISPATCH_FALLOVER = Dataset(
     "dispatch_fallover",
     1,

@@ -112,6 +112,16 @@ def heat(rows: Sequence[tuple[str, Sequence[float | None]]], column_names: Seque
     return responsive(draw)
 
 
+def _in_cell(value: float) -> str:
+    """Return a number of at most four characters, for a cell that is little wider than three."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        part = value / size
+        # 999.6 k would be written with four digits, so rounding decides the unit.
+        if round(1000 * part) >= 1000:
+            return f"{part:.1f}{unit}" if round(part, 1) < 10 else f"{part:.0f}{unit}"
+    return short(value)
+
+
 def _shaded(
     value: float | None, highest: float, x: float, y: float, width: float, height: float, name: str
 ) -> str:
@@ -119,5 +129,5 @@ def _shaded(
         return ""
     shade = math.ceil(5 * value / highest) if highest else 0
     square = f'<rect x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" height="{height}" rx="3" class="h{shade}"/>'
-    written = text_at(x + width / 2, y + height - 7, short(value), f"cell c{shade}", "middle")
+    written = text_at(x + width / 2, y + height - 7, _in_cell(value), f"cell c{shade}", "middle")
     return f"<g>{square}{written}<title>{escape(name)}: {number(value)}</title></g>"

@@ -137,8 +137,8 @@ SENDING = (
         ("delivery/test_followups.py",),
     ),
     Mutant(
-        "callbacks take any number of places",
-        "if not room.acquire(blocking=False):",
+        "bodies of callbacks fill the memory",
+        "if part and self._held > MAX_HELD:",
         "if False:",
         ("delivery/test_receive_server.py",),
     ),

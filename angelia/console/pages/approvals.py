@@ -49,7 +49,7 @@ def _judged(lake: Lake, ds: str) -> Judged | None:
     except Corrupt as error:
         return Judged(ds, "damaged", (error.one_line(),), (), "nothing is emitted from it")
     if stored is None:
-        return Judged(ds, "not judged", ("the guard has not looked at it",), (), "nothing is emitted before")
+        return Judged(ds, "not judged", ("the guard has not looked at it",), (), "no manifests until it has")
     verdict: dict[str, Any] = stored[1]
     kind = str(verdict.get("verdict", ""))
     says = tuple(str(breach["says"]) for breach in verdict.get("breaches", ()))

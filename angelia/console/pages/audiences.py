@@ -233,7 +233,10 @@ def _problem(error: AngeliaError, asked: Asked) -> ConditionProblem:
 
 def _chart(answered: ConditionAnswer) -> str:
     total = answered.counted.count or 1
-    rows = [(value, float(n), f"{n:,}  {100 * n / total:.1f} %") for value, n in answered.parts]
+    rows = [
+        ("unknown" if value == "(null)" else value, float(n), f"{n:,} · {100 * n / total:.1f} %")
+        for value, n in answered.parts
+    ]
     return bars(rows, f"People by {answered.by}")
 
 

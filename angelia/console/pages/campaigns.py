@@ -60,7 +60,7 @@ def for_person(desk: Desk, name: str, user: Annotated[str, Form()] = "") -> Resp
             "the newest features have no row of this person",
             fix="they came later, or were erased; look at the messages of every language",
         )
-    return _show(desk, name, shown(store, standing_documents(store), campaign, row))
+    return _show(desk, name, shown(standing_documents(store), campaign, row))
 
 
 def _show(desk: DeskNow, name: str, theirs: list[Shown] | None = None) -> Response:
@@ -94,7 +94,7 @@ def _show(desk: DeskNow, name: str, theirs: list[Shown] | None = None) -> Respon
 def _messages(engine: Engine, store: CatalogStore, campaign: Campaign) -> list[Shown]:
     """Return what a campaign says; kept until anything in the catalog changes."""
     key = ("shown", str(store.engine.url), generation_of(store.heads()), campaign.id)
-    return engine.kept(key, lambda: shown(store, standing_documents(store), campaign))
+    return engine.kept(key, lambda: shown(standing_documents(store), campaign))
 
 
 @PAGE.post("/{name}/{action}", role=Role.OPERATOR)

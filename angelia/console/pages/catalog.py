@@ -7,15 +7,17 @@ from typing import Annotated
 
 from fastapi import Form, Response
 
-from angelia.catalog.documents import KINDS, Campaign
+from angelia.catalog.documents import KINDS, AnyDocument, Campaign
 from angelia.catalog.problems import Key, nearest
 from angelia.catalog.store import CatalogStore, Head, Version
 from angelia.console import editing
 from angelia.console.access import Role
 from angelia.console.desk import Desk, DeskNow, Page
+from angelia.console.phones import shown_with
 from angelia.errors import Conflict, InvalidInput, NotFound
 
 PAGE = Page("catalog", "Catalog", order=25)
+SPEAKING = ("material", "template")
 SAVE, CHECK = "save", "check"
 DOWNLOAD = {"Content-Type": "application/yaml; charset=utf-8"}
 
@@ -72,7 +74,14 @@ def document(desk: Desk, kind: str, name: str, version: int = 0) -> Response:
         since=since,
         history=list(reversed(history)),
         used=_uses(list(store.heads(tolerant=True).values())).get((kind, name), []),
+        messages=shown_with(_documents(store), kind, name) if kind in SPEAKING else [],
     )
+
+
+def _documents(store: CatalogStore) -> Mapping[Key, AnyDocument]:
+    """Return the documents that follow their models."""
+    heads = store.heads(tolerant=True).items()
+    return {key: head.document for key, head in heads if head.document is not None}
 
 
 @PAGE.get("/{kind}/{name}/download")
@@ -137,6 +146,7 @@ def _editor(
         text=text,
         made_from=made_from,
         checked=checked,
+        messages=editing.messages_of(desk.engine.store(), checked),
     )
 
 

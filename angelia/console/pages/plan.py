@@ -63,7 +63,7 @@ def compare(desk: Desk, ds: str = "", other: str = "") -> Response:
     older = next((one for one in days if one < b), "")
     a = parse_day("the other night", other).isoformat() if other else older
     if not a or not b:
-        raise NotFound("there are no two nights to compare", fix="plan another night first")
+        raise NotFound("fewer than two nights have a plan", fix="plan another night first")
     plans = [nights.plan_of(desk.engine, lake, one) for one in (a, b)]
     return desk.show(
         "plan_compare.html",

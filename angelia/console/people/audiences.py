@@ -7,6 +7,7 @@ time; a new index commit, catalog snapshot or holdout replaces it, and the old o
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 
 TEXT_CHARS_AT_MOST = 20_000
+_PLACED = re.compile(r"^predicate at (?:line \d+, )?column \d+: | \[[^\n]*\^[^\n]*\]$")
 MOST_PARTS = 15  # values of a breakdown that are drawn; the rest is added up
 
 
@@ -111,7 +113,10 @@ class ConditionProblem:
         while end < len(text) and (text[end].isalnum() or text[end] == "_"):
             end += 1
         end = min(max(end, at + 1), len(text))
-        return cls(error.message, error.fix, text[:at], text[at:end], text[end:], at)
+        # The place stands beside it, and completions list what is known: a page needs neither in the words.
+        words = _PLACED.sub("", error.message)
+        fix = None if (error.fix or "").startswith("known: ") else error.fix
+        return cls(words, fix, text[:at], text[at:end], text[end:], at)
 
 
 @dataclass(frozen=True)

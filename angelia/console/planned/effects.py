@@ -135,7 +135,7 @@ def page_inside(settings: Settings, ds: str, root: str, *, is_quality: bool) -> 
     path: Path = reports_folder(settings) / name
     match = _MAIN.search(path.read_text("utf-8")) if path.is_file() else None
     if match is None:
-        raise NotFound(f"the page of {ds} is not written here", fix=f"angelia report --ds {ds}")
+        raise NotFound(f"the page of {ds} is not written here", fix=f"run angelia report --ds {ds}")
 
     def lead(link: re.Match[str]) -> str:
         to, mark = link["to"], link["mark"] or ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
 from angelia.asking.shown import ChannelHours, PlanShown, shown
 from angelia.console.engine import Engine
@@ -95,6 +96,11 @@ def clock(slot: str) -> str:
     return slot[11:13]
 
 
+def day_of(slot: str) -> str:
+    """Return the day of a slot, as charts mark it: `15 Nov`."""
+    return f"{date.fromisoformat(slot[:10]):%d %b}"
+
+
 def heat_map(plan: PlanShown) -> str:
     """Return hours by channel as shares of their capacity, in per cent."""
     used = [channel for channel in plan.channels if any(hour.capacity for hour in channel.hours)]
@@ -121,7 +127,7 @@ def hour_chart(channel: ChannelHours) -> str:
         [clock(hour.slot) for hour in channel.hours],
         series,
         f"{channel.channel}: messages against capacity, by hour (UTC)",
-        mark=[hour.slot[5:10] for hour in channel.hours],
+        mark=[day_of(hour.slot) for hour in channel.hours],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from angelia.catalog.preview import standing
-from angelia.console.phones import segments, shown
+from angelia.console.phones import segments, shown, shown_with
 from angelia.planning.limits import ProviderLimits
 from angelia.templates.rendering import Rendered
 
@@ -34,7 +34,7 @@ def test_sizes_are_the_adapters_own_to_the_byte(catalog):
     documents = standing(catalog)
     campaign = documents["campaign", "price_drop"]
     limits = ProviderLimits.of_documents(documents)
-    message = shown(catalog, documents, campaign)[0]
+    message = shown(documents, campaign)[0]
     (weight,) = message.weights
     assert (weight.channel, weight.limit, weight.refused) == ("fcm", 4096, None)
     room = weight.limit - weight.n_bytes
@@ -46,8 +46,28 @@ def test_sizes_are_the_adapters_own_to_the_byte(catalog):
 def test_every_material_and_language_is_shown(console, catalog):
     documents = standing(catalog)
     campaign = documents["campaign", "order_update"]
-    shown_phones = {(one.material, one.locale) for one in shown(catalog, documents, campaign)}
+    shown_phones = {(one.material, one.locale) for one in shown(documents, campaign)}
     assert shown_phones == {(name, locale) for name in campaign.materials for locale in ("de", "en", "zh")}
     page = console("VIEWER").get("/campaigns/order_update").text
     assert "您的订单已发货" in page
     assert "of 4,096 bytes" in page
+
+
+def test_a_template_says_what_its_materials_say(catalog):
+    documents = standing(catalog)
+    materials = {name: one for (kind, name), one in documents.items() if kind == "material"}
+    template = next(iter(materials.values())).template
+    users = {name for name, one in materials.items() if one.template == template}
+    messages = shown_with(documents, "template", template)
+    assert {one.material for one in messages} == users
+    assert all(one.title and one.campaign and one.weights for one in messages)
+    material = sorted(users)[0]
+    assert shown_with(documents, "material", material) == [m for m in messages if m.material == material]
+
+
+def test_a_material_of_no_campaign_is_shown_without_limits(catalog):
+    documents = {key: one for key, one in standing(catalog).items() if key[0] != "campaign"}
+    name = next(name for kind, name in documents if kind == "material")
+    messages = shown_with(documents, "material", name)
+    assert messages
+    assert all(one.title and one.campaign is None and not one.weights for one in messages)

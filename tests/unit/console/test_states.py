@@ -111,7 +111,7 @@ def test_a_triggered_campaign_waits_for_events_not_nights(seen):
 
 def test_a_running_campaign_says_how_many_are_to_go(seen):
     part = seen.emitted(seen.planned(10), 10)
-    assert seen.stands() == ("running", "0 of 10 sent, 10 went unsent, hours have passed")
+    assert seen.stands() == ("running", "0 of 10 sent, 10 went unsent: their hours have passed")
     seen.sent(part, 4)
     assert seen.stands() == ("running", "4 of 10 sent, 6 to go")
 

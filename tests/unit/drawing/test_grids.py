@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
 from angelia.drawing import grids
 
 
@@ -46,3 +48,25 @@ def test_every_class_of_the_style_sheet_is_drawn() -> None:
         if not re.search(rf"\b{name}\b", drawn) and re.sub(r"\d$", "{shade}", name) not in drawn
     ]
     assert unused == []
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (0.0, "0"),
+        (95.0, "95"),
+        (949.0, "949"),
+        (999.0, "999"),
+        (999.6, "1.0k"),
+        (5_870.0, "5.9k"),
+        (9_960.0, "10k"),
+        (123_456.0, "123k"),
+        (999_600.0, "1.0M"),
+        (2.5e9, "2.5G"),
+    ],
+)
+def test_a_cells_number_has_at_most_four_letters(value: float, written: str) -> None:
+    (wide, narrow) = svgs(grids.heat([("Mon", [value])], ["00"], "heat"))
+    for svg in (wide, narrow):
+        assert written in [text.text for text in svg.iter("text")]
+    assert len(written) <= 4

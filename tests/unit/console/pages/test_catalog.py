@@ -153,3 +153,33 @@ def test_an_endless_text_is_refused(console, catalog):
     answer = send(console("USER"), "kind: campaign\n" + "# x" * 100_000)
     assert answer.status_code == 400
     assert "at most 200,000 bytes" in answer.text
+
+
+def test_materials_and_templates_show_what_they_say(console, catalog):
+    material = catalog.get("material", "price_drop_camera").document
+    for path in ("material/price_drop_camera", f"template/{material.template}"):
+        page = console("VIEWER").get(f"/catalog/{path}").text
+        assert "Price drop: cameras" in page
+        assert "of 4,096 bytes" in page
+    assert "What it says" not in console("VIEWER").get("/catalog/channel/fcm").text
+
+
+def test_the_editor_shows_what_a_text_would_say(console, catalog):
+    path = "/catalog/material/price_drop_camera/edit"
+    text = text_of(console("USER").get(path).text)
+    assert "What it would say" not in console("USER").get(path).text
+    value = next(str(one) for one in catalog.get("material", "price_drop_camera").document.fields.values())
+    page = send(console("USER"), text.replace(value, "Kiosk goods", 1), path=path).text
+    assert "What it would say" in page
+    assert "Kiosk goods" in page.partition("What it would say")[2].partition("<textarea")[0]
+    template = f"/catalog/template/{catalog.get('material', 'price_drop_camera').document.template}/edit"
+    text = text_of(console("USER").get(template).text)
+    page = send(console("USER"), text.replace("Price drop: ", "Cheaper now: ", 1), path=template).text
+    assert "Cheaper now: cameras" in unescape(page)
+
+
+def test_uses_are_links(console, catalog):
+    page = console("VIEWER").get("/catalog/material/price_drop_camera").text
+    assert 'href="/campaigns/price_drop"' in page
+    page = console("VIEWER").get("/catalog?kind=audience").text
+    assert 'href="/campaigns/price_drop"' in page

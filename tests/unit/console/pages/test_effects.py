@@ -61,7 +61,7 @@ def test_counts_leave_out_who_was_held_out(console, counted):
     night = page[page.index('id="night"') :]
     sale = re.search(r'<tr><th scope="row"><a href="/campaigns/sale">.*?</tr>', night, re.DOTALL)[0]
     assert 'data-label="people">100<' in sale
-    assert 'data-label="of accepted">10 %<' in sale
+    assert 'data-label="open rate">10 %<' in sale
     assert 'data-label="people">300<' in night  # three rows of fcm
 
 

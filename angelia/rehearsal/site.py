@@ -41,12 +41,11 @@ from angelia.world.population import CHANNELS, contact, topics
 from angelia.world.simulate import numbered, simulate
 from angelia.world.truth import World, felt_pushes, materials
 from spark_jobs.build_features import PROFILE, shard_features
-from spark_jobs.build_send_times import CurveInputs as CurveInputs
-from spark_jobs.build_send_times import CurveShard as CurveShard
 from spark_jobs.running.reading import read_window, window_commits
+from spark_jobs.shard_work.curve_shard import CurveInputs, CurveShard
 
 if TYPE_CHECKING:
-    from benchmarks.nights.usual import UsualModel
+    from angelia.rehearsal.usual import UsualModel
 
 ROOT = Path(__file__).parents[2]
 ANCHOR = "2026-11-14"
@@ -374,8 +373,8 @@ class Site:
         """Return each person's decayed active hours by cell of local time, (n, 48)."""
         with self.here():
             features = self.lake.require("user_features", ds=ds)
-            windows = [
+            days, pushes = (
                 window_commits(self.lake, name, ds, WINDOW_DAYS) for name in ("user_days", "user_pushes")
-            ]
-            inputs = CurveInputs(self.lake, features, *windows, ds, WINDOW_DAYS, 14.0, SHARD_BITS, {})
+            )
+            inputs = CurveInputs(self.lake, features, days, pushes, ds, WINDOW_DAYS, 14.0, SHARD_BITS, {})
             return CurveShard(inputs, 0).activity()
