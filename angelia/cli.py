@@ -45,6 +45,11 @@ COMMANDS = {
         "command",
         "Build the first features and the first model from the history at hand.",
     ),
+    "rehearse": (
+        "angelia.commands.rehearse",
+        "command",
+        "Let a model version decide in a simulated shop before it is promoted.",
+    ),
     "import": (
         "angelia.commands.import_",
         "command",

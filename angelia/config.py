@@ -93,6 +93,11 @@ class Settings(BaseModel):
             )
         return dict(word.split("=", 1) for word in words)
 
+    def metrics_folder(self) -> Path | None:
+        """Return the folder of Prometheus textfiles; None where no home is."""
+        home = self.home.absolute()
+        return home / "metrics" if home.is_dir() else None
+
     def reports_dir(self) -> Path:
         """Return the report folder."""
         return self.reports if self.reports != Path() else self.home.absolute() / "reports"

@@ -173,7 +173,16 @@ def _record(step: CommandStep, words: list[str], seconds: float, problem: str | 
         **step.facts,
     )
     if branch == "main":
-        _textfile(step, ds, seconds)
+        _textfile(step, ds, _gate(words), seconds)
+
+
+def _gate(words: list[str]) -> str | None:
+    """Return the gate that a command is about.
+
+    Other words could be anything, and stay out of labels.
+    """
+    name = _option(words, "--gate")
+    return name if name and name.isascii() and name.isalpha() else None
 
 
 def _option(words: list[str], name: str) -> str | None:
@@ -191,9 +200,9 @@ def _without_person(text: str, words: list[str]) -> str:
     return without_addresses(text.replace(user, hashed(user)) if user else text)
 
 
-def _textfile(step: CommandStep, ds: str | None, seconds: float) -> None:
-    """Replace the step's metrics: how its last run on main went."""
-    which = {"step": step.name}
+def _textfile(step: CommandStep, ds: str | None, gate: str | None, seconds: float) -> None:
+    """Replace the step's metrics: how its last run on main went; each gate's by itself."""
+    which = {"step": step.name} | ({"gate": gate} if gate else {})
     with suppress(ValueError):
         # A step without a day (or with a malformed one) has no such metric.
         day = [(which, datetime.fromisoformat(f"{ds}T00:00+00:00").timestamp())] if ds else []
@@ -232,11 +241,17 @@ def _textfile(step: CommandStep, ds: str | None, seconds: float) -> None:
                 "Rows left out.",
                 [({**which, "reason": k}, n) for k, n in step.rejected.items()],
             ),
+            metrics.Family(
+                "angelia_step_broken_rows",
+                "gauge",
+                "Rows that break a check of the gate.",
+                [({**which, "check": k}, n) for k, n in step.facts.get("broken_by", {}).items()],
+            ),
         ]
-        home = load_settings().home
-        if home.is_dir():
+        if (folder := load_settings().metrics_folder()) is not None:
+            name = "_".join([*step.name.split(), *([gate] if gate else [])])
             with suppress(OSError):
-                metrics.write(home / "metrics" / f"angelia_{step.name.replace(' ', '_')}.prom", families)
+                metrics.write(folder / f"angelia_{name}.prom", families)
 
 
 def _append(line: str) -> None:

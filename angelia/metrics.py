@@ -2,15 +2,26 @@
 
 Source: prometheus.io/docs/instrumenting/exposition_formats. A file is replaced whole, so the collector never
 reads half of one. No label holds an address, a user or a message.
+
+`Totals` are counters that outlive the process: deliveries are many short processes on one machine, and a
+collector that looks every minute would miss most of what each counted.
 """
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
+
+_SAMPLE = re.compile(r"([a-z_]+)(?:\{(.*)\})? (\S+)")
+_LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
+_EVERY_S = 2.0
 
 
 class Family(NamedTuple):
@@ -44,5 +55,76 @@ def write(path: Path, families: Iterable[Family]) -> None:
     temporary.replace(path)
 
 
+Labels = tuple[tuple[str, str], ...]
+
+
+class Totals:
+    """Counters that all processes of one machine keep in one file; each adds what it counted.
+
+    What is damaged counts from nothing again, which Prometheus takes for a restart.
+    """
+
+    def __init__(self, path: Path | None, counters: Mapping[str, str]) -> None:
+        """Take the file (None: keep nothing) and the counters' names with their help texts."""
+        self._path, self._texts = path, dict(counters)
+        self._added: dict[tuple[str, Labels], float] = {}
+        self._written_at = -math.inf
+
+    def add(self, counts: Iterable[tuple[str, Mapping[str, str], float]], *, is_last: bool = False) -> None:
+        """Add what this process has counted since the last call; `counts` are its totals so far.
+
+        It writes every two seconds, and the last time. Raises: OSError.
+        """
+        if self._path is None or (time.monotonic() - self._written_at < _EVERY_S and not is_last):
+            return
+        now = {(name, tuple(sorted(labels.items()))): float(value) for name, labels, value in counts}
+        more = {key: value - self._added.get(key, 0.0) for key, value in now.items()}
+        self._written_at = time.monotonic()
+        if not any(more.values()):
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(self._path.with_name(f".{self._path.name}.lock")):
+            standing = _read(self._path)
+            for key, value in more.items():
+                standing[key] = standing.get(key, 0.0) + value
+            write(
+                self._path,
+                [
+                    Family(
+                        name,
+                        "counter",
+                        text,
+                        [(dict(labels), n) for (of, labels), n in sorted(standing.items()) if of == name],
+                    )
+                    for name, text in self._texts.items()
+                ],
+            )
+        self._added = now
+
+
+def _read(path: Path) -> dict[tuple[str, Labels], float]:
+    """Return the samples of a file of ours."""
+    samples: dict[tuple[str, Labels], float] = {}
+    with suppress(FileNotFoundError, UnicodeDecodeError):
+        for line in path.read_text("utf-8").splitlines():
+            if match := _SAMPLE.fullmatch(line):
+                labels = tuple((name, _plain(text)) for name, text in _LABEL.findall(match[2] or ""))
+                with suppress(ValueError):
+                    samples[match[1], tuple(sorted(labels))] = float(match[3])
+    return samples
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a file's lock, which ends with the process."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\\(.)", lambda match: "\n" if match[1] == "n" else match[1], text)

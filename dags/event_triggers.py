@@ -16,24 +16,14 @@ in no night's plan; they are set off here, and sent by `intake_dispatch` or an `
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-import jinja2
-from _shared import DEFAULTS, CommandOperator
-from airflow.sdk import CronTriggerTimetable, dag
+from _shared import CommandOperator, question_dag
+from airflow.sdk import CronTriggerTimetable
 
 
-@dag(
-    dag_id="event_triggers",
-    doc_md=__doc__,
-    schedule=CronTriggerTimetable("*/5 * * * *", timezone="UTC"),
-    start_date=datetime(2022, 1, 1),
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=1),
-    default_args=DEFAULTS,
-    template_undefined=jinja2.StrictUndefined,
-    tags=["angelia", "delivery"],
+@question_dag(
+    __doc__, hours=1, tags=["delivery"], schedule=CronTriggerTimetable("*/5 * * * *", timezone="UTC")
 )
 def event_triggers():
     """Trigger once."""

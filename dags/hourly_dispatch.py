@@ -6,6 +6,9 @@ outage loses nothing that is still worth sending, and a backfill of this DAG is 
 **Reads** committed `dispatch_manifest` parts of branch main, `stops` and `suppressions`; **writes** seals,
 claims, intents and outcomes beside the lake, and `delivery_ledger` and `push_receipts`.
 
+Beside it, `export_intake` copies what came by REST and changed to `intake_messages`, `intake_steps` and
+`intake_pending`: reports read these, and the night that is planned next leaves room for the last.
+
 **Channels.** Those every installation knows have a pool and tasks each; what the catalog names beside them
 shares `fan_out_other` and the pool `deliver_other`.
 
@@ -15,6 +18,8 @@ shares `fan_out_other` and the pool `deliver_other`.
 - a worker was killed: the task's retry waits until nothing was heard of it for 300 s and takes its claim over
   (`angelia deliver … --takeover` at once); a holder that is heard of keeps its part. Rows in flight become `ambiguous` and are not sent again, unless the campaign is transactional.
   `angelia ledger status --ds D` accounts for every row.
+- `export_intake`: the intake's database does not answer (check ANGELIA_INTAKE), or somebody ran `angelia intake
+  export` at the same time. Nothing waits for it; the next run completes it.
 - to stop a campaign now: `angelia catalog stop CAMPAIGN --reason "…"`, on one channel with `--channel sms`.
   Workers see it within ten seconds.
 """
@@ -25,7 +30,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import jinja2
-from _shared import DEFAULTS, DELIVERY_SLOTS, CommandOperator
+from _shared import DEFAULTS, DELIVERY_SLOTS, CommandOperator, command
 from airflow.sdk import CronTriggerTimetable, Param, dag, task
 
 from angelia.contracts.sources import CHANNELS, OTHER
@@ -63,6 +68,12 @@ NOW = "{{ params.now or dag_run.run_after.isoformat() }}"
 )
 def hourly_dispatch():
     """Chain the hour's tasks."""
+    command(
+        "export_intake",
+        ["angelia", "intake", "export", "--json"],
+        outlets=("intake_messages", "intake_steps", "intake_pending"),
+        execution_timeout=timedelta(minutes=50),
+    )
     due_parts = CommandOperator(
         task_id="due_parts", argv=["angelia", "ledger", "due", "--now", NOW, "--json"]
     )

@@ -17,27 +17,15 @@ within a second. A run sends what is due when it begins and ends; runs beside a 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-import jinja2
-from _shared import DEFAULTS, DELIVERY_SLOTS, CommandOperator
-from airflow.sdk import CronTriggerTimetable, dag
+from _shared import DELIVERY_SLOTS, CommandOperator, question_dag
+from airflow.sdk import CronTriggerTimetable
 
 SLOTS = str(DELIVERY_SLOTS + 1)  # the pools' workers may send at the same time, and share the quota
 
 
-@dag(
-    dag_id="intake_dispatch",
-    doc_md=__doc__,
-    schedule=CronTriggerTimetable("* * * * *", timezone="UTC"),
-    start_date=datetime(2022, 1, 1),
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=1),
-    default_args=DEFAULTS,
-    template_undefined=jinja2.StrictUndefined,
-    tags=["angelia", "delivery"],
-)
+@question_dag(__doc__, hours=1, tags=["delivery"], schedule=CronTriggerTimetable("* * * * *", timezone="UTC"))
 def intake_dispatch():
     """Dispatch once."""
     CommandOperator(

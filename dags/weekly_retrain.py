@@ -7,6 +7,11 @@ catalog; `ds` in the form names another day.
 into the registry (HOME/models), and makes it the champion if somebody approves. `train` reports how well the
 version ranks, and how its choices compare with the champion's on the same logged rounds.
 
+**Rehearsal.** `rehearse` lets the version decide two nights in two small simulated shops, on the same people as the
+champion and as the usual product (about a minute of processor), and keeps the verdict with its card
+(HOME/models/p_open/rehearsals/VERSION/card.md). `promote` refuses a version that earns fewer opens there. *Skip the
+rehearsal* in the form takes a reason, which the card and the question repeat.
+
 **Approval.** `approve` waits three days for an answer under *Required actions*, showing those numbers; no
 answer is a no, and so is a question that was marked as success. The person who answers is recorded as the
 promoter, and only the version that was asked about is promoted. Until then the night scores with the present
@@ -14,10 +19,12 @@ champion.
 
 **When it fails.**
 - `train` says that a dataset has no commit: the night of that day has not run. Clear `train` once it has.
+- `rehearse` fails: no verdict is kept, and `promote` would refuse. Clear it; where the simulated shop itself is
+  broken, trigger the week again with a reason under *Skip the rehearsal*.
 - `promote` says that the answer is about another version: `train` ran again, and Airflow keeps a question's
   first text. Trigger the week again, or run `python -m models.promote` for the version you read about.
 - `promote` names a figure and the bar that it misses (the question named them, too): approval is not enough
-  for that. Read the version's card (HOME/models/p_open/versions/VERSION/card.md). Where the champion is only
+  for that. Read the version's card (HOME/models/p_open/rehearsals/VERSION/card.md). Where the champion is only
   to be refreshed, trigger the week with *Bar* `non_inferior`; a person who takes the responsibility can run
   `python -m models.promote --force`.
 """
@@ -49,13 +56,22 @@ Version **{{ trained.version }}**, on the latest pushes:
 {% set theirs = trained.metrics.get('champion', {}).get('off_policy', {}).get('dr') %}
 {% if ours %}Opens a push if it chose (doubly robust, 95 %): {{ '%.5f [%.5f, %.5f]' % (ours.value, ours.low, ours.high) }}{% endif %}
 {%- if theirs %}; the champion on the same rounds: {{ '%.5f [%.5f, %.5f]' % (theirs.value, theirs.low, theirs.high) }}{% endif %}
-{% if trained.get('objections') %}**It would be refused**, even if you approve:
-{% for line in trained.objections %}
+{% set rehearsed = ti.xcom_pull(task_ids='rehearse') or {} %}{% set verdict = rehearsed.get('verdict', {}) %}
+{% if verdict.get('how') == 'skipped' %}The rehearsal was **skipped**: {{ verdict.reason }}
+{% elif verdict %}Opens a message in the rehearsal: {{ '%.5f' % verdict.figures.version.opens_per_message }}
+{%- for other, gains in verdict.gains.items() %}{% set gain = gains.opens_per_message %}; {{ other }}: \
+{{ '%.5f' % verdict.figures[other].opens_per_message }} \
+({{ '%+.5f [%+.5f, %+.5f]' % (gain.value, gain.low, gain.high) }})
+{%- endfor %}. {{ verdict.says }}
+{% endif %}
+{% set refused = (trained.get('objections') or []) + (rehearsed.get('objections') or []) %}
+{% if refused %}**It would be refused**, even if you approve:
+{% for line in refused %}
 - {{ line }}
 {%- endfor %}
 {% endif %}
 
-The card: `HOME/models/p_open/versions/{{ trained.version }}/card.md`
+The card: `HOME/models/{{ rehearsed.get('card') or 'p_open/versions/' + trained.version + '/card.md' }}`
 """
 
 
@@ -100,6 +116,13 @@ The card: `HOME/models/p_open/versions/{{ trained.version }}/card.md`
                 "mere refresh, no less than a margin."
             ),
         ),
+        "skip_rehearsal": Param(
+            None,
+            type=["null", "string"],
+            maxLength=200,
+            title="Skip the rehearsal",
+            description="Why; empty = it is held. The card and the question repeat the reason.",
+        ),
         "compile": Param(
             False,
             type="boolean",
@@ -121,6 +144,14 @@ def weekly_retrain():
         ],
         pool="spark",
     )
+    rehearse = CommandOperator(
+        task_id="rehearse",
+        argv=[
+            *("angelia", "rehearse", "--version", "{{ " + TRAINED + ".version }}"),
+            *("--skip", "{{ params.skip_rehearsal or '' }}", "--by", "run {{ dag_run.run_id }}", "--json"),
+        ],
+        pool="spark",
+    )
     approve = Approval(
         task_id="approve",
         about="{{ " + TRAINED + ".version }}",
@@ -139,7 +170,7 @@ def weekly_retrain():
             *("--reason", "weekly retrain, approved in Airflow", "--json"),
         ],
     )
-    train >> approve >> promote
+    train >> rehearse >> approve >> promote
 
 
 weekly_retrain()

@@ -3,8 +3,9 @@
 `python -m models.promote --version V --by NAME --reason WHY` reads and writes the registry. A person answers
 for it: without `--force` a version that misses a bar of `models.judging.bars` is refused: it must beat the
 base rate by more than luck, be calibrated, lose no log loss to the champion, be worse in no segment, and draw
-credibly better (`--bar non_inferior`: no worse than a margin). With `--answer` (what a DAG passes on) nothing
-but a named person's approval of this very version promotes it.
+credibly better (`--bar non_inferior`: no worse than a margin), and have failed no rehearsal (`angelia
+rehearse`). With `--answer` (what a DAG passes on) nothing but a named person's approval of this very version
+promotes it, and it must have been rehearsed, or that been skipped with a reason.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from angelia.errors import AngeliaError, GateClosed, InvalidInput
 from angelia.output import emit, speak_utf8
 from models.compiled.trees import EXTRA, compiler, keep_compiled
 from models.judging import BARS, objections
+from models.judging.rehearsed import objections_of
 from models.registry import Champion, Registry
 
 _ASK = "trigger weekly_retrain again, or answer for it yourself: `python -m models.promote` without --answer"
@@ -36,8 +38,11 @@ def promote(
     at: str,
     force: bool = False,
     bar: str = BARS[0],
+    must_be_rehearsed: bool = False,
 ) -> Champion:
     """Check a version and make it champion; promoting the champion again changes nothing.
+
+    A rehearsal that it failed is an objection; that there was none is, where it `must_be_rehearsed`.
 
     Raises:
         GateClosed: there are objections and `force` is not set.
@@ -47,6 +52,7 @@ def promote(
     """
     current = registry.champion()
     refusals = objections(json.loads(registry.load(version)["metrics.json"]), bar)
+    refusals += objections_of(registry, version, needed=must_be_rehearsed)
     if current is not None and current.version == version:
         return current
     if refusals and not force:
@@ -106,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 at=at,
                 force=args.force,
                 bar=args.bar,
+                must_be_rehearsed=args.answer is not None,
             )
             # A champion without machine code scores all the same, so it comes after the promotion.
             compiled = keep_compiled(registry, args.version) if args.compile else "no"

@@ -1,4 +1,4 @@
-"""S3 servers for tests, on loopback: moto in this process, or SeaweedFS by process id."""
+"""S3 servers for tests, on loopback: moto in this process, the others by process id."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -18,7 +19,9 @@ from urllib.request import urlopen
 
 PROJECT = Path(__file__).resolve().parents[1]
 WEED = PROJECT / ".venv-servers" / "bin" / "weed"
-KEY = "test"  # both servers' key and secret
+# `make test-s3` builds it; without Go, or out of the proxy's reach, it is not there.
+VERSITYGW = PROJECT / ".venv-servers" / "bin" / "versitygw"
+KEY = "test"  # every server's key and secret
 START_S = 60
 
 
@@ -75,16 +78,42 @@ def seaweedfs(folder: Path, host: str = "127.0.0.1", metrics_port: int = 0) -> I
     ]
     with (folder / "weed.log").open("wb") as log:
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-    endpoint = f"http://{host}:{s3}"
+    with _answering(process, f"http://{host}:{s3}", folder / "weed.log") as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def versitygw(folder: Path) -> Iterator[str]:
+    """Yield the endpoint of a versitygw on loopback; objects are files below `folder`.
+
+    Raises:
+        RuntimeError: it did not answer in time; its log is in the folder.
+    """
+    data = folder / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    port = _free_port()
+    with_us = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+    words = [*with_us, str(VERSITYGW), "--access", KEY, "--secret", KEY, "--port", f"127.0.0.1:{port}"]
+    with (folder / "versitygw.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*words, "posix", str(data)], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
+    with _answering(process, f"http://127.0.0.1:{port}", folder / "versitygw.log") as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def _answering(process: subprocess.Popen[bytes], endpoint: str, log: Path) -> Iterator[str]:
+    """Yield the endpoint once it answers; the process ends with the block."""
     try:
         end = time.monotonic() + START_S
         while not _answers(endpoint):
             if process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"SeaweedFS did not start; see {folder / 'weed.log'}")
+                raise RuntimeError(f"{log.stem} did not start; see {log}")
             time.sleep(0.2)
         yield endpoint
     finally:
-        # A clean stop takes it twenty seconds, and nobody reads its data again.
+        # A clean stop takes SeaweedFS twenty seconds, and nobody reads its data again.
         process.kill()
         process.wait(timeout=30)
 
@@ -93,9 +122,10 @@ def seaweedfs(folder: Path, host: str = "127.0.0.1", metrics_port: int = 0) -> I
 def chosen(folder: Path) -> Iterator[str]:
     """Yield the endpoint of the server that the variable S3_SERVER names; moto by default."""
     kind = os.environ.get("S3_SERVER", "moto")
-    if kind not in ("moto", "seaweedfs"):
-        raise ValueError(f"S3_SERVER is moto or seaweedfs, not {kind!r}")
-    with moto() if kind == "moto" else seaweedfs(folder) as endpoint:
+    servers = {"moto": moto, "seaweedfs": partial(seaweedfs, folder), "versitygw": partial(versitygw, folder)}
+    if kind not in servers:
+        raise ValueError(f"S3_SERVER is {', '.join(servers)}, not {kind!r}")
+    with servers[kind]() as endpoint:
         yield endpoint
 
 

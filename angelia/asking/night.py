@@ -177,6 +177,7 @@ def open_night(lake: Lake, ds: str | None) -> PlannedNight:
         pushes=tuple(pushes),
         previous=next((commit for commit in cited if commit.dataset == "decisions"), None),
         held=tuple(manifest.params.get("held_back", ())) if manifest is not None else (),
+        intake=next((commit for commit in cited if commit.dataset == "intake_pending"), None),
     )
     catalog = read_snapshot(lake, only("catalog_snapshot"))
     since = plan.params.get("skip_before")

@@ -1,82 +1,29 @@
 """The servers: `angelia receive` for callbacks, `angelia intake` for messages by REST.
 
-`receive` reads requests, delivery_ledger and dispatch_manifest, and writes the journal `received/`,
-push_receipts and suppressions. `intake serve` and `keys` read and write the intake database; `dispatch` sends
-what is due there, and writes dispatch_intake, delivery_ledger and push_receipts; `triggers` reads user_events
-and the newest night, and writes the intake database.
+`receive` reads requests, delivery_ledger, dispatch_manifest and user_endpoints, and writes the journal
+`received/`, inbox_messages, push_receipts and suppressions. `intake serve` and `keys` read and write the
+intake database; `dispatch` sends what is due there, and writes dispatch_intake, delivery_ledger and
+push_receipts; `triggers` reads user_events and the newest night, and writes the intake database; `export`
+reads that and writes intake_messages, intake_steps and intake_pending.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import signal
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from angelia import logs
 from angelia.commands.deliver import PARTIAL
 from angelia.config import load_settings
-from angelia.delivery.channels.base import ChannelConfig, load_credentials
-from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, progress
 
 if TYPE_CHECKING:
     from angelia.intake.keys import Keys
-
-CALLER = r"[a-z0-9_-]{1,32}"
-_AGAIN_S = 60.0  # an event that could not be placed (its part is not done) is tried again after this long
-
-
-def secret_of(channel: str, field: str) -> bytes | None:
-    """Return a secret from the file that `ANGELIA_<CHANNEL>_CREDENTIALS` names, or None.
-
-    Raises:
-        InvalidInput: the file is unreadable, or lacks the field.
-    """
-    path = os.environ.get(f"ANGELIA_{channel.upper()}_CREDENTIALS")
-    return (
-        str(
-            load_credentials(ChannelConfig(channel, "", 1.0, credentials=Path(path)), (field,))[field]
-        ).encode()
-        if path
-        else None
-    )
-
-
-def caller_secrets() -> dict[str, bytes]:
-    """Return by name the secrets of the callers who may report events.
-
-    A file with a single secret gives it the empty name.
-
-    Raises:
-        InvalidInput: the file is unreadable, or holds neither `secret` nor `secrets`.
-    """
-    path = os.environ.get("ANGELIA_RECEIVE_CREDENTIALS")
-    if not path:
-        return {}
-    document = load_credentials(ChannelConfig("receive", "", 1.0, credentials=Path(path)), ())
-    named = document.get("secrets") or {}
-    if not isinstance(named, dict) or not all(re.fullmatch(CALLER, name) and named[name] for name in named):
-        raise InvalidInput(
-            "ANGELIA_RECEIVE_CREDENTIALS: `secrets` must map callers' names to secrets",
-            fix='write {"secrets": {"sms": "…", "app": "…"}}: names of small letters, digits, - and _',
-        )
-    if not named and not document.get("secret"):
-        raise InvalidInput(
-            "ANGELIA_RECEIVE_CREDENTIALS: the file lacks secret",
-            fix="docs/DELIVERY.md shows what a channel's file holds",
-        )
-    every = {"": document.get("secret"), **named}
-    return {name: str(secret).encode() for name, secret in every.items() if secret}
 
 
 def command(
@@ -97,6 +44,9 @@ def command(
     max_seconds: Annotated[
         float | None, typer.Option("--max-seconds", min=0.1, help="Stop after this many seconds.")
     ] = None,
+    access_log: Annotated[
+        bool, typer.Option("--access-log/--no-access-log", help="Note requests in HOME/logs/receive.jsonl.")
+    ] = True,
     as_json: JsonFlag = False,
 ) -> None:
     """Take signed callbacks and one-click unsubscribes, and fold them into the datasets.
@@ -104,69 +54,81 @@ def command(
     Callbacks report opens, delivery reports, bounces and STOP. SIGTERM folds what has come in, then stops.
     """
     from angelia.delivery.manifest.parts import require_main
+    from angelia.intake.serving import serve
+    from angelia.receive.api import CallbackReceiver, create_app, utc_now
     from angelia.receive.folding import fold
+    from angelia.receive.inbox.store import InboxStore
     from angelia.receive.journal import Journal
-    from angelia.receive.server import CallbackServer, utc_now
+    from angelia.receive.keeping import fold_once, keep_folding
+    from angelia.receive.protocol import DeadlineProtocol
+    from angelia.receive.receive_metrics import CallbackTotals
+    from angelia.receive.trust import configured
 
     settings = load_settings()
     lake = open_lake(settings=settings)
     require_main(lake)
-    secrets, mail_secret = caller_secrets(), secret_of("email", "unsubscribe_secret")
-    if not secrets and mail_secret is None:
-        raise InvalidInput(
-            "no secret is set, so no callback could be verified",
-            fix="set ANGELIA_RECEIVE_CREDENTIALS, or ANGELIA_EMAIL_CREDENTIALS, or both",
-        )
+    trust = configured(lake.store)
+    inbox = InboxStore(lake, utc_now) if trust.inbox else None
+    receiver = CallbackReceiver(Journal(lake.store), trust, utc_now, inbox)
+    log = settings.home / "logs" / "receive.jsonl" if access_log else None
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+    over, totals, watched = threading.Event(), Counter[str](), CallbackTotals(settings.metrics_folder())
+
+    def counted() -> Counter[str]:
+        return receiver.counts + Counter(late=DeadlineProtocol.n_late, crowded=DeadlineProtocol.n_crowded)
+
+    # uvicorn ends by itself, then raises the signal again: it must not end what follows.
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    folder = threading.Thread(
+        target=keep_folding,
+        args=(lambda: fold(lake, utc_now()), receiver.has_event, over, totals, fold_seconds),
+        kwargs={"watch": lambda: watched.add(counted(), totals)},
+        daemon=True,
+    )
+    folder.start()
     try:
-        server = CallbackServer((host, port), Journal(lake.store), secrets, mail_secret, utc_now)
-    except OSError as error:
-        raise InvalidInput(
-            f"cannot listen on port {port}: {error.strerror}", fix="give another --port"
-        ) from None
-    over, totals = threading.Event(), Counter[str]()
-    before = signal.signal(signal.SIGTERM, lambda *_: over.set())
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    progress(f"receiving on port {server.server_port}")
-    if ready_file is not None:
-        ready_file.write_text(json.dumps({"port": server.server_port, "pid": os.getpid()}), "utf-8")
-    ends = time.monotonic() + max_seconds if max_seconds is not None else None
-    # An earlier run may have left events in the journal: the first pass folds them.
-    folded_at, last = 0.0, Counter({"waiting": 1})
-    while not over.wait(0.1):
-        now = time.monotonic()
-        if ends is not None and now >= ends:
-            break
-        is_due = server.has_event.is_set() and now - folded_at >= fold_seconds
-        is_left = last["waiting"] + last["unknown"] + last["damaged"]
-        if is_due or (is_left and now - folded_at >= _AGAIN_S):
-            server.has_event.clear()
-            last = _fold(lambda: fold(lake, utc_now()))
-            totals, folded_at = totals + last, time.monotonic()
-    server.shutdown()
-    server.server_close()
-    signal.signal(signal.SIGTERM, before)
-    last = _fold(lambda: fold(lake, utc_now()))
+        serve(
+            create_app(receiver, log),
+            host,
+            port,
+            ready_file,
+            doing="receiving",
+            protocol=DeadlineProtocol,
+            max_seconds=max_seconds,
+        )
+    finally:
+        over.set()
+        folder.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    last = fold_once(lambda: fold(lake, utc_now()))
     totals += last
+    counts = counted()
+    watched.add(counts, totals, is_last=True)
     result = {
         **{name: totals[name] for name in ("receipts", "suppressions")},
         **{name: last[name] for name in ("waiting", "unknown", "damaged")},
     }
-    result |= {name: server.counts[name] for name in ("events", "requests", "repeated", "401", "400")}
+    result |= {
+        name: counts[name]
+        for name in (
+            "events",
+            "requests",
+            "repeated",
+            "refused",
+            "ignored",
+            "401",
+            "400",
+            "408",
+            "413",
+            "503",
+        )
+    }
+    result |= {name: counts[name] for name in ("broken", "late", "crowded", "inbox")}
     emit(result, [", ".join(f"{name} {number}" for name, number in result.items())], as_json)
     if last["damaged"]:
         raise typer.Exit(PARTIAL)
-
-
-def _fold(fold: Callable[[], Counter[str]]) -> Counter[str]:
-    """Fold the journal; a failure leaves it as it is, and the next call tries again."""
-    try:
-        counts = fold()
-        if counts.total():
-            logs.event("receive_folded", **counts)
-        return counts
-    except AngeliaError as error:
-        progress(f"not folded: {error.one_line()}; tried again")
-        return Counter()
 
 
 intake = typer.Typer(no_args_is_help=True)
@@ -202,7 +164,8 @@ def intake_serve(
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
     engine = connect(settings.intake_url())
-    serve(create_app(engine, log, Codes(engine, Secret.of(settings.home))), host, port, ready_file)
+    codes = Codes(engine, Secret.of(settings.home))
+    serve(create_app(engine, log, codes, settings.metrics_folder()), host, port, ready_file)
 
 
 @intake.command("dispatch")
@@ -241,7 +204,7 @@ def intake_dispatch(
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     terms = DispatchTerms(
         once=once, batch_rows=batch_rows, lanes=lanes, lead_hours=settings.lead_hours, slots=slots,
-        endpoint_url=endpoint_url,
+        endpoint_url=endpoint_url, metrics_folder=settings.metrics_folder(),
     )  # fmt: skip
     engine = connect(settings.intake_url())
     batches = Batches(engine, Owner.this_process(), int(LEASE_S * 1e6))
@@ -278,6 +241,29 @@ def intake_triggers(as_json: JsonFlag = False) -> None:
     emit(report.to_json(), [*(lines or ["nothing was due"]), ended], as_json)
     if report.problems:
         raise typer.Exit(PARTIAL)
+
+
+@intake.command("export")
+def intake_export(as_json: JsonFlag = False) -> None:
+    """Copy messages and their steps that changed since the last run to the lake.
+
+    Reports and the caps of the next night read them there. Neither variables nor codes go with them.
+    """
+    from angelia.delivery.manifest.parts import require_main
+    from angelia.intake.database import connect
+    from angelia.intake.erasing import is_used
+    from angelia.intake.exporting.export import Exported, export
+
+    settings = load_settings()
+    lake = open_lake(settings=settings)
+    require_main(lake)
+    # Where nobody ever used the intake, none is made for it.
+    exported = export(lake, connect(settings.intake_url()), settings.lead_hours) if is_used() else Exported()
+    lines = [
+        f"hours {exported.hours:,}, messages {exported.messages:,}, steps {exported.steps:,}; "
+        f"{exported.pending:,} use room tonight; {len(exported.commits):,} commits"
+    ]
+    emit(exported.to_json(), lines, as_json)
 
 
 @intake.command("expire")

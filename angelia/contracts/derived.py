@@ -19,9 +19,10 @@ from angelia.contracts.selecting import (
 from angelia.contracts.sending import (
     DELIVERY_LEDGER,
     DISPATCH_FALLOVER,
-    DISPATCH_INTAKE,
     DISPATCH_MANIFEST,
     EFFECTS_MART,
+    INBOX_MESSAGES,
+    OF_INTAKE,
     ordinal,
 )
 from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
@@ -170,6 +171,12 @@ USER_FEATURES = Dataset(
             unit="day",
             nullable=True,
             minimum=0,
+        ),
+        Column(
+            "uplift_score",
+            F64,
+            "what a message is predicted to change, by the lift model kept as `uplift_score`; null = none is",
+            nullable=True,
         ),
         Column("channels", pa.list_(S), "channels with an active address and no opt-out"),
         Column("opted_out_topics", pa.list_(S), "topics refused"),
@@ -378,8 +385,9 @@ DERIVED = (
     DECISIONS,
     DISPATCH_MANIFEST,
     DISPATCH_FALLOVER,
-    DISPATCH_INTAKE,
+    *OF_INTAKE,
     DELIVERY_LEDGER,
+    INBOX_MESSAGES,
     CAMPAIGN_EFFECTS,
     EFFECTS_MART,
 )

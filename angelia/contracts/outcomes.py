@@ -1,7 +1,8 @@
 """The words of outcomes and guarantees, each once with its meaning.
 
-Three vocabularies: what the plan decides for a pair of person and campaign (`DECIDED`), what became of a
-dispatch (`LEDGER`), and what a campaign promises (`GUARANTEES`). Contracts take their allowed sets from here,
+Four vocabularies: what the plan decides for a pair of person and campaign (`DECIDED`), what became of a
+dispatch (`LEDGER`), what a campaign promises (`GUARANTEES`), and how a message of the intake stands
+(`INTAKE`). Contracts take their allowed sets from here,
 pages and the command line their explanations. SQL files spell the words out, and a test compares them.
 """
 
@@ -59,4 +60,18 @@ AT_MOST_ONCE, AT_LEAST_ONCE = "at_most_once", "at_least_once"
 GUARANTEES = {
     AT_MOST_ONCE: "marketing: never sent again once a request may have begun",
     AT_LEAST_ONCE: "transactional: sent until an answer is known; exempt from caps, holdouts, quiet hours",
+}
+
+INTAKE = {
+    "accepted": "durable, and waiting for its time or for a dispatcher",
+    "claimed": "in a dispatcher's batch, which is being decided",
+    "queued": "sealed: the worker has it",
+    "sent": "the provider took it",
+    "delivered": "a delivery report came back",
+    "opened": "it was opened",
+    "failed": "not sent: the worker or the provider says why",
+    "ambiguous": "a request began and no answer is known",
+    "refused": "never sent: the night's rules say why",
+    "cancelled": "withdrawn before it left",
+    "expired": "its last instant passed before it left",
 }

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from angelia.config import MAX_LEAD_HOURS
 from angelia.contracts.core import TIMESTAMP, Column, Dataset
-from angelia.contracts.outcomes import GUARANTEES, LEDGER
+from angelia.contracts.outcomes import GUARANTEES, INTAKE, LEDGER
 from angelia.contracts.sources import (
     ADDRESS,
     CHANNEL,
@@ -115,6 +115,31 @@ DISPATCH_MANIFEST = Dataset(
     ),
 )
 
+INBOX_DAYS = 30  # so long a message may stand in an inbox
+
+INBOX_MESSAGES = Dataset(
+    "inbox_messages",
+    1,
+    "one message in a person's inbox",
+    ("dispatch_id",),
+    ("ds", "part"),
+    (
+        hash_id("dispatch_id", "one attempt at one address; shown once however often it came"),
+        user_id(),
+        channel(),
+        Column("title", S, "what is shown first", personal=True),
+        Column("body", S, "text", personal=True),
+        Column("link", S, "where it leads", nullable=True, personal=True),
+        Column("collapse_key", S, "of several with one key the newest is shown", nullable=True),
+        Column("stored_ts", TIMESTAMP, "when it was kept"),
+        Column("expires_ts", TIMESTAMP, "from when on it is not shown"),
+    ),
+    ("angelia receive",),
+    retention_days=INBOX_DAYS,
+    notes="ds is the UTC day it was kept; a part is the messages that came at once. Whether a person saw or "
+    "opened one stands in push_receipts.",
+)
+
 DISPATCH_FALLOVER = Dataset(
     "dispatch_fallover",
     1,
@@ -143,6 +168,82 @@ DISPATCH_INTAKE = Dataset(
     notes="Rows as dispatch_manifest has them, of messages that came by REST; part = the dispatcher's batch, "
     "which is sealed to one commit before it is sent. ds is the plan day whose 24 hours the batch falls in; "
     "occurrence = `intake-` and the message's id there.",
+)
+
+
+def _client() -> Column:
+    meaning = "whose API key it came by; angelia.triggers = an event set it off"
+    return Column("client", S, meaning, pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
+
+
+def _intake_id() -> Column:
+    return hash_id("intake_id", "the id that the client was given; it begins with its millisecond")
+
+
+INTAKE_MESSAGES = Dataset(
+    "intake_messages",
+    1,
+    "one message of the intake, as it stands",
+    ("intake_id",),
+    ("ds", "accept_hour"),
+    (
+        _intake_id(),
+        hash_id("message_id", "once-only key, as in dispatch_intake, ledger and receipts"),
+        _client(),
+        user_id(),
+        campaign_id(),
+        Column("class", S, "what the client called it", allowed=("transactional", "marketing")),
+        Column("priority", S, "order among what is due", allowed=("high", "medium", "low")),
+        Column("channels", pa.list_(S), "the client's order; empty = the campaign's"),
+        Column("n_variable_bytes", I32, "size of its variables as JSON", unit="byte", minimum=0),
+        Column("accepted_ts", TIMESTAMP, "when it was durable"),
+        Column("send_ts", TIMESTAMP, "when it was asked to be sent"),
+        Column("expires_ts", TIMESTAMP, "after it it is not sent; null = the campaign's ttl", nullable=True),
+        Column("status", S, "how it stood when it was exported", allowed=tuple(INTAKE), words=INTAKE),
+        Column("status_ts", TIMESTAMP, "since when"),
+    ),
+    ("angelia intake export",),
+    retention_days=400,
+    notes="ds and accept_hour are those of its acceptance; an hour is exported again whenever one of its "
+    "messages changed. Neither variables nor keys nor codes are in it. What the database has expired stays "
+    "as it was last seen.",
+)
+
+INTAKE_STEPS = Dataset(
+    "intake_steps",
+    1,
+    "one step of a message of the intake, once a channel",
+    ("intake_id", "step", "channel"),
+    ("ds", "accept_hour"),
+    (
+        _intake_id(),
+        Column("step", S, "what became of it: docs/INTAKE.md lists the steps", pattern=NAME),
+        Column("channel", S, "channel; null = the step is no channel's", nullable=True, pattern=CHANNEL),
+        Column("at_ts", TIMESTAMP, "when"),
+        Column("reason", S, "provider code or reason word", nullable=True),
+    ),
+    ("angelia intake export",),
+    retention_days=400,
+    notes="Partitioned as intake_messages: the steps of a message stand in the hour it was accepted in.",
+)
+
+INTAKE_PENDING = Dataset(
+    "intake_pending",
+    1,
+    "one marketing message of the intake that uses room in the next plan",
+    ("message_id",),
+    ("ds",),
+    (
+        hash_id("message_id", "once-only key"),
+        user_id(),
+        campaign_id(),
+        Column("is_sent", pa.bool_(), "it was handed to the worker since ds closed; else it waits"),
+        Column("at_ts", TIMESTAMP, "when it was handed over, or is due"),
+    ),
+    ("angelia intake export",),
+    retention_days=30,
+    notes="ds is the day that had closed when it was written: the plan of that night counts these against "
+    "caps and gaps. What was sent by the end of ds stands in user_pushes.",
 )
 
 DELIVERY_LEDGER = Dataset(
@@ -224,3 +325,5 @@ EFFECTS_MART = Dataset(
         "over all campaigns; pairs of one person stand in several campaigns. Meta: how complete the night is."
     ),
 )
+
+OF_INTAKE = (DISPATCH_INTAKE, INTAKE_MESSAGES, INTAKE_STEPS, INTAKE_PENDING)

@@ -1,6 +1,7 @@
 """The access log: a JSON line a request, with its route's pattern in place of its address.
 
-No line holds a path, a query, a body or a header, so none can hold a person. Lines are written once a second.
+No line holds a path, a query, a body or a header, so none can hold a person. Lines are written once a second,
+and the answers counted by route and status (`angelia.metrics`).
 """
 
 from __future__ import annotations
@@ -8,27 +9,37 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from angelia import metrics
+
+REQUESTS = "angelia_intake_requests_total"
+TEXT = "Requests answered, by route and status; 0: the client hung up."
 _FLUSH_S = 1.0
 
 
 class AccessLog:
-    """An ASGI application around another that notes each answer; no file, no log."""
+    """An ASGI application around another that notes and counts each answer; no file, no log."""
 
-    def __init__(self, app: ASGIApp, path: Path | None) -> None:
+    def __init__(self, app: ASGIApp, path: Path | None, metrics_folder: Path | None = None) -> None:
         self._app, self._path = app, path
         self._lines: list[str] = []
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._is_planned = False
+        file = metrics_folder / "angelia_intake.prom" if metrics_folder is not None else None
+        self._totals = metrics.Totals(file, {REQUESTS: TEXT})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request on, and note its answer."""
-        if scope["type"] != "http" or self._path is None:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             if scope["type"] == "lifespan":
-                self.flush()
+                self.flush(is_last=True)
             return
         began, status = time.monotonic(), 0
 
@@ -43,9 +54,13 @@ class AccessLog:
         finally:
             self._note(scope, status, time.monotonic() - began)
 
-    def flush(self) -> None:
+    def flush(self, *, is_last: bool = False) -> None:
         """Append what has gathered."""
+        self._is_planned = False
         lines, self._lines = self._lines, []
+        counts = [(REQUESTS, {"route": r, "status": s}, float(n)) for (r, s), n in self._counts.items()]
+        with suppress(OSError):
+            self._totals.add(counts, is_last=is_last)
         if lines and self._path is not None:
             try:
                 with self._path.open("a", encoding="utf-8") as file:
@@ -54,12 +69,17 @@ class AccessLog:
                 pass  # a full disk must not fail requests that are durable elsewhere
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        if not self._lines:
+        if not self._is_planned:
+            self._is_planned = True
             asyncio.get_running_loop().call_later(_FLUSH_S, self.flush)
+        route = getattr(scope.get("route"), "path", None)
+        self._counts[route or "other", str(status)] += 1
+        if self._path is None:
+            return
         line = {
             "ts": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "method": scope["method"] if scope["method"] in ("GET", "POST", "DELETE") else "other",
-            "route": getattr(scope.get("route"), "path", None),
+            "route": route,
             "status": status,  # 0 = the client hung up
             "ms": round(1000 * seconds, 1),
             "client": scope.get("angelia_client"),

@@ -69,7 +69,7 @@ class Intake:
 
     def __init__(self, engine: Engine) -> None:
         self.store, self.keys, self.rates = IntakeStore(engine), Keys(engine), Rates()
-        self._writer: GroupWriter | None = None
+        self._writer: GroupWriter[Draft, Verdict] | None = None
 
     @asynccontextmanager
     async def running(self, _app: FastAPI) -> AsyncIterator[None]:
@@ -115,7 +115,12 @@ class Intake:
             raise refused("busy", "the intake has more waiting than it can write", retry_after_s=1) from None
 
 
-def create_app(engine: Engine, access_log: Path | None = None, codes: Codes | None = None) -> ASGIApp:
+def create_app(
+    engine: Engine,
+    access_log: Path | None = None,
+    codes: Codes | None = None,
+    metrics_folder: Path | None = None,
+) -> ASGIApp:
     """Return the application on a connected database; one-time codes only with `codes`."""
     intake = Intake(engine)
     app = FastAPI(
@@ -141,7 +146,7 @@ def create_app(engine: Engine, access_log: Path | None = None, codes: Codes | No
     document = app.openapi()  # made once; from here on the framework serves this object
     document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"key": []}]
-    return AccessLog(Direct(app, direct), access_log)
+    return AccessLog(Direct(app, direct), access_log, metrics_folder)
 
 
 class Direct:

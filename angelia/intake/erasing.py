@@ -21,6 +21,7 @@ from angelia.config import load_settings
 from angelia.contracts.outcomes import SUPPRESSED
 from angelia.intake.database import Unavailable, answering, connect, writing
 from angelia.intake.dispatching.steps import OutcomeStep, note_steps
+from angelia.intake.exporting.changes import mark
 from angelia.intake.message import now
 from angelia.intake.store import change, slices
 from angelia.intake.tables import (
@@ -41,10 +42,16 @@ _SLICE = 2_000  # messages a transaction: writers wait for some milliseconds
 
 def configured() -> IntakePeople | None:
     """Return the people of this installation's intake, None if it has no database."""
+    return IntakePeople(connect(load_settings().intake_url())) if is_used() else None
+
+
+def is_used() -> bool:
+    """Say whether this installation's intake has a database.
+
+    One on a server is taken to be used.
+    """
     url = sa.make_url(load_settings().intake_url())
-    if url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists()):
-        return None
-    return IntakePeople(connect(load_settings().intake_url()))
+    return url.get_backend_name() != "sqlite" or bool(url.database and Path(url.database).exists())
 
 
 class IntakePeople:
@@ -138,6 +145,7 @@ class IntakePeople:
             key_hash=None,
             body_hash=f"erased-{secrets.token_hex(8)}",
         )
+        mark(connection, (row["id"] for row in rows))
         waiting = [row for row in rows if row["status"] == "accepted"]
         change(connection, waiting, status="refused", status_us=at_us, is_open=0)
         note_steps(

@@ -1,10 +1,12 @@
-"""Run the intake's application on a port, by uvicorn, until SIGTERM."""
+"""Run an ASGI application on a port, by uvicorn, until SIGTERM."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
+import threading
 from pathlib import Path
 
 import uvicorn
@@ -17,14 +19,26 @@ _BACKLOG = 2_048
 _GRACE_S = 30
 
 
-def serve(app: ASGIApp, host: str, port: int, ready_file: Path | None) -> None:
-    """Answer requests until SIGTERM or SIGINT; requests under way are answered first.
+def serve(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    ready_file: Path | None,
+    *,
+    doing: str = "taking messages",
+    protocol: type[asyncio.Protocol] | None = None,
+    max_seconds: float | None = None,
+) -> None:
+    """Answer requests until a signal or `max_seconds`; those under way are answered first.
+
+    Surprise: uvicorn raises the signal again at the end, for whoever handled it before.
 
     Raises:
         InvalidInput: the port cannot be listened on.
     """
     config = uvicorn.Config(
         app,
+        http=protocol or "auto",
         log_level="warning",
         access_log=False,  # uvicorn's has addresses in it
         server_header=False,
@@ -41,9 +55,14 @@ def serve(app: ASGIApp, host: str, port: int, ready_file: Path | None) -> None:
                 f"cannot listen on port {port}: {error.strerror}", fix="give another --port or --host"
             ) from None
         listener.listen(_BACKLOG)
-        progress(f"taking messages on port {listener.getsockname()[1]}")
+        progress(f"{doing} on port {listener.getsockname()[1]}")
         if ready_file is not None:
             ready_file.write_text(
                 json.dumps({"port": listener.getsockname()[1], "pid": os.getpid()}), "utf-8"
             )
-        uvicorn.Server(config).run(sockets=[listener])
+        server = uvicorn.Server(config)
+        if max_seconds is not None:
+            timer = threading.Timer(max_seconds, setattr, (server, "should_exit", True))
+            timer.daemon = True
+            timer.start()
+        server.run(sockets=[listener])

@@ -14,13 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from angelia.intake.database import answering, writing
+from angelia.intake.exporting.changes import mark
 from angelia.intake.message import Draft, Refusal
 from angelia.intake.tables import messages, steps
 
-STATUSES = (
-    *("accepted", "claimed", "queued", "sent", "delivered", "opened"),
-    *("failed", "ambiguous", "refused", "cancelled", "expired"),
-)
 _AT_ONCE = 500  # keys a lookup: below every database's limit of parameters
 _TRIES = 3
 _CONFLICT = Refusal("idempotency_conflict", "idempotency_key", "this key came with another body before")
@@ -131,7 +128,10 @@ class IntakeStore:
             .values(status="cancelled", status_us=now_us, is_open=0)
         )
         with answering(self._engine), writing(self._engine) as connection:
-            return connection.execute(change).rowcount == 1
+            is_mine = connection.execute(change).rowcount == 1
+            if is_mine:
+                mark(connection, [message_id])
+        return is_mine
 
     def _insert(self, connection: Connection, rows: list[Row]) -> None:
         """Insert rows by the driver: numbers and texts need no work on each value."""

@@ -22,9 +22,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
-REVISION = 3
+REVISION = 4
 """The form of these tables; a database with a higher number belongs to newer code. A lower one lacks whole
-tables only, which are made on connecting: 2 added batches, steps, sends, codes and their uses, 3 triggers."""
+tables only, which are made on connecting: 2 added batches, steps, sends, codes and their uses, 3 triggers,
+4 changes."""
 PRIORITIES = ("high", "medium", "low")  # the number in the table is the position here
 
 _MYSQL: dict[str, Any] = {
@@ -179,6 +180,16 @@ trigger_moots = Table(
     Column("event_type", String(64), primary_key=True),
     Column("at_us", BigInteger, primary_key=True),
     Index("intake_trigger_moots_at", "at_us"),
+    **_MYSQL,
+)
+
+# Hours of acceptance with messages that changed since they were exported to the lake: a row a transaction, so
+# that no two dispatchers wait for each other.
+changes = Table(
+    "intake_changes",
+    metadata,
+    Column("token", String(32), primary_key=True),
+    Column("accept_hour", String(13), nullable=False),
     **_MYSQL,
 )
 

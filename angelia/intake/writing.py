@@ -11,13 +11,17 @@ import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 
 from angelia.errors import AngeliaError
 from angelia.intake.database import Unavailable
-from angelia.intake.message import Draft
-from angelia.intake.store import IntakeStore, Verdict
+
+D = TypeVar("D")
+V = TypeVar("V")
+D_contra = TypeVar("D_contra", contravariant=True)
+V_co = TypeVar("V_co", covariant=True)
 
 GROUP_ROWS = 5_000
 MAX_WAITING_ROWS = 50_000  # some seconds of work: who comes later is better asked to come again
@@ -27,26 +31,33 @@ class Busy(AngeliaError):
     """More is waiting than can be written in a few seconds."""
 
 
+class Sink(Protocol[D_contra, V_co]):
+    """Where groups are written: a table of the intake, or the journal of callbacks."""
+
+    def accept(self, drafts: Sequence[D_contra], /) -> Sequence[V_co]:
+        """Return a verdict for each draft; what it says was taken is durable."""
+
+
 @dataclass(slots=True)
-class _Request:
-    drafts: Sequence[Draft]
+class _Request(Generic[D, V]):
+    drafts: Sequence[D]
     loop: asyncio.AbstractEventLoop
-    answer: asyncio.Future[list[Verdict]]
+    answer: asyncio.Future[list[V]]
 
 
-class GroupWriter:
+class GroupWriter(Generic[D, V]):
     """One thread that writes what requests hand in; `close` writes what has come in, then ends."""
 
-    def __init__(self, store: IntakeStore) -> None:
+    def __init__(self, store: Sink[D, V]) -> None:
         self._store = store
-        self._queue: queue.SimpleQueue[list[_Request] | None] = queue.SimpleQueue()
-        self._gathered: dict[asyncio.AbstractEventLoop, list[_Request]] = {}
+        self._queue: queue.SimpleQueue[list[_Request[D, V]] | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Request[D, V]]] = {}
         self._waiting_rows = 0
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="intake-writer", daemon=True)
         self._thread.start()
 
-    async def write(self, drafts: Sequence[Draft]) -> list[Verdict]:
+    async def write(self, drafts: Sequence[D]) -> list[V]:
         """Return a verdict for each draft once the accepted ones are durable.
 
         Raises:
@@ -81,7 +92,7 @@ class GroupWriter:
     def _run(self) -> None:
         is_over = False
         while not is_over:
-            group: list[_Request] = []
+            group: list[_Request[D, V]] = []
             rows = 0
             requests = self._queue.get()
             while requests is not None:
@@ -95,10 +106,10 @@ class GroupWriter:
             with self._lock:
                 self._waiting_rows -= rows
 
-    def _write_group(self, group: list[_Request]) -> None:
+    def _write_group(self, group: list[_Request[D, V]]) -> None:
         if not group:
             return
-        outcome: list[list[Verdict]] | Exception
+        outcome: list[list[V]] | Exception
         try:
             verdicts = iter(self._store.accept([draft for request in group for draft in request.drafts]))
             outcome = [[next(verdicts) for _ in request.drafts] for request in group]
@@ -116,7 +127,7 @@ class GroupWriter:
             loop.call_soon_threadsafe(_answer, [group[number] for number in mine], outcome, mine)
 
 
-def _answer(requests: list[_Request], outcome: list[list[Verdict]] | Exception, numbers: list[int]) -> None:
+def _answer(requests: list[_Request[D, V]], outcome: list[list[V]] | Exception, numbers: list[int]) -> None:
     for request, number in zip(requests, numbers, strict=True):
         if request.answer.done():  # its client hung up
             continue

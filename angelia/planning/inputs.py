@@ -25,7 +25,7 @@ from angelia.delivery.manifest.served import served
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
 from angelia.matching import assign_arms
-from angelia.planning.before import Past
+from angelia.planning.before import Past, add_pending
 from angelia.planning.eligibility import Pairs, ShardPeople, clock_hours
 from angelia.planning.later import Fatigue
 from angelia.planning.later.fatigue import WEEK_DAYS as FELT_DAYS
@@ -58,11 +58,12 @@ class Inputs:
     pushes: tuple[Commit, ...]
     previous: Commit | None
     held: tuple[str, ...] = ()
+    intake: Commit | None = None  # marketing of the intake that uses room tonight
 
     def all(self) -> list[Commit]:
         """Return every commit, to be cited."""
         commits = [self.index, self.features, self.send_times, self.audiences, self.scores, *self.pushes]
-        return commits if self.previous is None else [*commits, self.previous]
+        return [*commits, *(commit for commit in (self.previous, self.intake) if commit is not None)]
 
 
 def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:
@@ -90,6 +91,7 @@ def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:
         ),
         previous=served(lake, "decisions", before),
         held=tuple(manifest.params.get("held_back", ())) if manifest is not None else (),
+        intake=lake.head("intake_pending", ds=ds),
     )
 
 
@@ -354,15 +356,14 @@ def _score_grid(scores: pa.Table, campaign: CampaignTerms, ordinals: np.ndarray)
 
 
 def _past(lake: Lake, inputs: Inputs, terms: Terms, people: ShardPeople, shard: int, bits: int) -> Past:
-    """Return messages sent, and those last night's plan decided to send, each once.
+    """Return messages sent, and those that last plan or intake will send, each once.
 
     What is pending counts as sent.
     """
     start = np.datetime64(terms.start.replace(tzinfo=None), "us")
     user: list[np.ndarray] = [np.zeros(0, np.int64)]
     hours: list[np.ndarray] = [np.zeros(0)]
-    campaign: list[pa.Array] = []
-    keys: list[pa.Array] = []
+    campaign, keys = list[pa.Array](), list[pa.Array]()
     running = pa.array([one.id for one in terms.campaigns], pa.string())
     for_all = (date.fromisoformat(terms.ds) - timedelta(days=_policy_days(terms))).isoformat()
     for commit in inputs.pushes:
@@ -388,11 +389,12 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: ShardPeople, shard: 
         hours.append((slots - start) / np.timedelta64(1, "h"))
         campaign.append(pc.struct_field(flat, "campaign_id"))
         keys.append(pc.struct_field(flat, "message_id"))
+    if inputs.intake is not None:
+        add_pending(lake.read(inputs.intake), people.user_id, start, user, hours, campaign, keys)
     users = np.concatenate(user).astype(np.int64)
     when = np.concatenate(hours).astype(np.float64)
     campaigns, ids = (pa.chunked_array(parts, pa.string()).combine_chunks() for parts in (campaign, keys))
     # The receipt of a message knows better than its plan when it was sent: the first mention (user_pushes)
     # stays. Arrow numbers texts by their first mention, and much faster than NumPy sorts them.
     first = np.unique(ids.dictionary_encode().indices.to_numpy(), return_index=True)[1]
-    at = pa.array(first)
-    return Past(users[first], campaigns.take(at).to_pylist(), when[first], ids.take(at).to_pylist())
+    return Past(users[first], campaigns.take(first).to_pylist(), when[first], ids.take(first).to_pylist())

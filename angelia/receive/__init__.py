@@ -1,4 +1,5 @@
-"""What comes back by callback: signed HTTP, a journal, folding into receipts and opt-outs.
+"""What comes back: signed callbacks, a journal, folding into receipts and opt-outs.
 
-Enter at `server.py` and `folding.py`. Writes `receive/` journals, `push_receipts`, `suppressions`.
+Enter at `api.py` (the ASGI application), `callbacks/` (providers' shapes and signatures) and `folding.py`.
+Writes `received/` and `folded/` journals, `push_receipts`, `suppressions`.
 """

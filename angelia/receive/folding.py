@@ -1,12 +1,13 @@
 """Journalled events into `push_receipts` (source=receive) and `suppressions`.
 
-Reads the journal, seals, manifests, `delivery_ledger`. Grain: event. A receipt needs the ledger (when was it
-sent), an opt-out only the manifest: it holds before its part is done. Surprises: everything may be folded
-again without effect (receipts and entries are named after caller, dispatch, kind and the caller's id, which
-alone would be anybody's); a dispatch that no plan of the last days has is counted as unknown and looked for
-again until its day is over; opt-outs are looked for in every ledger there is, and kept until they are placed.
-A bounce ends an address only if its reason says so: `hard`, or an enhanced status code (RFC 3463) that e-mail
-calls gone.
+Reads the journal, seals, manifests, `delivery_ledger`, `user_endpoints`. Grain: event. A receipt needs the
+ledger (when was it sent), an opt-out only the manifest: it holds before its part is done. Surprises:
+everything may be folded again without effect (receipts and entries are named after caller, dispatch, kind and
+the caller's id, which alone would be anybody's); a dispatch that no plan of the last days has is counted as
+unknown and looked for again until its day is over; opt-outs are looked for in every ledger there is, and kept
+until they are placed. A text message that says STOP names no dispatch: it closes the channel for whoever the
+newest `user_endpoints` give its number. A bounce ends an address only if its reason says so: `hard`, or an
+enhanced status code (RFC 3463) that e-mail calls gone.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from angelia.delivery.manifest.rows import batches_of
 from angelia.errors import AngeliaError, Conflict, Corrupt
 from angelia.lake import FileEntry, Lake
 from angelia.receive.journal import OPT_OUTS, Event, Journal
+from angelia.receive.owners import about, owners_of
 from angelia.users.suppressions import address_hash, address_key
 
 log = logging.getLogger(__name__)
@@ -51,40 +53,69 @@ def fold(lake: Lake, now: datetime) -> Counter[str]:
         log.error("not folded: %s", error.one_line())
         counts["damaged"] += 1
     events = {event.key: event for _, some in pending for event in some}
-    wanted = {event.dispatch_id for event in events.values()}
-    if not wanted:
+    if not events:
         journal.forget(now)
         return counts
+    wanted = {event.dispatch_id for event in events.values() if event.dispatch_id}
     days = _recent(now)
     sent = _in_ledger(lake, wanted, days, counts)
     planned = sent | _in_manifests(lake, wanted - set(sent), days, _FACTS, counts)
     # An opt-out counts however old its message is: people unsubscribe from a mail weeks later. Ledgers hold
     # no address, so they are kept long enough.
-    late = {event.dispatch_id for event in events.values() if event.kind in OPT_OUTS} - set(planned)
+    late = {
+        event.dispatch_id for event in events.values() if event.kind in OPT_OUTS and event.dispatch_id
+    } - set(planned)
     if late:
         older = sorted({leaf["ds"] for leaf in lake.partitions("delivery_ledger")} - set(days), reverse=True)
         sent_before = _in_ledger(lake, late, older, counts)
         sent, planned = sent | sent_before, planned | sent_before
+    # Who wrote from a number that no snapshot has is looked for again, as a dispatch that is not known is.
+    with _readable(counts):
+        planned |= owners_of(lake, [event for event in events.values() if event.address_hash])
     counts["suppressions"] = _suppress(lake, events.values(), planned, now)
     counts["receipts"] = _receipts(
         lake, [event for event in events.values() if event.dispatch_id in sent], sent
     )
-    for key, events_of_key in pending:
-        # After its days are over a request waits for its opt-outs only; once they are placed, the rest of it
-        # is not looked for again.
-        awaited = (
-            [event for event in events_of_key if event.kind in OPT_OUTS]
-            if journal.is_old(key, now)
-            else events_of_key
-        )
-        if all(event.dispatch_id in (planned if awaited is not events_of_key else sent) for event in awaited):
-            journal.folded(key)
+    _note(journal, pending, sent, planned, now)
     journal.forget(now)
     counts["waiting"] = sum(
         event.dispatch_id in planned and event.dispatch_id not in sent for event in events.values()
     )
-    counts["unknown"] = sum(event.dispatch_id not in planned for event in events.values())
+    counts["unknown"] = sum(about(event) not in planned for event in events.values())
     return counts
+
+
+def _note(
+    journal: Journal,
+    pending: Iterable[tuple[str, list[Event]]],
+    sent: Mapping[str, object],
+    planned: Mapping[str, object],
+    now: datetime,
+) -> None:
+    """Mark groups as placed; their rest goes on in a smaller group of the same day.
+
+    Without that a single dispatch of somebody else's would let a group of thousands be read again and again.
+    """
+    left: dict[str, list[Event]] = {}
+    over: list[str] = []
+    for key, events in pending:
+        # After its days are over a group waits for its opt-outs only; the rest of it is not looked for again.
+        is_old = journal.is_old(key, now)
+        awaited = [event for event in events if event.kind in OPT_OUTS] if is_old else events
+        # Of a text message nothing but its opt-out is placed, so it waits for no ledger.
+        waiting = [
+            event
+            for event in awaited
+            if about(event) not in (planned if is_old or not event.dispatch_id else sent)
+        ]
+        if len(waiting) < len(events):
+            over.append(key)
+            if waiting:
+                left.setdefault(key.partition("/")[0], []).extend(waiting)
+    for day, waiting in left.items():
+        journal.keep(waiting, day)
+    for key in over:
+        journal.folded(key)
 
 
 def _recent(now: datetime) -> list[str]:
@@ -165,9 +196,7 @@ def _suppress(
     person.
     """
     opt_outs = [
-        event
-        for event in events
-        if (event.kind in OPT_OUTS or _is_gone(event)) and event.dispatch_id in facts
+        event for event in events if (event.kind in OPT_OUTS or _is_gone(event)) and about(event) in facts
     ]
     known = set(lake.read_log("suppressions")["entry_id"].to_pylist()) if opt_outs else set()
     # A request may be folded twice, after a crash between append and note: its entries are known then.
@@ -177,7 +206,7 @@ def _suppress(
     # The key is made on first use, so it is opened only where an address is hashed.
     key, entries = address_key(lake.store) if addressed else b"", []
     for entry, event in fresh.items():
-        row, hashed, reason = facts[event.dispatch_id], None, _REASONS.get(event.kind, "gone")
+        row, hashed, reason = facts[about(event)], None, _REASONS.get(event.kind, "gone")
         if reason == "gone":
             # Its hour's manifest has expired, so nobody knows any more which address it was.
             if event.dispatch_id not in addressed:
@@ -224,7 +253,9 @@ def _receipts(lake: Lake, events: list[Event], facts: Mapping[str, Mapping[str, 
             "receipt_ts": at,
             "sent_ts": row["sent_ts"],
         }
-        rows = leaves.setdefault((row["ds"], at.strftime("%Y-%m-%dT%H")), {})
+        # What bears the time of its coming would, repeated an hour later, stand in two leaves.
+        hour = (row["sent_ts"] or datetime.fromisoformat(row["ds"])) if event.is_arrival else at
+        rows = leaves.setdefault((row["ds"], hour.strftime("%Y-%m-%dT%H")), {})
         rows[receipt["receipt_id"]] = event, {name: row[name] for name in _FACTS} | receipt
     return sum(
         _add(lake, {"ds": ds, "source": "receive", "part": hour}, rows) for (ds, hour), rows in leaves.items()

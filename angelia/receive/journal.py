@@ -1,11 +1,12 @@
-"""What callers said, durable before they are answered, and said twice only once.
+"""What callers reported, durable before they are answered.
 
-Writes `received/{day}/{name}` by conditional create (name = hash of the caller's own request id) and
-`folded/{day}/{name}` once all of it is in the datasets. Grain: request. Surprises: an event may come before
-its part is committed to the ledger; it stays here until it can be placed. No address is in here: a reason
-that is no code becomes `other`, an id with an @ in it its hash. Days are deleted when nobody looks at them
-any more, those with an opt-out not yet placed never. Requests carry a checksum: a damaged one is named, and
-stays. A `folded` mark says all it says by its name, so what is in it is not read.
+Writes `received/{day}/{name}` by conditional create and `folded/{day}/{name}` once all of it is in the
+datasets. Grain: group of events, those of all requests that came while the disk was busy with the group
+before. Surprises: an event may come before its part is committed to the ledger; it stays here until it can be
+placed. No address is in here: a reason that is no code becomes `other`, an id with an @ in it its hash, a
+phone number its keyed hash. Days are deleted when nobody looks at them any more, those with an opt-out not
+yet placed never. Groups carry a checksum: a damaged one is named, and stays. A `folded` mark says all by its
+name, so what is in it is not read. What is reported twice may stand here twice: folding counts it once.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from angelia.contracts.sending import ANSWER_DAYS
 from angelia.delivery.manifest.objects import create_json, fields_of, from_bytes
 from angelia.delivery.sending.events import code
-from angelia.errors import Corrupt
+from angelia.errors import Corrupt, NotFound
 from angelia.lake.store import Store
 
 KINDS = ("delivered", "displayed", "opened", "bounced", "unsubscribed", "complaint", "stop")
@@ -29,13 +31,16 @@ OPT_OUTS = ("unsubscribed", "complaint", "stop")
 MAX_EVENTS = 1_000
 KEEP_DAYS = ANSWER_DAYS  # events older than this belong to no window, journals older than this are not read
 _AHEAD = timedelta(minutes=5)
+_NEEDED = frozenset({"id", "dispatch_id", "kind", "at"})
+_HEX = frozenset("0123456789abcdef")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Event:
     """One thing that happened to one dispatch; `id` is the caller's own number of it.
 
-    Callers number as they like: only caller, dispatch, kind and id together are the idempotency key.
+    Callers number as they like: only caller, dispatch, kind and id together are the idempotency key. A text
+    message that says STOP names no dispatch, but its sender: then `address_hash` and the caller, a channel.
     """
 
     id: str
@@ -44,11 +49,25 @@ class Event:
     at_us: int
     reason: str | None = None
     caller: str = ""  # whose secret signed it; empty = the single secret, or a link in a mail
+    address_hash: str | None = None
+    is_arrival: bool = False  # `at_us` is when it came here: a repetition of it bears another time
 
     @property
     def key(self) -> str:
         """What is said twice has the same."""
-        return ":".join([*filter(None, (self.caller,)), self.dispatch_id, self.kind, self.id])
+        about = self.dispatch_id or self.address_hash or ""
+        return ":".join([*filter(None, (self.caller,)), about, self.kind, self.id])
+
+    def to_json(self) -> dict[str, object]:
+        """Return what is kept: the fields that say something."""
+        kept: dict[str, object] = {
+            "id": self.id, "dispatch_id": self.dispatch_id, "kind": self.kind, "at_us": self.at_us
+        }  # fmt: skip
+        for name in ("reason", "caller", "address_hash", "is_arrival"):
+            value = getattr(self, name)
+            if value:
+                kept[name] = value
+        return kept
 
 
 def parse(body: bytes, now: datetime, caller: str = "") -> tuple[list[Event], list[str]]:
@@ -72,7 +91,7 @@ def parse(body: bytes, now: datetime, caller: str = "") -> tuple[list[Event], li
     events, refused = [], []
     for number, raw in enumerate(document["events"]):
         try:
-            events.append(replace(_event(raw, number, now), caller=caller))
+            events.append(_event(raw, number, now, caller))
         except (ValueError, OverflowError) as error:
             refused.append(
                 str(error) if type(error) is ValueError else f"events[{number}]: a value is out of range"
@@ -80,21 +99,15 @@ def parse(body: bytes, now: datetime, caller: str = "") -> tuple[list[Event], li
     return events, refused
 
 
-def _event(raw: Any, number: int, now: datetime) -> Event:
+def _event(raw: Any, number: int, now: datetime, caller: str) -> Event:
     where = f"events[{number}]"
-    if not isinstance(raw, dict) or not {"id", "dispatch_id", "kind", "at"} <= set(raw) <= {
-        "id",
-        "dispatch_id",
-        "kind",
-        "at",
-        "reason",
-    }:
+    if not isinstance(raw, dict) or not _NEEDED <= raw.keys() <= _NEEDED | {"reason"}:
         raise ValueError(f"{where}: it has id, dispatch_id, kind, at, and maybe reason")
-    if not all(isinstance(raw[name], str) for name in raw):
+    if not all(isinstance(value, str) for value in raw.values()):
         raise ValueError(f"{where}: every value is a text")
     if not (1 <= len(raw["id"]) <= 200 and raw["id"].isprintable()):
         raise ValueError(f"{where}.id: 1 to 200 printable characters")
-    if len(raw["dispatch_id"]) != 32 or not set(raw["dispatch_id"]) <= set("0123456789abcdef"):
+    if not is_dispatch(raw["dispatch_id"]):
         raise ValueError(f"{where}.dispatch_id: 32 hex digits")
     if raw["kind"] not in KINDS:
         raise ValueError(f"{where}.kind: one of {', '.join(KINDS)}")
@@ -102,18 +115,32 @@ def _event(raw: Any, number: int, now: datetime) -> Event:
         at = datetime.fromisoformat(raw["at"])
     except ValueError:
         raise ValueError(f"{where}.at: an ISO time with a zone") from None
-    if at.tzinfo is None or not now - timedelta(days=KEEP_DAYS) <= at <= now + _AHEAD:
+    if at.tzinfo is None or not is_recent(at, now):
         raise ValueError(f"{where}.at: an ISO time with a zone, of the last {KEEP_DAYS} days")
     reason = raw.get("reason")
-    # Mail systems may use a mailbox as an id, and a journal holds no address.
-    name = hashlib.sha256(raw["id"].encode()).hexdigest()[:32] if "@" in raw["id"] else raw["id"]
     return Event(
-        name,
+        id_code(raw["id"]),
         raw["dispatch_id"],
         raw["kind"],
         int(at.timestamp() * 1e6),
         None if reason is None else reason_code(reason),
+        caller,
     )
+
+
+def is_dispatch(text: object) -> bool:
+    """Say whether a value has the form of a dispatch id: 32 hex digits."""
+    return isinstance(text, str) and len(text) == 32 and set(text) <= _HEX
+
+
+def is_recent(at: datetime, now: datetime) -> bool:
+    """Say whether an event of this time belongs to a window that may still be open."""
+    return now - timedelta(days=KEEP_DAYS) <= at <= now + _AHEAD
+
+
+def id_code(text: str) -> str:
+    """Return an id as it is kept: one with an @ in it may be a mailbox, and becomes its hash."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32] if "@" in text else text
 
 
 _ENHANCED = re.compile(r"(?<![0-9.])[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])")
@@ -127,37 +154,34 @@ def reason_code(text: str) -> str:
 
 
 class Journal:
-    """The requests that were taken."""
+    """The groups of events that were taken."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def take(self, request: str, events: list[Event], now: datetime) -> bool:
-        """Keep a request's events; False = it was taken before. When this returns they are durable.
+    def keep(self, events: Sequence[Event], day: datetime | str) -> str:
+        """Keep events under a day; return the group's key. When this returns they are durable."""
+        name = day if isinstance(day, str) else str(day.astimezone(UTC).date())
+        key = f"{name}/{secrets.token_hex(16)}"
+        create_json(self._store, f"received/{key}", {"events": [event.to_json() for event in events]})
+        return key
 
-        Raises:
-            Corrupt: it was taken before, and what was kept is damaged: the caller must not be told that all
-                is well.
-        """
-        name = hashlib.sha256(request.encode()).hexdigest()[:32]
-        today = now.astimezone(UTC).date()
-        for back in range(KEEP_DAYS):
-            key = f"received/{today - timedelta(days=back)}/{name}"
-            if self._store.exists(key):
-                self._events(key)
-                return False
-        return create_json(
-            self._store, f"received/{today}/{name}", {"events": [asdict(event) for event in events]}
-        )
+    def stands(self, key: str) -> bool:
+        """Say whether a group can still be read: else what it held must be taken again."""
+        try:
+            self._events(key)
+        except (Corrupt, NotFound):
+            return False
+        return True
 
     def pending(self, damaged: list[Corrupt] | None = None) -> Iterator[tuple[str, list[Event]]]:
-        """Yield the requests not yet folded, oldest day first, as (key, events).
+        """Yield the groups not yet folded, oldest day first, as (key, events).
 
-        A damaged request goes into the list given, and holds up no other.
+        A damaged group goes into the list given, and holds up no other.
         """
         for key in self._unfolded():
             try:
-                yield key, self._events(f"received/{key}")
+                yield key, self._events(key)
             except Corrupt as error:
                 if damaged is not None:
                     damaged.append(error)
@@ -169,7 +193,8 @@ class Journal:
                 f"{day}/{name}" for name in self._store.children(f"received/{day}") if name not in folded
             )
 
-    def _events(self, key: str) -> list[Event]:
+    def _events(self, name: str) -> list[Event]:
+        key = f"received/{name}"
         document = from_bytes(self._store.read(key), key, list_as="events")
         with fields_of(key):
             events = [Event(**{**raw, "at_us": int(raw["at_us"])}) for raw in document["events"]]
@@ -179,7 +204,7 @@ class Journal:
 
     @staticmethod
     def is_old(key: str, now: datetime) -> bool:
-        """Say whether a request is of a day that is looked at for its opt-outs only."""
+        """Say whether a group is of a day that is looked at for its opt-outs only."""
         return key.partition("/")[0] < str(now.astimezone(UTC).date() - timedelta(days=KEEP_DAYS))
 
     def forget(self, now: datetime) -> None:
@@ -190,7 +215,7 @@ class Journal:
         without = {
             key for key, events in self.pending() if not any(event.kind in OPT_OUTS for event in events)
         }
-        # A damaged request may hold an opt-out, so it waits for its repair.
+        # A damaged group may hold an opt-out, so it waits for its repair.
         waiting = {key.partition("/")[0] for key in self._unfolded() if key not in without}
         for folder in ("received", "folded"):
             for day in self._store.children(folder):
@@ -198,5 +223,5 @@ class Journal:
                     self._store.delete_folder(f"{folder}/{day}")
 
     def folded(self, key: str) -> None:
-        """Mark a request as wholly placed."""
+        """Mark a group as wholly placed."""
         create_json(self._store, f"folded/{key}", {})

@@ -10,18 +10,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from angelia.catalog.snapshot import load_snapshot
-from angelia.contracts.derived import CURVE
+from angelia.rehearsal.night import decide
+from angelia.rehearsal.site import ANCHOR, Site
+from angelia.rehearsal.usual import UsualModel
 from angelia.world.clock import day_name, day_number
 from angelia.world.truth import World
-from benchmarks.nights.policies import POLICIES, PolicyView
-from benchmarks.nights.site import ANCHOR, Site
-from benchmarks.nights.usual import UsualModel
 from models.registry import Registry
 from models.train import TRAIN_DAYS, train
-from spark_jobs import build_bitmaps, build_send_times, score_materials, select_audiences
 
 WEEK = 7
 # Those that look at our curves and scores; the others ask the lake only who may get what.
@@ -82,35 +79,10 @@ def night(site: Site, name: str, number: int, volume: int | None) -> dict[str, f
             retrain(site, ds)
         elif name == "usual":
             site.usual = UsualModel.train(site.lake, ds)
-    with site.here():
-        for job in (build_bitmaps, select_audiences, score_materials):
-            job.main(["--ds", ds])
-        if name in WITH_CURVES:
-            build_send_times.main(["--ds", ds])
-        else:
-            flat_curves(site, ds)
-    sent = POLICIES[name](PolicyView.of(site, ds), volume)
+    sent = decide(site, ds, name, volume, curves=name in WITH_CURVES)
     came = site.deliver(sent, ds)
     campaigns = load_snapshot(site.lake, ds).campaigns
     worth = np.array([campaigns[campaign].value_micros for campaign in sent.campaign]) / 1e6
     came["value"] = float((worth * came.pop("chance")).sum())
     site.live(day_number(ds) + 1)
     return came
-
-
-def flat_curves(site: Site, ds: str) -> None:
-    """Write curves that say nothing, for policies that do not look at them."""
-    n = len(site.person)
-    even = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(24 * n, np.float32)), 24).cast(CURVE)
-    zones = site.lake.read(site.lake.require("user_features", ds=ds), ["ordinal", "timezone"]).sort_by(
-        "ordinal"
-    )
-    table = {
-        "ordinal": zones["ordinal"],
-        "timezone": zones["timezone"],
-        "workday": even,
-        "day_off": even,
-        "cohort": pa.array(["none"] * n),
-        "evidence": pa.array(np.zeros(n, np.float32)),
-    }
-    site.publish("send_times", ds, pa.table(table))

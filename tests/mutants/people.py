@@ -81,8 +81,8 @@ PEOPLE = (
     ),
     Mutant(
         "anybody may unsubscribe anybody",
-        "return secret is not None and hmac.compare_digest(",
-        "return secret is not None or hmac.compare_digest(",
+        "if secret is None or not hmac.compare_digest(",
+        "if secret is None and not hmac.compare_digest(",
         ("delivery/test_receive.py",),
     ),
     Mutant(

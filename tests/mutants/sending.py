@@ -57,6 +57,18 @@ SENDING = (
         _OWNERS,
     ),
     Mutant(
+        "a part is taken from a holder that was heard of",
+        "elif lease != first:",
+        "elif False:",
+        ("delivery/test_takeover.py",),
+    ),
+    Mutant(
+        "a retry leaves the part to the dead",
+        "waits = self.options.wait_for_lease and not",
+        "waits = False and not",
+        ("delivery/test_takeover.py",),
+    ),
+    Mutant(
         "a zombie counts as alive",
         'return None if fields[0] in ("Z", "X") else fields[19]',
         "return fields[19]",
@@ -137,8 +149,8 @@ SENDING = (
         ("delivery/test_followups.py",),
     ),
     Mutant(
-        "callbacks take any number of places",
-        "if not room.acquire(blocking=False):",
+        "bodies of callbacks fill the memory",
+        "if part and self._held > MAX_HELD:",
         "if False:",
         ("delivery/test_receive_server.py",),
     ),

@@ -101,6 +101,18 @@ def test_the_metrics_textfile_is_left_alone_by_a_replay(home):
     assert 'angelia_step_day_timestamp_seconds{step="build_features"} 1794614400' in text
 
 
+def test_each_gate_has_a_textfile_of_its_own(home):
+    for gate, broken in (("sources", 3), ("features", 0), ("u-canary-17", 0)):
+        with logs.step("quality check", ["--ds", "2026-11-14", "--gate", gate]):
+            logs.took((), broken_by={"user_events.user_id": broken} if broken else {})
+    files = sorted(path.name for path in (home / "metrics").glob("*.prom"))
+    assert files == [f"angelia_quality_check{name}.prom" for name in ("", "_features", "_sources")]
+    text = (home / "metrics" / files[2]).read_text()
+    which = 'step="quality check",gate="sources"'
+    assert f'angelia_step_broken_rows{{{which},check="user_events.user_id"}} 3' in text
+    assert "canary" not in (home / "metrics" / files[0]).read_text()
+
+
 def test_people_are_named_by_a_hash_of_this_home(home, tmp_path_factory, monkeypatch):
     name = logs.hashed("u00000017")
     assert name == logs.hashed("u00000017") != logs.hashed("u00000018")

@@ -1,9 +1,9 @@
 """OPPO, realme and OnePlus push: a row's address is a registration id.
 
 `ANGELIA_OPPO_CREDENTIALS` names a JSON file with `app_key` and `master_secret`; optional `channel_id` and
-`category` (a notification class applied for with OPPO), `per_request` (messages in a request, at most 1,000;
-else 100). Surprise: failures come with HTTP 200, and beyond the number of messages of a day nothing gets
-through until tomorrow.
+`category` (a notification class applied for with OPPO), `callback` (where receipts go), `per_request`
+(messages in a request, at most 1,000; else 100). Surprise: failures come with HTTP 200, and beyond the number
+of messages of a day nothing gets through until tomorrow.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ class OppoAdapter:
             notification["notify_id"] = zlib.crc32(message.collapse_key.encode()) & 0x7FFFFFFF
         if message.link and message.link.startswith(("https://", "http://")):
             notification |= {"click_action_type": 2, "click_action_url": message.link}
+        if "call_back_url" in self._options:
+            notification["call_back_parameter"] = message.dispatch_id
         target = {"target_type": 2, "target_value": message.address, "verify_registration_id": True}
         form = {"message": _json({**target, "notification": notification})}
         return Request(PATH, _FORM, urlencode(form).encode())
@@ -131,7 +133,7 @@ CAPABILITIES = Capabilities(
     limit=f"{TITLE_CHARS} characters of title, {TEXT_CHARS} of body",
     collapse="notify_id, a checksum of the collapse key",
     ttl=f"off_line_ttl, at most {TTL_MAX_S // 86_400} days",
-    receipts="call_back_url, not asked for",
+    receipts="call_back_url, with the dispatch id as its parameter",
     multicast=MOST,
     ours=PER_REQUEST,
 )
@@ -146,6 +148,8 @@ def open_provider(config: ChannelConfig) -> Provider:
     """Return OPPO's push for an app."""
     account = load_credentials(config, ("app_key", "master_secret"))
     options = {name: str(account[name]) for name in ("channel_id", "category") if account.get(name)}
+    if account.get("callback"):  # at most 200 characters (the page on receipts, read 2026-11-28)
+        options["call_back_url"] = str(account["callback"])
     most = account.get("per_request", PER_REQUEST)
     if not isinstance(most, int) or not 1 <= most <= MOST:
         raise InvalidInput(

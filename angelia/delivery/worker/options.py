@@ -33,6 +33,7 @@ class Options:
     seed: int = 0
     paced_s: float = PACED_S
     metrics_file: Path | None = None
+    metrics_folder: Path | None = None  # of this machine's totals; None keeps none
 
 
 @dataclass

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from angelia import metrics
 from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.delivery.clock import Clock
 from angelia.delivery.sending.holds import SpeedLimits
@@ -66,6 +67,9 @@ class Senders:
         self._snapshots: dict[str, PlanSnapshot] = {}
         self.by_channel: dict[str, Sender] = {}
         self.shut: dict[str, str] = {}  # channels that could not be opened, and why
+        folder = options.metrics_folder
+        path = folder / "angelia_delivery.prom" if folder is not None else None
+        self._totals = metrics.Totals(path, worker_metrics.TOTALS)
 
     def snapshot(self, commit: Commit) -> PlanSnapshot:
         """Return what the catalog said when a manifest was planned. Raises: NotFound."""
@@ -100,18 +104,20 @@ class Senders:
         self.shut[channel] = error.one_line()
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and write the last counts."""
         for sender in self.by_channel.values():
             await sender.transport.close()
+        self.write_metrics(is_last=True)
 
-    def write_metrics(self) -> None:
-        """Replace the metrics file, if one is asked for."""
-        if self._options.metrics_file is not None:
-            try:
+    def write_metrics(self, *, is_last: bool = False) -> None:
+        """Replace the metrics file, if one is asked for, and add to this machine's totals."""
+        try:
+            if self._options.metrics_file is not None:
                 worker_metrics.write(self._options.metrics_file, self.by_channel, self._options.ds)
-            except OSError as error:
-                # Sending matters more than being watched.
-                log.warning("metrics file: %s", error.strerror)
+            self._totals.add(worker_metrics.totals(self.by_channel), is_last=is_last)
+        except OSError as error:
+            # Sending matters more than being watched.
+            log.warning("metrics file: %s", error.strerror)
 
     def _open(self, channel: str, commit: Commit) -> Sender:
         options = self._options

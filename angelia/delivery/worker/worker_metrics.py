@@ -1,6 +1,7 @@
-"""What a worker counts, for a node exporter's textfile collector (`--metrics-file`).
+"""What a worker counts, for a node exporter's textfile collector.
 
-Grain: channel. See `angelia.metrics`.
+Grain: channel. `--metrics-file` holds one run's counts and its present pace; the totals of HOME/metrics
+add up all runs of this machine. See `angelia.metrics`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,15 @@ from pathlib import Path
 
 from angelia import metrics
 from angelia.delivery.sending.sender import Sender
+
+TOTALS = {
+    "angelia_delivery_rows_total": "Rows that got an outcome on this machine.",
+    "angelia_delivery_requests_total": "Requests to providers, retries included.",
+    "angelia_delivery_payload_changed_total": "Rows refused: seen before with another payload.",
+    "angelia_delivery_throttled_total": "Times a rate was halved for a 429.",
+    "angelia_delivery_breaker_opened_total": "Times a breaker opened.",
+    "angelia_delivery_halted_total": "Times a channel halted: its configuration is wrong.",
+}
 
 
 def n_opened(sender: Sender) -> int:
@@ -72,6 +82,26 @@ def families(senders: Mapping[str, Sender], ds: str) -> list[metrics.Family]:
         metrics.Family(f"angelia_deliver_{name}", kind, text, samples)
         for name, kind, text, samples in measures
     ]
+
+
+def totals(senders: Mapping[str, Sender]) -> list[tuple[str, dict[str, str], float]]:
+    """Return what the senders of this process have counted, by the names of TOTALS."""
+    counted: list[tuple[str, dict[str, str], float]] = []
+    for channel, sender in senders.items():
+        which = {"channel": channel}
+        numbers = {
+            "requests": sender.n_requests,
+            "payload_changed": sender.n_refused,
+            "throttled": sender.bucket.n_decreases,
+            "breaker_opened": n_opened(sender),
+            "halted": int(sender.halted is not None),
+        }
+        counted += [(f"angelia_delivery_{name}_total", which, float(n)) for name, n in numbers.items()]
+        counted += [
+            ("angelia_delivery_rows_total", {**which, "outcome": word}, float(n))
+            for word, n in sender.counts.items()
+        ]
+    return counted
 
 
 def write(path: Path, senders: Mapping[str, Sender], ds: str) -> None:

@@ -21,6 +21,7 @@ from angelia.delivery.ledger.ledger import Owner
 from angelia.errors import Conflict
 from angelia.intake.database import answering, writing
 from angelia.intake.dispatching.steps import OutcomeStep, apply, note_steps
+from angelia.intake.exporting.changes import mark
 from angelia.intake.store import Row, change, slices
 from angelia.intake.tables import PRIORITIES, batches, messages, sends
 
@@ -361,6 +362,8 @@ def _put_back(connection: Connection, postponed: Sequence[tuple[Row, int, str]],
         by_time.setdefault(due_us, []).append(row)
     for due_us, rows in by_time.items():
         change(connection, rows, status="accepted", status_us=now_us, is_open=1, due_us=due_us, claimed_by="")
+    # Its step may be there from an earlier time; the status changes nevertheless.
+    mark(connection, (row["id"] for row, _, _ in postponed))
     note_steps(
         connection,
         [OutcomeStep(row["client"], row["id"], POSTPONED, now_us, None, why) for row, _, why in postponed],

@@ -145,7 +145,9 @@ def cap(
     """
     mine = {chosen.row["message_id"] for chosen in verdicts.chosen}
     past: dict[str, list[CountedMessage]] = {}
-    for each in nightly:
+    # The receipts of what the intake sent before midnight stand in user_pushes, too.
+    sent_here = {send.message_id for send, _ in own}
+    for each in (each for each in nightly if each.message_id not in sent_here):
         past.setdefault(each.user_id, []).append(each)
     for send, is_settled in own:
         # A batch that is taken up again finds its own sends: counted, they would close it to itself.

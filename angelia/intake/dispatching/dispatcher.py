@@ -343,6 +343,7 @@ class Dispatcher:
                 slots=self._terms.slots,
                 endpoint_url=self._terms.endpoint_url,
                 request_timeout_s=self._terms.request_timeout_s,
+                metrics_folder=self._terms.metrics_folder,
             )
             shared = Shared(
                 Senders(self._lake, options, self._clock, open_provider, self._transport),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from angelia.intake.exporting.changes import mark
 from angelia.intake.store import Row, slices
 from angelia.intake.tables import messages, steps
 
@@ -80,6 +81,7 @@ def note_steps(connection: Connection, noted: Sequence[OutcomeStep]) -> list[Out
             known.add(key)
             fresh.append(step)
     if fresh:
+        mark(connection, (step.id for step in fresh))
         connection.execute(
             sa.insert(steps),
             [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from angelia.errors import AngeliaError
@@ -24,6 +25,7 @@ class DispatchTerms:
     endpoint_url: str | None = None
     request_timeout_s: float = 10.0
     lease_s: float = LEASE_S
+    metrics_folder: Path | None = None
 
 
 @dataclass

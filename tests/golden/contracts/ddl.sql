@@ -150,6 +150,7 @@ CREATE TABLE "user_features" (
   "n_opens_28d" INTEGER NOT NULL CHECK (NOT ("n_opens_28d" < 0)),
   "open_rate_28d" DOUBLE NOT NULL CHECK (NOT (NOT isfinite("open_rate_28d") OR "open_rate_28d" < 0 OR "open_rate_28d" > 1)),
   "days_since_push" INTEGER CHECK (NOT ("days_since_push" < 0)),
+  "uplift_score" DOUBLE CHECK (NOT (NOT isfinite("uplift_score"))),
   "channels" VARCHAR[] NOT NULL,
   "opted_out_topics" VARCHAR[] NOT NULL,
   "is_suppressed" BOOLEAN NOT NULL
@@ -321,6 +322,39 @@ CREATE TABLE "dispatch_intake" (
   "ttl_s" INTEGER NOT NULL CHECK (NOT ("ttl_s" < 0 OR "ttl_s" > 2419200)),
   "material_propensity" DOUBLE CHECK (NOT (NOT isfinite("material_propensity") OR "material_propensity" < 0 OR "material_propensity" > 1)),
   "slot_propensity" DOUBLE CHECK (NOT (NOT isfinite("slot_propensity") OR "slot_propensity" < 0 OR "slot_propensity" > 1))
+);
+
+CREATE TABLE "intake_messages" (
+  "intake_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("intake_id", '^[0-9a-f]{32}$'))),
+  "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),
+  "client" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("client", '^[A-Za-z0-9_.:-]{1,64}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "class" VARCHAR NOT NULL CHECK (NOT ("class" NOT IN ('transactional', 'marketing'))),
+  "priority" VARCHAR NOT NULL CHECK (NOT ("priority" NOT IN ('high', 'medium', 'low'))),
+  "channels" VARCHAR[] NOT NULL,
+  "n_variable_bytes" INTEGER NOT NULL CHECK (NOT ("n_variable_bytes" < 0)),
+  "accepted_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "send_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "expires_ts" TIMESTAMP WITH TIME ZONE,
+  "status" VARCHAR NOT NULL CHECK (NOT ("status" NOT IN ('accepted', 'claimed', 'queued', 'sent', 'delivered', 'opened', 'failed', 'ambiguous', 'refused', 'cancelled', 'expired'))),
+  "status_ts" TIMESTAMP WITH TIME ZONE NOT NULL
+);
+
+CREATE TABLE "intake_steps" (
+  "intake_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("intake_id", '^[0-9a-f]{32}$'))),
+  "step" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("step", '^[a-z][a-z0-9_]{0,63}$'))),
+  "channel" VARCHAR CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$'))),
+  "at_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "reason" VARCHAR
+);
+
+CREATE TABLE "intake_pending" (
+  "message_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("message_id", '^[0-9a-f]{32}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "is_sent" BOOLEAN NOT NULL,
+  "at_ts" TIMESTAMP WITH TIME ZONE NOT NULL
 );
 
 CREATE TABLE "delivery_ledger" (

@@ -1,20 +1,15 @@
-"""The tight night of the planner's own tests, planned once a file."""
+"""The tight night of the planner's own tests, as a lake to ask."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from angelia.lake import Lake
-from spark_jobs import plan_dispatch
-from tests.unit.spark_jobs.test_plan_dispatch import DS, settle
 
 
-@pytest.fixture(scope="module")
-def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    """Yield a lake with a planned night of 600 people in three shards; do not write to it."""
-    with pytest.MonkeyPatch.context() as patch:
-        lake = settle(patch, tmp_path_factory.mktemp("tight"), 8)
-        plan_dispatch.main(["--ds", DS])
-        yield lake
+@pytest.fixture(scope="session")
+def tight(tight_home: Path) -> Lake:
+    """Return a lake with a planned night of 600 people in three shards; do not write to it."""
+    return Lake.open(str(tight_home / "lake"))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -16,10 +13,8 @@ from angelia.asking.night import open_night
 from angelia.asking.person import PersonNight
 from angelia.asking.records import CampaignWhy, Why
 from angelia.asking.why import why
-from angelia.audience.bitmaps.blobs import Blobs
 from angelia.catalog.documents import parse_document
 from angelia.cli import main
-from angelia.console.people.nights import Nights
 from angelia.contracts.outcomes import DECIDED
 from angelia.contracts.rows import user_name
 from angelia.errors import Corrupt, NotFound
@@ -159,16 +154,6 @@ def test_a_campaign_that_did_not_run_says_why(tight: Lake, monkeypatch, fields, 
     assert f"nudge: not_running: {says}" in why_text.lines(ask(tight, 7, "nudge"))
 
 
-def test_the_answer_holds_no_id_and_is_json(tight: Lake) -> None:
-    answer = ask(tight, 12)
-    text = json.dumps(answer.as_dict(), default=str)
-    assert user_name(12) not in text
-    assert user_name(12) not in "\n".join(why_text.lines(answer))
-    assert len(answer.hours) == 24
-    assert answer.versions.plan == "decisions/ds=2026-11-14@1"
-    assert any("conditions are not explained: no index is cited" in note for note in answer.notes)
-
-
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -225,56 +210,3 @@ def _of(joined: Any) -> Any:
         raise NotFound("nobody")
 
     return find
-
-
-def test_hours_are_told_to_the_minute_of_their_clock(tight: Lake) -> None:
-    rows = tight.read(tight.require("user_features", ds=DS), ["ordinal", "timezone"]).to_pylist()
-    numbers = {row["timezone"]: row["ordinal"] for row in rows}
-    assert "Asia/Kolkata" in numbers
-    for zone, number in numbers.items():
-        for hour in ask(tight, number).hours:
-            begins = datetime.fromisoformat(f"{hour.slot}:00").replace(tzinfo=UTC)
-            assert hour.local == f"{begins.astimezone(ZoneInfo(zone)):%a %H:%M}", zone
-
-
-def test_a_kept_night_answers_alike_and_cites_nothing_again(tight: Lake, monkeypatch) -> None:
-    nights, index = Nights(), tight.require("user_index", chain="0")
-
-    def kept(number: int) -> Why:
-        mine = PersonLake(tight, number, int(index.meta["shard_bits"]))
-        return nights.why(tight, user_name(number), DS, mine, Registry.open(tight.store.url))
-
-    assert [kept(number) for number in (7, 300)] == [ask_of(tight, number) for number in (7, 300)]
-    monkeypatch.setattr(Lake, "cited", lambda *_: pytest.fail("a commit was read again"))
-    monkeypatch.setattr(Blobs, "__init__", lambda *_: pytest.fail("a file of the index was opened again"))
-    assert kept(8).campaigns
-    assert kept(301).campaigns
-
-
-def test_a_night_that_misses_a_file_is_opened_again(tight: Lake, monkeypatch) -> None:
-    nights, calls = Nights(), []
-
-    def broken_once(*words: object, **named: object) -> Why:
-        calls.append(named["resident"])
-        if len(calls) == 1:
-            raise Corrupt("a file is gone")
-        return why(*words, **named)  # type: ignore[arg-type]
-
-    monkeypatch.setattr("angelia.console.people.nights.why", broken_once)
-    mine = PersonLake(tight, 7, 8)
-    answer = nights.why(tight, user_name(7), DS, mine, Registry.open(tight.store.url))
-    assert answer == ask_of(tight, 7)
-    assert calls[0] is not calls[1]
-
-
-def test_few_nights_are_kept(tight: Lake, monkeypatch) -> None:
-    monkeypatch.setattr("angelia.console.people.nights.KEPT_AT_MOST", 1)
-    nights = Nights()
-    first = nights.of(tight, DS)
-    assert nights.of(tight, DS) is first
-    tight.store.create("erasures/of-somebody", b"{}")
-    try:
-        assert nights.of(tight, DS) is not first, "an erasure takes away files that it cites"
-    finally:
-        tight.store.delete("erasures/of-somebody")
-    assert nights.of(tight, DS) is not first

@@ -113,3 +113,55 @@ def catalog_of(settings_home, databases):
 def catalog(console, catalog_of):
     """Return the store of the sample catalog."""
     return catalog_of("sample")
+
+
+@pytest.fixture
+def night(tight_home, console, lake, settings_home):
+    """Return the test's own lake, with a planned night of 600 people in it."""
+    shutil.copytree(tight_home / "lake", settings_home / "lake", dirs_exist_ok=True)
+    return lake
+
+
+@pytest.fixture(scope="session")
+def indexed(tmp_path_factory):
+    """Return a folder with an indexed night of 600 people, whose policy holds out a fifth."""
+    import pyarrow as pa
+
+    from angelia.catalog.documents import canonical, parse_document
+    from angelia.contracts import arrow, dataset
+    from angelia.contracts.rows import valid_rows
+    from angelia.lake.configured import open_lake
+    from angelia.users.chain import append_chain
+    from spark_jobs import build_bitmaps, select_audiences
+    from tests.planned_night import DS, put
+
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("indexed")
+        patch.setenv("ANGELIA_HOME", str(home))
+        patch.setenv("ANGELIA_SPARK_MASTER", "inline")
+        lake = open_lake()
+        index = append_chain(
+            lake, "user_index", [valid_rows("user_index", 600)], expected=None, shard_bits=14
+        )
+        with lake.attempt("user_features", ds=DS) as attempt:
+            attempt.write(valid_rows("user_features", 600, ds=DS), "part-0000.parquet", shards=(0, 0))
+            attempt.publish(inputs=[index])
+        for name in ("user_days", "user_pushes"):
+            put(lake, name, arrow.schema(dataset(name)).empty_table())
+        policy = {
+            "kind": "policy", "id": "default", "salt": "s", "holdout": {"share_pct": 20.0, "salt": "h"},
+            "explore": {"slot_share_pct": 5, "epsilon": 0.1},
+        }  # fmt: skip
+        row = {"kind": "policy", "id": "default", "version": 1, "body": canonical(parse_document(policy))}
+        schema = arrow.schema(dataset("catalog_snapshot"))
+        put(lake, "catalog_snapshot", pa.Table.from_pylist([row], schema=schema), meta={"stopped": []})
+        build_bitmaps.main(["--ds", DS])
+        select_audiences.main(["--ds", DS])
+    return home / "lake"
+
+
+@pytest.fixture
+def known(console, catalog, indexed, settings_home):
+    """Put that lake into the test's home."""
+    shutil.copytree(indexed, settings_home / "lake", dirs_exist_ok=True)
+    return catalog

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 
 import pytest
@@ -133,25 +132,3 @@ def test_an_hour_with_unsent_messages_is_never_called_done():
     dispatch = Dispatch(DS, cells, rows=40, now=NOW)
     states = {tally.label: tally.state for tally in dispatch.by("send_hour", cells)}
     assert states == {"2026-11-15T03": "unsent", "2026-11-15T04": "put off", "2026-11-15T09": "later"}
-
-
-def test_the_page_shows_the_same_totals(console, catalog, lake, night):
-    ledger, part = night
-    conclude(ledger, ledger.claim(part), 0, [ACCEPTED] * 7 + [REJECTED] * 3)
-    answer = console("VIEWER").get("/today/totals")
-    wanted = status(lake, DS)
-    assert answer.json() == json.loads(json.dumps(wanted))
-    page = console("VIEWER").get("/today").text
-    assert "<b>60</b>" in page
-    assert "<b>50</b>" in page
-    only = console("VIEWER").get("/today?campaign=win_back").text
-    assert 'href="/campaigns/price_drop"' not in only.partition("By campaign")[2].partition("By channel")[0]
-
-
-def test_a_damaged_ledger_leaves_the_rest_of_the_page(console, catalog, lake, night):
-    lake.store.put("seals/2026-11-14/2026-11-15T04", b"{}")
-    answer = console("VIEWER").get("/today")
-    assert answer.status_code == 200
-    assert "cannot be counted" in answer.text
-    assert "Waiting for an answer" in answer.text
-    assert "cannot be counted" in console("VIEWER").get("/campaigns").text

@@ -1,10 +1,86 @@
-"""Numbers and instants as people read them."""
+"""Numbers and instants as people read them; nothing is a dash."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta, timezone
+
 import pytest
 
-from angelia.console.words import at_hours, at_instants
+from angelia.console.words import (
+    DASH,
+    FILTERS,
+    at_hours,
+    at_instants,
+    count,
+    duration,
+    hour,
+    instant,
+    money,
+    plural,
+    share,
+)
+
+
+def test_nothing_is_a_dash() -> None:
+    assert [
+        count(None),
+        share(None, 3),
+        share(3, 0),
+        share(3, None),
+        money(None),
+        instant(None),
+        instant(""),
+    ] == ([DASH] * 7)
+    assert duration(None) == DASH
+
+
+def test_counts_shares_and_money() -> None:
+    assert (count(1_234_567), count(0)) == ("1,234,567", "0")
+    assert (share(1, 3), share(1, 30), share(0, 5), share(5, 5)) == ("33 %", "3.3 %", "0.0 %", "100 %")
+    assert (money(1_234_567_890), money(-5_000)) == ("1,234.57", "-0.01")
+    assert (plural(1, "night"), plural(0, "night"), plural(2_000, "night")) == (
+        "1 night",
+        "0 nights",
+        "2,000 nights",
+    )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime(2026, 11, 15, 4, 30, 59, tzinfo=UTC),
+        datetime(2026, 11, 15, 4, 30),
+        datetime(2026, 11, 15, 5, 30, tzinfo=timezone(timedelta(hours=1))),
+        "2026-11-15T05:30:00+01:00",
+    ],
+)
+def test_an_instant_is_in_utc_to_the_minute(value: datetime | str) -> None:
+    assert instant(value) == "2026-11-15 04:30 UTC"
+
+
+def test_a_send_hour_is_a_day_and_an_hour() -> None:
+    assert hour("2026-11-05T04") == "05 Nov 04:00"
+    with pytest.raises(ValueError, match="does not match"):
+        hour("2026-11-05")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59.6, "1 min"),
+        (61, "1 min 1 s"),
+        (3_600, "1 h"),
+        (3_661, "1 h 1 min"),
+        (90_061, "1 d 1 h"),
+    ],
+)
+def test_a_span_is_its_two_largest_units(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_templates_have_each_of_them_by_its_name() -> None:
+    assert all(name == function.__name__ for name, function in FILTERS.items())
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,20 @@ from tests.unit.delivery.given import DS
 
 NOW = datetime(2026, 11, 15, 6, tzinfo=UTC)
 SECRET, MAIL = b"s" * 32, b"m" * 32
+KEY = "k" * 24
+WORKER, PEOPLE = "w" * 32, "p" * 32  # the inbox: the worker's secret, the one of people's tokens
+CALLBACKS = {
+    "sms": {"provider": "twilio", "auth_token": "token", "url": "https://back.example/callbacks/sms"},
+    "huawei": {"provider": "huawei", "user": "angelia", "key": KEY},
+    "xiaomi": {"provider": "xiaomi", "key": KEY},
+    "oppo": {"provider": "oppo", "key": KEY},
+    "email": {"provider": "ses_v2", "topics": ["arn:aws:sns:eu-west-1:1:mail"]},
+    "mail_two": {
+        "provider": "mandrill",
+        "webhook_key": "hook",
+        "url": "https://back.example/callbacks/mail_two",
+    },
+}
 Post = Callable[..., tuple[int, dict[str, Any]]]
 
 

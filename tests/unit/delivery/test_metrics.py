@@ -61,3 +61,24 @@ def test_a_package_outside_adds_a_provider_by_entry_point(monkeypatch: pytest.Mo
     assert asked == [{"group": "angelia.channels", "name": "outside"}]
     with pytest.raises(InvalidInput, match="no provider is called 'nobody'"):
         channels.open_provider(ChannelConfig("webpush", "nobody", 60.0))
+
+
+def test_runs_add_up_in_the_machines_totals(bench: Any, tmp_path: Path) -> None:
+    """Tasks of one hour are processes of their own, and end before anybody looks."""
+    folder = tmp_path / "metrics"
+    bench.plan(50)
+    halted = bench.deliver(lambda *_: Answer(403, b"{}"), metrics_folder=folder)
+    assert halted.halted
+    bench.deliver(metrics_folder=folder)
+    sent = len(bench.wire.requests)
+    lines = (folder / "angelia_delivery.prom").read_text().splitlines()
+    assert 'angelia_delivery_rows_total{channel="fcm",outcome="accepted"} 50' in lines
+    assert 'angelia_delivery_halted_total{channel="fcm"} 1' in lines
+    (requests,) = [line for line in lines if line.startswith("angelia_delivery_requests_total")]
+    assert int(requests.split()[-1]) > sent
+
+
+def test_totals_that_cannot_be_written_stop_no_delivery(bench: Any, tmp_path: Path) -> None:
+    bench.plan(5)
+    (tmp_path / "metrics").write_text("a file where the folder should be")
+    assert bench.deliver(metrics_folder=tmp_path / "metrics").delivered == {"accepted": 5}

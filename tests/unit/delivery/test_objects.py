@@ -58,7 +58,7 @@ def half_sent(bench: Any) -> Any:
     assert bench.deliver(script, batch_rows=5).drained
     done, going = bench.parts()
     assert [bench.lake.store.exists(f"done/{part.id}") for part in (done, going)] == [True, False]
-    Journal(bench.lake.store).take("a request", [STOP], NOW)
+    Journal(bench.lake.store).keep([STOP], NOW)
     bench.done, bench.going = done, going
     return bench
 
@@ -106,7 +106,7 @@ READERS: dict[str, list[Callable[[Lake], Any]]] = {
         lambda lake: sealed_files(lake, DS),
     ],
     "followups": [lambda lake: parts.parts_of(lake, parts.standing_manifest(lake, DS, HOUR), HOUR)],
-    "received": [journal, lambda lake: Journal(lake.store).take("a request", [STOP], NOW)],
+    "received": [journal],
 }
 
 
@@ -254,11 +254,11 @@ def test_a_part_whose_end_is_damaged_is_due(half_sent: Any) -> None:
 
 def test_a_damaged_journal_holds_up_no_other_and_is_kept(lake: Lake) -> None:
     held = Journal(lake.store)
-    held.take("a request", [STOP], NOW)
+    held.keep([STOP], NOW)
     (key,) = lake.store.list("received")
     lake.store.local_path(key).chmod(0o644)
     lake.store.local_path(key).write_bytes(b"sha256:")
-    held.take("another", [STOP], NOW)
+    held.keep([STOP], NOW)
     problems: list[Corrupt] = []
     assert [events for _, events in held.pending(problems)] == [[STOP]]
     assert [error.message for error in problems] == [f"{key} is damaged"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 from typing import Any
@@ -11,16 +12,35 @@ import pytest
 from angelia.delivery.channels.smtp import unsubscribe_token
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
+from angelia.receive.api import CallbackReceiver
+from angelia.receive.callbacks.base import Reported
 from angelia.receive.folding import fold
-from angelia.receive.journal import Journal, parse
+from angelia.receive.journal import Event, Journal, parse
 from tests.unit.delivery.callers import MAIL, NOW, Post, body_of, event, signed
 
 
-def test_a_request_that_is_repeated_after_midnight_is_known(lake: Lake) -> None:
-    journal, events = Journal(lake.store), parse(body_of(event("0" * 32)), NOW)[0]
-    assert journal.take("a", events, NOW)
-    assert not journal.take("a", events, NOW + timedelta(days=1))
-    assert journal.take("b", events, NOW + timedelta(days=1))
+def test_a_request_repeated_after_a_restart_counts_once(
+    lake: Lake, receiver: CallbackReceiver, post: Post, dispatches: list[str]
+) -> None:
+    body = body_of(event(dispatches[0]))
+    for _ in range(2):
+        assert post("/events", body, signed(body)) == (200, {"taken": 1, "repeated": False})
+        assert post("/events", body, signed(body)) == (200, {"taken": 1, "repeated": True})
+        receiver._taken.clear()  # as in a process that has just begun
+    assert fold(lake, NOW)["receipts"] == 1
+    assert fold(lake, NOW) == {}
+
+
+def test_requests_at_once_share_one_object(lake: Lake, receiver: CallbackReceiver) -> None:
+    async def ask_all() -> None:
+        async with receiver.running(None):  # type: ignore[arg-type]
+            reports = [Reported([Event(str(n), "0" * 32, "opened", 0)]) for n in range(50)]
+            await asyncio.gather(*(receiver.take(str(n), report) for n, report in enumerate(reports)))
+
+    asyncio.run(ask_all())
+    groups = [events for _, events in Journal(lake.store).pending()]
+    assert sum(map(len, groups)) == 50
+    assert len(groups) < 10
 
 
 def test_one_click_unsubscribes_by_post_and_token_only(lake: Lake, post: Post, dispatches: list[str]) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from angelia.cli import main
-from angelia.commands.receive import caller_secrets
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.receive import folding
 from angelia.receive.journal import Journal, parse
+from angelia.receive.trust import caller_secrets, receive_document
 from tests.unit.delivery.callers import NOW, SECRET, body_of, event, receipts
 from tests.unit.delivery.given import DS
 
@@ -44,9 +44,9 @@ def test_secrets_of_callers(held: Any, secrets: Any, tmp_path: Any, monkeypatch:
     monkeypatch.setenv("ANGELIA_RECEIVE_CREDENTIALS", str(tmp_path / "receive.json"))
     if secrets is None:
         with pytest.raises(InvalidInput, match="ANGELIA_RECEIVE_CREDENTIALS"):
-            caller_secrets()
+            receive_document()
     else:
-        assert caller_secrets() == secrets
+        assert caller_secrets(receive_document()) == secrets
 
 
 def test_the_command_takes_folds_and_stops(
@@ -63,7 +63,7 @@ def test_the_command_takes_folds_and_stops(
     bench.plan(1)
     bench.deliver()
     (dispatch,) = bench.ledger()
-    Journal(lake.store).take("left", parse(body_of(event(dispatch)), NOW)[0], datetime.now(UTC))
+    Journal(lake.store).keep(parse(body_of(event(dispatch)), NOW)[0], datetime.now(UTC))
     monkeypatch.setattr(folding, "_recent", lambda _: [DS])
     before = signal.getsignal(signal.SIGTERM)
     threading.Timer(0.5, signal.raise_signal, (signal.SIGTERM,)).start()
@@ -73,6 +73,8 @@ def test_the_command_takes_folds_and_stops(
     assert stop.value.code == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["receipts"] == 1
     assert [row["dispatch_id"] for row in receipts(lake)] == [dispatch]
+    counted = (settings_home / "metrics" / "angelia_receive.prom").read_text("utf-8")
+    assert 'angelia_receive_folded_total{what="receipts"} 1' in counted
 
 
 def test_the_command_says_what_is_damaged(
@@ -85,7 +87,7 @@ def test_the_command_says_what_is_damaged(
     path = settings_home / "receive.json"
     path.write_text(json.dumps({"secret": SECRET.decode()}))
     monkeypatch.setenv("ANGELIA_RECEIVE_CREDENTIALS", str(path))
-    Journal(lake.store).take("left", parse(body_of(event("0" * 32, "stop")), NOW)[0], datetime.now(UTC))
+    Journal(lake.store).keep(parse(body_of(event("0" * 32, "stop")), NOW)[0], datetime.now(UTC))
     (key,) = lake.store.list("received")
     lake.store.local_path(key).chmod(0o644)
     lake.store.local_path(key).write_bytes(b"\xff")

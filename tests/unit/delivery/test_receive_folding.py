@@ -19,7 +19,6 @@ from angelia.lake.expire import expire
 from angelia.receive import folding
 from angelia.receive.folding import fold
 from angelia.receive.journal import KEEP_DAYS, Journal, parse
-from angelia.receive.server import CallbackServer
 from angelia.users.suppressions import Guards
 from tests.unit.delivery.callers import NOW, Post, body_of, event, receipts, signed
 from tests.unit.delivery.given import DS
@@ -177,7 +176,7 @@ def test_events_of_one_id_are_all_receipts(lake: Lake, post: Post, dispatches: l
 
 @pytest.mark.parametrize("secret", [{"sms": b"a" * 32, "app": b"b" * 32}])
 def test_callers_who_number_alike_are_told_apart(
-    secret: dict[str, bytes], lake: Lake, server: CallbackServer, post: Post, dispatches: list[str]
+    secret: dict[str, bytes], lake: Lake, post: Post, dispatches: list[str]
 ) -> None:
     for caller, kind in (("sms", "stop"), ("app", "opened"), ("sms", "opened")):
         body = body_of(event(dispatches[0], kind, name="1"))
@@ -188,7 +187,7 @@ def test_callers_who_number_alike_are_told_apart(
 
 def test_receipts_of_an_older_version_are_not_doubled(lake: Lake, dispatches: list[str]) -> None:
     events, _ = parse(body_of(event(dispatches[0])), NOW)
-    Journal(lake.store).take("a", events, NOW)
+    Journal(lake.store).keep(events, NOW)
     fold(lake, NOW)
     (leaf,) = lake.partitions("push_receipts", ds=DS, source="receive")
     old = lake.read(lake.require("push_receipts", **leaf))
@@ -197,7 +196,7 @@ def test_receipts_of_an_older_version_are_not_doubled(lake: Lake, dispatches: li
         columns = old.select(arrow.schema(dataset("push_receipts")).names)
         attempt.write(columns.set_column(0, columns.schema.field(0), names), "part-0000.parquet")
         attempt.publish()
-    Journal(lake.store).take("b", events, NOW)
+    Journal(lake.store).keep(events, NOW)
     assert fold(lake, NOW)["receipts"] == 0
     assert [row["receipt_id"] for row in receipts(lake)] == ["e1"]
 
@@ -212,12 +211,13 @@ def test_a_damaged_request_is_named_and_the_others_are_folded(
     path.chmod(0o644)
     sound = path.read_bytes()
     path.write_bytes(sound.replace(dispatches[0].encode(), dispatches[2].encode()))
-    assert post("/events", stop, signed(stop))[0] == 503  # not 200: what it says is not kept
+    # What it says is not kept any more, so it is taken anew.
+    assert post("/events", stop, signed(stop)) == (200, {"taken": 1, "repeated": False})
     post("/events", opened, signed(opened, "msg-2"))
-    assert fold(lake, NOW) == {"receipts": 1, "suppressions": 0, "waiting": 0, "unknown": 0, "damaged": 1}
+    assert fold(lake, NOW) == {"receipts": 2, "suppressions": 1, "waiting": 0, "unknown": 0, "damaged": 1}
     assert f"{key} is damaged" in caplog.text
     path.write_bytes(sound)
-    assert fold(lake, NOW)["suppressions"] == 1
+    assert fold(lake, NOW) == {"receipts": 0, "suppressions": 0, "waiting": 0, "unknown": 0}
 
 
 @pytest.mark.parametrize("days", [13, 60, 365])
@@ -227,7 +227,7 @@ def test_an_opt_out_is_honoured_whatever_its_message_s_age(
     later = NOW + timedelta(days=days)
     for name, kind in (("a", "unsubscribed"), ("b", "opened")):
         taken, _ = parse(body_of(event(dispatches[0], kind, name=name, at=later.isoformat())), later)
-        Journal(lake.store).take(name, taken, later)
+        Journal(lake.store).keep(taken, later)
     assert fold(lake, later)["suppressions"] == 1
     assert fold(lake, later)["suppressions"] == 0
 
@@ -242,7 +242,7 @@ def test_an_opt_out_of_a_sealed_hour_outlives_a_new_manifest(lake: Lake) -> None
     expire(Lake(lake.store, "main", clock=lambda: later), 6)
     assert lake.as_of("dispatch_manifest", 1, ds=DS) == commit
     taken, _ = parse(body_of(event(dispatch["dispatch_id"], "stop", at=later.isoformat())), later)
-    Journal(lake.store).take("a", taken, later)
+    Journal(lake.store).keep(taken, later)
     assert fold(lake, later)["suppressions"] == 1
     assert fold(lake, later)["unreadable"] == 0
 
@@ -256,7 +256,7 @@ def test_an_unreadable_hour_holds_back_no_other(lake: Lake) -> None:
     path.chmod(0o644)
     path.write_bytes(b"")
     stops = [event(row["dispatch_id"], "stop") for row in lake.read_file(second, ["dispatch_id"]).to_pylist()]
-    Journal(lake.store).take("a", parse(body_of(*stops), NOW)[0], NOW)
+    Journal(lake.store).keep(parse(body_of(*stops), NOW)[0], NOW)
     counts = fold(lake, NOW)
     assert (counts["suppressions"], counts["unreadable"]) == (3, 1)
 
@@ -265,7 +265,7 @@ def test_a_pending_opt_out_outlives_its_journal_day(
     bench: Any, lake: Lake, dispatches: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken, _ = parse(body_of(event(dispatches[0], "stop")), NOW)
-    Journal(lake.store).take("a", taken, NOW)
+    Journal(lake.store).keep(taken, NOW)
     with monkeypatch.context() as broken:
         broken.setattr(folding, "_rows", lambda *_: (_ for _ in ()).throw(OSError("disk")))
         counts = fold(lake, NOW + timedelta(days=KEEP_DAYS + 1))
@@ -278,7 +278,7 @@ def test_two_that_fold_at_once_lose_nothing(
     lake: Lake, dispatches: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal, commits = Journal(lake.store), []
-    journal.take("a", parse(body_of(event(dispatches[0])), NOW)[0], NOW)
+    journal.keep(parse(body_of(event(dispatches[0])), NOW)[0], NOW)
     head = Lake.head
 
     def slow(self: Lake, name: str, **leaf: str) -> Any:
@@ -287,7 +287,7 @@ def test_two_that_fold_at_once_lose_nothing(
             name == "push_receipts" and not commits
         ):  # the other one reads, adds and commits between our reading and our commit
             commits.append(1)
-            journal.take("b", parse(body_of(event(dispatches[1], name="e2")), NOW)[0], NOW)
+            journal.keep(parse(body_of(event(dispatches[1], name="e2")), NOW)[0], NOW)
             fold(lake, NOW)
         return head_seen
 
@@ -342,7 +342,7 @@ def test_an_erased_person_is_in_no_object_of_ledger_or_journal(bench: Any, lake:
 
 def test_a_journal_that_nobody_looks_at_is_deleted(lake: Lake) -> None:
     journal = Journal(lake.store)
-    journal.take("a", parse(body_of(event("0" * 32)), NOW)[0], NOW)
+    journal.keep(parse(body_of(event("0" * 32)), NOW)[0], NOW)
     journal.folded(f"{NOW.date()}/x")
     for days, n in ((KEEP_DAYS, 2), (KEEP_DAYS + 1, 0)):
         fold(lake, NOW + timedelta(days=days))

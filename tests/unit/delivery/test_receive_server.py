@@ -8,16 +8,22 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import threading
+import time
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 
 import pytest
+import uvicorn
 
 from angelia.delivery.channels.smtp import unsubscribe_token
 from angelia.delivery.channels.webhook import sign
-from angelia.receive import server as module
-from angelia.receive.server import CallbackServer
+from angelia.receive import api, protocol
+from angelia.receive.api import CallbackReceiver, create_app
+from angelia.receive.protocol import DeadlineProtocol
 from tests.unit.delivery.callers import MAIL, NOW, SECRET
 
+MANY = 128
 BODY = json.dumps(
     {"events": [{"id": "e1", "dispatch_id": "0" * 32, "kind": "stop", "at": NOW.isoformat()}]}
 ).encode()
@@ -34,9 +40,26 @@ SLOW = {
 }
 
 
-def tell(server: CallbackServer) -> int:
+@pytest.fixture
+def port(receiver: CallbackReceiver) -> Iterator[int]:
+    config = uvicorn.Config(
+        create_app(receiver), http=DeadlineProtocol, log_level="critical", access_log=False
+    )
+    server = uvicorn.Server(config)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=2 * MANY)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    yield int(listener.getsockname()[1])
+    server.should_exit = server.force_exit = True
+    thread.join()
+    listener.close()
+
+
+def tell(port: int) -> int:
     """Return how a signed request is answered."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     headers = {
         "webhook-id": "msg",
         "webhook-timestamp": STAMP,
@@ -48,27 +71,26 @@ def tell(server: CallbackServer) -> int:
     return status
 
 
-def opened(server: CallbackServer, text: str) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", server.server_port), timeout=20)
+def opened(port: int, text: str) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
     connection.sendall(text.encode())
     return connection
 
 
 @pytest.mark.parametrize("how", SLOW)
-def test_slow_connections_keep_nobody_out(how: str, server: CallbackServer) -> None:
+def test_slow_connections_keep_nobody_out(how: str, port: int) -> None:
     with ExitStack() as stack:
-        for _ in range(2 * module._AT_ONCE):
-            stack.enter_context(opened(server, SLOW[how]))
+        for _ in range(MANY):
+            stack.enter_context(opened(port, SLOW[how]))
         for _ in range(3):
-            assert tell(server) == 200
+            assert tell(port) == 200
 
 
 @pytest.mark.parametrize("how", SLOW)
-def test_a_request_that_drips_on_is_given_up(
-    how: str, server: CallbackServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_TIMEOUT_S", 0.3)
-    with opened(server, SLOW[how]) as connection:
+def test_a_request_that_drips_on_is_given_up(how: str, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(protocol, "REQUEST_S", 0.5)
+    with opened(port, SLOW[how]) as connection:
         connection.settimeout(0.05)
         answer = b""
         for _ in range(1_000):
@@ -87,18 +109,36 @@ def test_a_request_that_drips_on_is_given_up(
     assert answer.startswith(b"HTTP/1.1 " + wanted[how] if how in wanted else b"")
 
 
-def test_a_long_unsigned_body_is_refused_and_the_answer_arrives(server: CallbackServer) -> None:
+def test_a_long_unsigned_body_is_refused_and_the_answer_arrives(
+    port: int, receiver: CallbackReceiver
+) -> None:
     for _ in range(20):
-        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         connection.request("POST", "/events", b"x" * (1 << 20))
         assert connection.getresponse().status == 401
         connection.close()
-    assert server.counts["broken"] == 0
+    assert receiver.counts["broken"] == 0
 
 
-def test_a_room_that_is_full_says_so(server: CallbackServer) -> None:
-    for _ in range(module._AT_ONCE):
-        server.room.acquire()
-    assert tell(server) == 503
-    server.room.release()
-    assert tell(server) == 200
+def test_bodies_that_would_fill_the_memory_are_refused(
+    port: int, receiver: CallbackReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "MAX_HELD", 100)
+    with opened(port, SLOW["a link"].replace("length: 100", "length: 300") + "x" * 150):
+        while not receiver._held:
+            time.sleep(0.005)
+        assert tell(port) == 503
+    while receiver._held:
+        time.sleep(0.005)
+    assert tell(port) == 200
+    assert receiver.counts["503"] == 1
+
+
+def test_connections_beyond_the_limit_are_closed(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = DeadlineProtocol.n_crowded
+    with opened(port, "POST"), monkeypatch.context() as few:
+        few.setattr(protocol, "max_connections", lambda: 1)
+        with opened(port, "") as second, suppress(ConnectionError):
+            assert second.recv(1) == b""
+    assert DeadlineProtocol.n_crowded == before + 1
+    assert tell(port) == 200

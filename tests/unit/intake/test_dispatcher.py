@@ -132,6 +132,24 @@ def test_caps_count_what_the_nights_plan_will_send(bench: Bench) -> None:
     assert bench.steps(planned) == [("refused", "capped")]
 
 
+def test_caps_count_what_came_back_as_a_push_once(bench: Bench) -> None:
+    bench.night(documents=with_policy(caps=[{"messages": 2, "days": 7}]))
+    (first,) = bench.accept({})
+    bench.dispatch()
+    # The next night's user_pushes has the receipt of what the intake sent.
+    row = bench.lake.read(bench.lake.require(INTAKE, **bench.lake.partitions(INTAKE)[0])).to_pylist()[0]
+    columns = {"ordinal": 0, "kind": "sent", "at_ts": row["send_ts"], "sent_ts": row["send_ts"]}
+    push = {name: row[name] for name in ("message_id", "campaign_id", "material_id", "channel")} | columns
+    propensities = dict.fromkeys(("slot_propensity", "material_propensity"))
+    table = pa.Table.from_pylist([push | propensities], schema=arrow.schema(dataset("user_pushes")))
+    with bench.lake.attempt("user_pushes", ds=row["send_ts"].date().isoformat()) as attempt:
+        attempt.write(table, "part-0000.parquet", shards=(0, 0))
+        attempt.publish()
+    (second,) = bench.accept({})
+    bench.dispatch()
+    assert bench.states([first, second]) == ["sent", "sent"]
+
+
 def test_quiet_hours_put_a_message_off_until_they_end(bench: Bench) -> None:
     hour = datetime.now(UTC).hour
     quiet = {"start": hour, "end": (hour + 2) % 24}

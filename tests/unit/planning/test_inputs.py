@@ -166,6 +166,23 @@ def test_a_campaigns_own_cap_counts_as_far_back_as_it_says(night: Lake) -> None:
         )
 
 
+def test_what_the_intake_will_send_leaves_no_room(night: Lake) -> None:
+    at = datetime(2026, 11, 15, 20, tzinfo=UTC)
+    pending = [
+        {"message_id": message_id("sale", f"u{i:07d}", "i"), "user_id": f"u{i:07d}", "campaign_id": "sale",
+         "is_sent": False, "at_ts": at}
+        for i in (2, 9)
+    ]  # fmt: skip
+    write(night, "intake_pending", rows("intake_pending", pending))
+    wanted = terms({"caps": [{"messages": 1, "days": 1}]})
+    inputs = find_inputs(night, DS, days_needed(wanted, 28))
+    assert inputs.all()[-1].dataset == "intake_pending"
+    shard = load_shard(night, inputs, wanted, NO_FACTS, 0)
+    _, outcome, _ = build(wanted, shard.people, shard.pairs, shard.past)
+    capped = np.array(shard.people.user_id, object)[shard.pairs.user[outcome == "capped"]].tolist()
+    assert capped == ["u0000002"]
+
+
 def test_the_scores_doubt_decides_how_much_is_tried(night: Lake) -> None:
     scores = [
         {"ordinal": i, "campaign_id": "welcome", "material_id": name, "p_open": p}

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import numpy as np
 import pytest
 
 from angelia.contracts.rows import valid_rows
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Lake
-from angelia.world import draws
 from angelia.world.clock import day_number
 from angelia.world.parameters import parameters
-from angelia.world.simulate import simulate
 from angelia.world.truth import (
     World,
     delivery_probability,
@@ -26,21 +22,6 @@ from angelia.world.truth import (
 DAY = day_number("2026-11-15")
 WORLD = World(seed=5, users=2_000, anchor_day=DAY - 1)
 NOON = DAY * 24 + 12
-
-
-def test_a_person_is_the_same_alone_and_among_others() -> None:
-    crowd, few = WORLD.people(np.arange(200)), WORLD.people(np.array([7, 150, 3]))
-    for field in fields(crowd):
-        assert np.array_equal(getattr(crowd, field.name)[[7, 150, 3]], getattr(few, field.name)), field.name
-
-
-def test_hour_curves_and_days_off() -> None:
-    crowd = WORLD.people(np.arange(500))
-    assert np.allclose(crowd.hours.sum(axis=2), 1, atol=1e-5)
-    assert np.allclose(crowd.habit.sum(axis=1), 1, atol=1e-5)
-    assert (crowd.days_off.sum(axis=1) == 2).all()
-    assert 0 < (~crowd.days_off[:, 5]).mean() < 0.1
-    assert not np.allclose(crowd.hours[:, 0], crowd.hours[:, 1])
 
 
 def test_shapes_broadcast_and_a_grid_is_its_entries() -> None:
@@ -120,57 +101,6 @@ def test_an_operators_own_material_has_an_answer() -> None:
     assert facts.category.tolist() == [parameters().categories.index("books"), -1]
     chance = open_probability(WORLD, np.arange(50), ["whatever_it_is"], NOON)
     assert ((chance > 0) & (chance < 1)).all()
-
-
-def test_simulated_opens_follow_the_probability() -> None:
-    chance, opened = [], []
-    for lived in simulate(WORLD, WORLD.people(np.arange(2_000)), DAY - 14, DAY - 1):
-        chance.append(lived.answers.probability)
-        opened.append(lived.answers.opened_at >= 0)
-    p, y = np.concatenate(chance), np.concatenate(opened)
-    assert abs(y.mean() - p.mean()) < 4 * np.sqrt((p * (1 - p)).mean() / len(p))
-    best = np.argsort(p)[-len(p) // 5 :]
-    assert y[best].mean() > 1.4 * y.mean()
-
-
-def test_public_probability_is_what_the_history_is_drawn_from() -> None:
-    days = list(simulate(WORLD, WORLD.people(np.arange(1_000)), DAY - 6, DAY - 1))
-    names = [name for group in parameters().materials().values() for name in group]
-    row, material, at, channel = (
-        np.concatenate([getattr(day.pushes, name) for day in days])
-        for name in ("row", "material", "at", "channel")
-    )
-    felt, own = felt_pushes(
-        WORLD.people(np.arange(1_000)), row, at / 3_600, materials(names).category[material]
-    )
-    assert (felt > 0).mean() > 0.4
-    factor = np.array([parameters().response.channel[name] for name in ("fcm", "apns", "sms", "email")])[
-        channel
-    ]
-    public = open_probability(WORLD, row, names, at // 3_600, material=material, felt=felt, felt_category=own)
-    assert np.allclose(public * factor, np.concatenate([day.answers.probability for day in days]))
-
-
-def test_population_grows_after_the_anchor() -> None:
-    assert WORLD.size(DAY - 1) == 2_000
-    assert WORLD.size(DAY + 9) == 2_010
-    newcomer = WORLD.people(np.array([2_000, 2_009]))
-    assert newcomer.signup_day.tolist() == [DAY, DAY + 9]
-
-
-def test_draws_have_their_distributions() -> None:
-    keys = draws.user_keys(np.arange(40_000), 1)
-    normal = draws.normal(keys, "test")
-    assert abs(normal.mean()) < 0.03
-    assert abs(normal.std() - 1) < 0.02
-    counts = draws.poisson(draws.uniform(keys, "p"), np.full(40_000, 2.5))
-    assert abs(counts.mean() - 2.5) < 0.05
-    assert abs(counts.var() - 2.5) < 0.1
-    assert abs(draws.geometric(draws.uniform(keys, "g"), 1.5, 50).mean() - 1.5) < 0.05
-    picked = (
-        np.bincount(draws.pick(draws.uniform(keys, "c"), np.array([1.0, 0.0, 3.0])), minlength=3) / 40_000
-    )
-    assert np.allclose(picked, [0.25, 0, 0.75], atol=0.01)
 
 
 def test_other_peoples_data_has_no_truth(lake: Lake) -> None:

@@ -7,58 +7,11 @@ from html import unescape
 
 import pytest
 
-from angelia.audience.language.predicate import parse
-from angelia.catalog.documents import canonical, parse_document
-from angelia.console.people.audiences import ConditionProblem
-from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
-from angelia.errors import InvalidInput
-from angelia.users.chain import append_chain
-from spark_jobs import build_bitmaps, select_audiences
-from tests.planned_night import DS, put
 from tests.unit.audience.typed import asked
 
 N = 600
 HOSTILE = "<script>window.hit=1</script>"
-
-
-@pytest.fixture(scope="module")
-def indexed(tmp_path_factory):
-    """Return a folder with an indexed night of 600 people, whose policy holds out a fifth."""
-    import pyarrow as pa
-
-    from angelia.lake.configured import open_lake
-
-    with pytest.MonkeyPatch.context() as patch:
-        home = tmp_path_factory.mktemp("indexed")
-        patch.setenv("ANGELIA_HOME", str(home))
-        patch.setenv("ANGELIA_SPARK_MASTER", "inline")
-        lake = open_lake()
-        index = append_chain(lake, "user_index", [valid_rows("user_index", N)], expected=None, shard_bits=14)
-        with lake.attempt("user_features", ds=DS) as attempt:
-            attempt.write(valid_rows("user_features", N, ds=DS), "part-0000.parquet", shards=(0, 0))
-            attempt.publish(inputs=[index])
-        for name in ("user_days", "user_pushes"):
-            put(lake, name, arrow.schema(dataset(name)).empty_table())
-        policy = {
-            "kind": "policy", "id": "default", "salt": "s", "holdout": {"share_pct": 20.0, "salt": "h"},
-            "explore": {"slot_share_pct": 5, "epsilon": 0.1},
-        }  # fmt: skip
-        row = {"kind": "policy", "id": "default", "version": 1, "body": canonical(parse_document(policy))}
-        schema = arrow.schema(dataset("catalog_snapshot"))
-        put(lake, "catalog_snapshot", pa.Table.from_pylist([row], schema=schema), meta={"stopped": []})
-        build_bitmaps.main(["--ds", DS])
-        select_audiences.main(["--ds", DS])
-    return home / "lake"
-
-
-@pytest.fixture
-def known(console, catalog, indexed, settings_home):
-    """Put that lake into the test's home."""
-    import shutil
-
-    shutil.copytree(indexed, settings_home / "lake", dirs_exist_ok=True)
-    return catalog
 
 
 @pytest.mark.parametrize("text", ["gender = 'f'", "NOT reachable('fcm')", "TRUE", "promo_allowed"])
@@ -209,32 +162,3 @@ def test_hostile_conditions_are_escaped(console, known):
     page = console("USER").post("/audiences/ask", data={"text": text + " OR TRUE", "by": HOSTILE})
     assert HOSTILE not in page.text
     assert page.status_code == 400
-
-
-def test_one_index_stays_open_and_a_new_one_replaces_it(console, known):
-    from angelia.console.people.audiences import Keeper
-
-    client, engine = console("VIEWER"), console.app.state.engine
-    client.post("/audiences/count", data={"text": "gender = 'f'"})
-    lake = engine.lake()
-    keeper = engine.kept(("audiences", lake.store.url), Keeper)
-    first = keeper.newest(lake, engine.now().date())
-    assert keeper.newest(lake, engine.now().date()) is first
-    build_bitmaps.main(["--ds", DS])
-    assert keeper.newest(lake, engine.now().date()) is not first
-
-
-@pytest.mark.parametrize(
-    ("text", "message", "fix"),
-    [
-        ("gendr = 'f'", "unknown field 'gendr'", "did you mean gender?"),
-        ("zzz = 'f'", "unknown field 'zzz'", None),  # completions list what is known
-        ("gender = 'f' AND", "something is missing after 'AND'", None),
-        ("gender = 'f' AND\nzz", "unknown field 'zz'", None),
-    ],
-)
-def test_a_page_says_what_is_wrong_without_its_place(text, message, fix):
-    with pytest.raises(InvalidInput) as refused:
-        parse(text)
-    problem = ConditionProblem.of(refused.value, text)
-    assert (problem.message, problem.fix) == (message, fix)

@@ -31,27 +31,6 @@ def emit(lake, decisions, **more):
         return attempt.publish(inputs=[decisions], **more)
 
 
-def test_a_verdict_is_shown_with_what_came_of_it(console, lake, judged):
-    page = console("VIEWER").get("/approvals").text
-    assert "price_drop asks for approval" in page
-    assert "no manifests yet" in page
-    emit(lake, judged, params={"held_back": ["price_drop"]}, meta={"answered_by": "bob", "verdict": "3f9a"})
-    page = console("VIEWER").get("/approvals").text
-    assert "0 messages emitted without price_drop, answered by bob" in page
-
-
-def test_a_night_without_a_verdict_says_so(console, catalog, lake):
-    decide(lake, [[]])
-    assert "the guard has not looked at it" in console("VIEWER").get("/approvals").text
-
-
-def test_a_damaged_verdict_leaves_the_page(console, lake, judged):
-    lake.store.put(f"quality/main/{DS}/{TOPIC}/0002.json", b"{")
-    answer = console("VIEWER").get("/approvals")
-    assert answer.status_code == 200
-    assert "damaged" in answer.text
-
-
 def test_everything_by_everyone_stands_in_the_trail(console, catalog, lake, judged):
     from models.registry import Registry
 

@@ -4,40 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from html import unescape
 
 import pytest
 
 from angelia.asking import kept
-from angelia.asking.night import open_night
-from angelia.asking.settings import change, parse
+from angelia.asking.settings import parse
 from angelia.asking.whatif import what_if
 from angelia.console.planned import nights, questions
 from angelia.console.words import at_hours
-from angelia.lake import Lake
-from tests.unit.spark_jobs.test_plan_dispatch import DS, settle
+from tests.unit.spark_jobs.test_plan_dispatch import DS
 
 PROBLEM = re.compile(r'id="([^"]*)-problem" role="alert">([^<]*)')
-
-
-@pytest.fixture(scope="module")
-def tight(tmp_path_factory):
-    """Return the folder of a lake with a planned night of 600 people; tests copy it."""
-    from spark_jobs import plan_dispatch
-
-    folder = tmp_path_factory.mktemp("tight")
-    with pytest.MonkeyPatch.context() as patch:
-        settle(patch, folder, 8)
-        plan_dispatch.main(["--ds", DS])
-    return folder / "lake"
-
-
-@pytest.fixture
-def night(tight, console, lake, settings_home):
-    """Return the test's own lake, with that night in it."""
-    shutil.copytree(tight, settings_home / "lake", dirs_exist_ok=True)
-    return lake
 
 
 def problems(page):
@@ -154,20 +132,3 @@ def test_an_answer_is_shown_as_a_difference(console, night):
     assert f"/plan/what-if/{DS}/{name}" in client.get("/plan").text
     again = console("USER").post("/plan/what-if", data={"ds": DS, **settings}).text
     assert "The answer is known" in again
-
-
-def test_a_replay_takes_what_a_plan_alone_can_follow(night):
-    opened = open_night(night, DS)
-    running = [campaign.id for campaign in opened.terms.campaigns]
-    changed = change(opened.catalog, running, {"window.sale": "9-18", "caps.user_per_day": "1"})
-    changes = questions.changes_of(opened, changed)
-    assert changes["sale"] == {"send_window": {"start": 9, "end": 18}}
-    assert {"messages": 1, "days": 1} in changes["policy"]["caps"]
-    assert set(changes) == {"sale", "policy"}
-    assert not questions.may_be_replayed("capacity.fcm")
-    assert not questions.may_be_replayed("stop.sale")
-
-
-def test_night_is_opened_once_for_a_plan(console, night):
-    engine = console.app.state.engine
-    assert questions.night_of(engine, night, DS) is questions.night_of(engine, Lake(night.store), DS)

@@ -11,10 +11,8 @@ import pytest
 from angelia.console.planned import replays
 from angelia.lake import Lake, numbered
 from angelia.planning.replay import COMPARED, branch_for
-from tests.unit.console.pages.test_plan import night, problems, tight
+from tests.unit.console.pages.test_plan import problems
 from tests.unit.spark_jobs.test_plan_dispatch import DS
-
-__all__ = ["night", "tight"]
 
 
 def conf_of(page):

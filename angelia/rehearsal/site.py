@@ -24,6 +24,7 @@ from angelia.catalog.apply import carry_out
 from angelia.catalog.apply import plan as plan_documents
 from angelia.catalog.snapshot import write_snapshot
 from angelia.catalog.store import CatalogStore
+from angelia.config import Settings
 from angelia.contracts import arrow, dataset, ids
 from angelia.contracts.core import TIMESTAMP
 from angelia.lake import Lake
@@ -41,12 +42,11 @@ from angelia.world.population import CHANNELS, contact, topics
 from angelia.world.simulate import numbered, simulate
 from angelia.world.truth import World, felt_pushes, materials
 from spark_jobs.build_features import PROFILE, shard_features
-from spark_jobs.build_send_times import CurveInputs as CurveInputs
-from spark_jobs.build_send_times import CurveShard as CurveShard
 from spark_jobs.running.reading import read_window, window_commits
+from spark_jobs.shard_work.curve_shard import CurveInputs, CurveShard
 
 if TYPE_CHECKING:
-    from benchmarks.nights.usual import UsualModel
+    from angelia.rehearsal.usual import UsualModel
 
 ROOT = Path(__file__).parents[2]
 ANCHOR = "2026-11-14"
@@ -135,9 +135,10 @@ class Site:
     @contextmanager
     def here(self) -> Iterator[None]:
         """Point the jobs at this shop while the block runs."""
-        wanted = {"ANGELIA_HOME": str(self.home), "ANGELIA_SHARD_BITS": str(SHARD_BITS),
-                  "ANGELIA_SPARK_MASTER": "inline", "ANGELIA_LAKE": "", "ANGELIA_CATALOG": "",
-                  "ANGELIA_MODELS": ""}  # fmt: skip
+        # Whatever else is set is the real shop's: its days of history, say, would not fit these campaigns.
+        wanted = {f"ANGELIA_{name.upper()}": "" for name in Settings.model_fields}
+        wanted |= {"ANGELIA_HOME": str(self.home), "ANGELIA_SHARD_BITS": str(SHARD_BITS),
+                   "ANGELIA_SPARK_MASTER": "inline"}  # fmt: skip
         before = {name: os.environ.get(name) for name in wanted}
         os.environ.update(wanted)
         try:
@@ -152,7 +153,9 @@ class Site:
     def begin(self, days: int) -> None:
         """Write the catalog, the index and the history of random pushes up to the anchor day."""
         store = CatalogStore.open(f"sqlite:///{self.home / 'catalog.db'}")
-        carry_out(store, plan_documents(store, [ROOT / "campaigns"]), actor="benchmark", at=datetime.now(UTC))
+        with self.here():
+            documents = plan_documents(store, [ROOT / "campaigns"])
+            carry_out(store, documents, actor="benchmark", at=datetime.now(UTC))
         users = pa.table({"user_id": self.user_ids})
         append_users(self.lake, users, seen=None, shard_bits=SHARD_BITS)
         last = day_number(ANCHOR)
@@ -308,7 +311,8 @@ class Site:
 
     def snapshot(self, ds: str) -> None:
         """Take the catalog of a night."""
-        write_snapshot(self.lake, CatalogStore.open(f"sqlite:///{self.home / 'catalog.db'}"), ds)
+        with self.here():
+            write_snapshot(self.lake, CatalogStore.open(f"sqlite:///{self.home / 'catalog.db'}"), ds)
 
     def felt(self, row: Ints, hours: Ints, category: Ints) -> tuple[Floats, Floats]:
         """Return how strongly people feel earlier pushes, and the category's, before new ones."""
@@ -374,8 +378,8 @@ class Site:
         """Return each person's decayed active hours by cell of local time, (n, 48)."""
         with self.here():
             features = self.lake.require("user_features", ds=ds)
-            windows = [
+            days, pushes = (
                 window_commits(self.lake, name, ds, WINDOW_DAYS) for name in ("user_days", "user_pushes")
-            ]
-            inputs = CurveInputs(self.lake, features, *windows, ds, WINDOW_DAYS, 14.0, SHARD_BITS, {})
+            )
+            inputs = CurveInputs(self.lake, features, days, pushes, ds, WINDOW_DAYS, 14.0, SHARD_BITS, {})
             return CurveShard(inputs, 0).activity()

@@ -40,11 +40,11 @@ from angelia.planning.inputs import (
 from angelia.planning.offers import CampaignOffer, Drawn, MaterialFacts, draw_material, gather
 from angelia.planning.problem import count_of
 from angelia.planning.terms import Terms
+from angelia.rehearsal.site import Sent, Site
 from angelia.timing.category_hours import CategoryHours
 from angelia.world.draws import Ints
 from angelia.world.parameters import parameters
 from angelia.world.truth import attention, click_probability, delivery_probability, materials
-from benchmarks.nights.site import Sent, Site
 from models.features import Context
 from models.scorer import COLUMNS
 

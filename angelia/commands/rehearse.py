@@ -1,0 +1,44 @@
+"""`angelia rehearse`: let a model version decide in a simulated shop before it is promoted.
+
+Reads the model registry; writes the verdict there (`p_open/rehearsals/{version}/`). A failed rehearsal is an
+answer, not an error: the exit code is 0, and `models.promote` refuses the version.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from angelia.config import load_settings
+from angelia.errors import InvalidInput
+from angelia.output import JsonFlag, emit, progress
+from models.judging import rehearsed
+from models.registry import Registry
+
+
+def command(
+    version: Annotated[
+        str, typer.Option("--version", help="A version that `python -m models.train` printed.")
+    ],
+    skip: Annotated[
+        str, typer.Option("--skip", metavar="WHY", help="Skip it for this reason, which the card will say.")
+    ] = "",
+    by: Annotated[str, typer.Option("--by", help="With --skip: who answers for it.")] = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Let a model version decide in a simulated shop: `angelia rehearse --version V`."""
+    registry = Registry.configured(load_settings())
+    if skip.strip():
+        if not by.strip():
+            raise InvalidInput("--skip names nobody", fix="a person answers for it: write --by NAME")
+        registry.load(version)
+        verdict = rehearsed.skipped(version, skip.strip(), by.strip())
+    else:
+        from angelia.rehearsal.rehearse import rehearse  # its jobs and models take seconds to load
+
+        verdict = rehearse(registry, version, note=progress)
+    rehearsed.keep(registry, version, verdict)
+    refused = rehearsed.shortfalls(verdict)
+    result = {"version": version, "passes": not refused, "objections": refused, "verdict": verdict}
+    emit(result | {"card": rehearsed.card_path(version)}, rehearsed.card(verdict), as_json)

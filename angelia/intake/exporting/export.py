@@ -1,0 +1,221 @@
+"""Export to the lake what changed, by hour of acceptance, and what the next plan counts.
+
+Grain: message; step of a message. Reads the intake database; writes intake_messages, intake_steps and
+intake_pending. Surprise: an hour is exported again as long as its messages change, for a timed message years
+later; what is equal makes no commit. A message that the database has expired stays as it was last seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from angelia.contracts import arrow, dataset
+from angelia.contracts.ids import message_id
+from angelia.intake.database import answering
+from angelia.intake.dispatching.deciding import occurrence_of
+from angelia.intake.exporting.changes import HOUR_MS, hour_name, hour_number, marked, unmark
+from angelia.intake.exporting.pending import pending_messages
+from angelia.intake.message import now
+from angelia.intake.store import Row
+from angelia.intake.tables import PRIORITIES, messages, steps
+from angelia.lake import Lake
+
+MESSAGES, STEPS, PENDING = "intake_messages", "intake_steps", "intake_pending"
+
+
+@dataclass
+class Exported:
+    """What a run wrote."""
+
+    hours: int = 0  # hours of acceptance that were looked at
+    commits: list[str] = field(default_factory=list)
+    messages: int = 0  # in the hours that were looked at
+    steps: int = 0
+    pending: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object of `--json`."""
+        return dict(vars(self))
+
+
+def export(lake: Lake, engine: Engine, lead_hours: int, clock: Callable[[], int] = now) -> Exported:
+    """Bring the lake's copy of the intake up to date.
+
+    A run that is killed is completed by the next one. Of two runs at once the slower one is refused.
+
+    Raises:
+        Unavailable: the database does not answer; hours that were exported stay so.
+        Conflict: another run exported the same hour meanwhile.
+    """
+    exported = Exported()
+    with answering(engine):
+        with engine.connect() as connection:
+            tokens = marked(connection)  # before the rows are read: what changes later is marked anew
+            fresh = list(_hours_since(connection, _first_open(lake), clock()))
+        for hour in sorted({*tokens, *fresh}):
+            leaves = [Leaf(lake, name, {"ds": hour[:10], "accept_hour": hour}) for name in (MESSAGES, STEPS)]
+            with engine.connect() as connection:
+                rows, noted = _read(connection, hour)
+            ids = {row["id"] for row in rows}
+            exported.messages += leaves[0].publish(exported, _messages(rows), ids)
+            exported.steps += leaves[1].publish(exported, _steps(rows, noted), ids)
+            exported.hours += 1
+            unmark(engine, tokens.get(hour, []))
+        closed = datetime.fromtimestamp(clock() / 1e6, UTC).date() - timedelta(days=1)
+        leaf = Leaf(lake, PENDING, {"ds": closed.isoformat()})
+        with engine.connect() as connection:
+            room = pending_messages(connection, closed, lead_hours, clock())
+    exported.pending = leaf.publish(exported, _table(PENDING, room), None)
+    return exported
+
+
+class Leaf:
+    """A leaf as it was before the database was read.
+
+    Of two runs at once the slower one is refused.
+    """
+
+    def __init__(self, lake: Lake, name: str, partition: dict[str, str]) -> None:
+        self._lake, self._name, self._partition = lake, name, partition
+        self._before = lake.head(name, **partition)
+
+    def publish(self, exported: Exported, table: pa.Table, ids: set[str] | None) -> int:
+        """Publish rows unless the leaf holds them already; return how many.
+
+        Args:
+            ids: messages the database still has; rows of others stay. None: nothing of before stays.
+        """
+        before = self._before
+        if before is not None:
+            rows = self._lake.read(before).cast(table.schema)
+            if ids is not None:
+                gone = pc.invert(pc.is_in(rows["intake_id"], pa.array(sorted(ids), pa.string())))
+                table = pa.concat_tables([table, rows.filter(gone)]).combine_chunks()
+            if table.equals(rows.combine_chunks()):
+                return int(table.num_rows)
+        elif not table.num_rows:
+            return 0  # nothing waits; or an hour was marked, and expired since
+        with self._lake.attempt(self._name, **self._partition) as attempt:
+            attempt.write(table, "part-0000.parquet")
+            commit = attempt.publish(expected=before.number if before is not None else 0)
+        exported.commits.append(commit.ref)
+        return int(table.num_rows)
+
+
+def _first_open(lake: Lake) -> int:
+    """Return the number of the first hour that may have messages nobody exported.
+
+    A message that waited for its commit bears an earlier time: the hour before the newest is open, too.
+    """
+    newest = max((leaf["accept_hour"] for leaf in lake.partitions(MESSAGES)), default=None)
+    return 0 if newest is None else hour_number(newest) - 1
+
+
+def _hours_since(connection: Connection, first: int, now_us: int) -> Iterator[str]:
+    """Yield the hours with messages, from one on; hours without cost nothing."""
+    clients = _clients(connection)
+    number, c = first, messages.c
+    while True:
+        ids = [
+            connection.execute(
+                sa.select(sa.func.min(c.id)).where(c.client == client, c.id >= f"{number * HOUR_MS:012x}")
+            ).scalar()
+            for client in clients
+        ]
+        begun = [int(each[:12], 16) // HOUR_MS for each in ids if each is not None]
+        # A time ahead of this clock is another machine's: its hour comes.
+        if not begun or min(begun) * HOUR_MS * 1_000 > now_us:
+            return
+        yield hour_name(min(begun))
+        number = min(begun) + 1
+
+
+def _clients(connection: Connection) -> list[str]:
+    """Return whose messages there are.
+
+    It steps over the key: a list of all would read every row.
+    """
+    clients: list[str] = []
+    while True:
+        query = sa.select(sa.func.min(messages.c.client))
+        if clients:
+            query = query.where(messages.c.client > clients[-1])
+        client = connection.execute(query).scalar()
+        if client is None:
+            return clients
+        clients.append(client)
+
+
+def _read(connection: Connection, hour: str) -> tuple[list[Row], list[Row]]:
+    """Return an hour's messages and their steps."""
+    first = hour_number(hour) * HOUR_MS
+    rows: list[Row] = []
+    noted: list[Row] = []
+    for client in _clients(connection):
+        for table, into in ((messages, rows), (steps, noted)):
+            c = table.c
+            inside = (c.client == client, c.id >= f"{first:012x}", c.id < f"{first + HOUR_MS:012x}")
+            into += map(dict, connection.execute(sa.select(table).where(*inside)).mappings())
+    known = {row["id"] for row in rows}
+    # The two reads are not one instant on every database: steps of a message that is gone are nobody's.
+    return rows, [step for step in noted if step["id"] in known]
+
+
+def _messages(rows: Sequence[Row]) -> pa.Table:
+    return _table(
+        MESSAGES,
+        [
+            {
+                "intake_id": row["id"],
+                "message_id": message_id(row["campaign_id"], row["user_id"], occurrence_of(row["id"])),
+                "client": row["client"],
+                "user_id": row["user_id"],
+                "campaign_id": row["campaign_id"],
+                "class": row["class"],
+                "priority": PRIORITIES[row["priority"]],
+                "channels": row["channels"].split(",") if row["channels"] else [],
+                "n_variable_bytes": len(row["variables"]),  # ASCII
+                "accepted_ts": row["accepted_us"],
+                "send_ts": row["send_us"],
+                "expires_ts": row["expires_us"] or None,
+                "status": row["status"],
+                "status_ts": row["status_us"],
+            }
+            for row in sorted(rows, key=lambda row: str(row["id"]))
+        ],
+    )
+
+
+def _steps(rows: Sequence[Row], noted: Sequence[Row]) -> pa.Table:
+    """Return every step, those that a message's own row tells included."""
+    every = [
+        *((row["id"], "accepted", None, row["accepted_us"], None) for row in rows),
+        *((row["id"], "claimed", None, row["claimed_us"], None) for row in rows if row["claimed_us"]),
+        *(
+            (row["id"], "cancelled", None, row["status_us"], None)
+            for row in rows
+            if row["status"] == "cancelled"
+        ),
+        *(
+            (step["id"], step["step"], step["channel"] or None, step["at_us"], step["reason"] or None)
+            for step in noted
+        ),
+    ]
+    names = ("intake_id", "step", "channel", "at_ts", "reason")
+    ordered = sorted(every, key=lambda step: (step[0], step[3], step[1], step[2] or ""))
+    return _table(STEPS, [dict(zip(names, step, strict=True)) for step in ordered])
+
+
+def _table(name: str, rows: Sequence[dict[str, Any]]) -> pa.Table:
+    schema = arrow.schema(dataset(name))
+    return pa.table(
+        {field.name: pa.array([row[field.name] for row in rows], field.type) for field in schema}, schema
+    )

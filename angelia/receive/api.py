@@ -1,0 +1,351 @@
+"""The ASGI application for what comes back: events, callbacks, one-click unsubscribing.
+
+`POST /events` is signed as Standard Webhooks says, `POST /callbacks/{channel}` as each provider does,
+`POST /unsubscribe?d=…&t=…` carries the token that the e-mail's link was made with; `inbox/routes.py` tells of
+`/inbox`. An answer of 200 means durable. Surprises: TLS and the public name are a reverse proxy's; a GET
+never unsubscribes anybody, for mail scanners follow links; nothing of a request is logged or sent back. A
+signature's headers are looked at before the body is read, a body has ten seconds, and who is slow holds
+nothing but its own connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import parse_qs
+
+import httpx
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from angelia.delivery.channels.smtp import unsubscribe_token
+from angelia.delivery.channels.webhook import looks_signed, verify
+from angelia.errors import AngeliaError
+from angelia.intake.access_log import AccessLog
+from angelia.intake.database import Unavailable
+from angelia.intake.writing import Busy, D, GroupWriter, V
+from angelia.receive.callbacks.base import Callback, Reader, Reported
+from angelia.receive.inbox.routes import InboxTrust, marks_of, message_of, view_of
+from angelia.receive.inbox.store import InboxMessage, InboxStore
+from angelia.receive.journal import Event, Journal, parse
+from angelia.receive.trust import Trust
+
+MAX_BODY = 1 << 20
+MAX_HELD = 256 << 20  # bytes of bodies that are here in part: a flood is refused, not kept
+TIMEOUT_S = 10.0  # for a body, from the end of its head to its last byte
+_REMEMBERED = 50_000  # requests whose repetition is answered without being kept again
+log = logging.getLogger(__name__)
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class NotTaken(Exception):
+    """An answer that ends a request."""
+
+    def __init__(self, status: int, error: str, more: Mapping[str, object] | None = None) -> None:
+        super().__init__(error)
+        self.status, self.document = status, {"error": error, **(more or {})}
+
+
+class _Groups:
+    """The journal as a sink of group commit: each event's verdict is its group's key."""
+
+    def __init__(self, journal: Journal, now: Callable[[], datetime]) -> None:
+        self._journal, self._now = journal, now
+
+    def accept(self, drafts: Sequence[Event], /) -> list[str]:
+        """Keep the events of many requests as one object."""
+        try:
+            return [self._journal.keep(drafts, self._now())] * len(drafts)
+        except (AngeliaError, OSError) as error:
+            raise Unavailable(f"the journal cannot be written ({type(error).__name__})") from None
+
+
+class CallbackReceiver:
+    """What the routes share: whom to believe, the journal, and what was counted.
+
+    `has_event` is set when an event came.
+    """
+
+    def __init__(
+        self, journal: Journal, trust: Trust, now: Callable[[], datetime], inbox: InboxStore | None = None
+    ) -> None:
+        self.journal, self.trust, self.now, self.inbox = journal, trust, now, inbox
+        self.counts: Counter[str] = Counter()
+        self.has_event = threading.Event()
+        self._taken: OrderedDict[bytes, str] = OrderedDict()
+        self._held = 0
+        self._writer: GroupWriter[Event, str] | None = None
+        self._inbox_writer: GroupWriter[InboxMessage, None] | None = None
+
+    @asynccontextmanager
+    async def running(self, _app: Starlette) -> AsyncIterator[None]:
+        """Write while the server runs; end when everything taken is written."""
+        self._writer = GroupWriter(_Groups(self.journal, self.now))
+        self._inbox_writer = GroupWriter(self.inbox) if self.inbox is not None else None
+        yield
+        await run_in_threadpool(self._writer.close)
+        if self._inbox_writer is not None:
+            await run_in_threadpool(self._inbox_writer.close)
+
+    async def body(self, request: Request) -> bytes:
+        """Return a body within its time. Raises: NotTaken."""
+        parts, size = [], 0
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                async for part in request.stream():
+                    if part and self._held > MAX_HELD:
+                        raise NotTaken(503, "busy")
+                    parts.append(part)
+                    size += len(part)
+                    self._held += len(part)
+        except TimeoutError:
+            raise NotTaken(408, "too slow") from None
+        finally:
+            self._held -= size
+        return b"".join(parts)
+
+    async def take(self, name: str, reported: Reported) -> JSONResponse:
+        """Keep what a request reports; answer when it is durable. Raises: NotTaken."""
+        digest = sha256(name.encode()).digest()
+        known = self._taken.get(digest)
+        is_repeated = known is not None and await run_in_threadpool(self.journal.stands, known)
+        if not is_repeated:
+            if reported.events:
+                self._taken[digest] = await self._write(reported.events)
+                if len(self._taken) > _REMEMBERED:
+                    self._taken.popitem(last=False)
+                self.has_event.set()
+            self.counts["events"] += len(reported.events)
+            self.counts["refused"] += len(reported.refused)
+            self.counts["ignored"] += reported.ignored
+        self.counts["repeated" if is_repeated else "requests"] += 1
+        document: dict[str, object] = {"taken": len(reported.events), "repeated": is_repeated}
+        if reported.refused:
+            document["refused"] = reported.refused
+        if reported.ignored:
+            document["ignored"] = reported.ignored
+        return JSONResponse(document)
+
+    async def keep_message(self, message: InboxMessage) -> None:
+        """Keep a message of an inbox; it is durable when this returns. Raises: NotTaken."""
+        await self._written(self._inbox_writer, [message])
+        self.counts["inbox"] += 1
+
+    async def _write(self, events: Sequence[Event]) -> str:
+        return (await self._written(self._writer, events))[0]
+
+    async def _written(self, writer: GroupWriter[D, V] | None, drafts: Sequence[D]) -> list[V]:
+        assert writer is not None, "the application has not started"
+        try:
+            return await writer.write(drafts)
+        except Busy:
+            raise NotTaken(503, "busy") from None
+        except Unavailable:
+            raise NotTaken(503, "not stored") from None  # the caller tries again
+
+
+def create_app(receiver: CallbackReceiver, access_log: Path | None = None) -> ASGIApp:
+    """Return the application."""
+    routes: dict[str, dict[str, Endpoint]] = {
+        "/health": {"GET": _health},
+        "/events": {"POST": lambda request: _events(receiver, request)},
+        "/unsubscribe": {"POST": lambda request: _unsubscribe(receiver, request)},
+    }
+    for channel, reader in receiver.trust.readers.items():
+        # Providers look by HEAD whether an address is there before they use it.
+        routes[f"/callbacks/{channel}"] = {"POST": _callback(receiver, channel, reader), "HEAD": _health}
+    if receiver.inbox is not None and receiver.trust.inbox is not None:
+        routes |= _inbox(receiver, receiver.inbox, receiver.trust.inbox)
+    lifespan = Starlette(lifespan=receiver.running)
+    return AccessLog(_Routes(receiver, routes, lifespan), access_log)
+
+
+class _Routes:
+    """Hands requests to their functions by their whole path: none has a pattern."""
+
+    def __init__(
+        self, receiver: CallbackReceiver, routes: Mapping[str, Mapping[str, Endpoint]], lifespan: ASGIApp
+    ) -> None:
+        self._receiver, self._routes, self._lifespan = receiver, routes, lifespan
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._lifespan(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            answer = await self._answer(scope, request)
+        except NotTaken as error:
+            answer = JSONResponse(error.document, error.status)
+            if error.status == 503:
+                answer.headers["retry-after"] = "1"
+        except ClientDisconnect:
+            self._receiver.counts["broken"] += 1
+            return
+        except Exception as error:  # noqa: BLE001 (its traceback would hold what the caller sent)
+            log.error("a callback met a defect: %s", type(error).__name__)
+            answer = JSONResponse({"error": "internal"}, 500)
+        self._receiver.counts[str(answer.status_code)] += 1
+        await answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, request: Request) -> Response:
+        methods = self._routes.get(scope["path"])
+        if methods is None:
+            raise NotTaken(404, "no such address")
+        scope["route"] = SimpleNamespace(path=scope["path"])  # for the access log
+        endpoint = methods.get(scope["method"])
+        if endpoint is None:
+            raise NotTaken(405, next(iter(methods)))
+        if scope["method"] != "POST":
+            return await endpoint(request)
+        length = request.headers.get("content-length", "")
+        if "transfer-encoding" in request.headers or not (length.isascii() and length.isdigit()):
+            raise NotTaken(411, "content-length")
+        if len(length) > 9 or int(length) > MAX_BODY:
+            raise NotTaken(413, "too long")
+        return await endpoint(request)
+
+
+async def _health(_request: Request) -> Response:
+    return JSONResponse({"ok": True})
+
+
+async def _events(receiver: CallbackReceiver, request: Request) -> Response:
+    name, stamp, signature = (
+        request.headers.get(f"webhook-{part}", "") for part in ("id", "timestamp", "signature")
+    )
+    callers, now = receiver.trust.callers, receiver.now()
+    if not callers or not looks_signed(name, stamp, signature, now.timestamp()):
+        raise NotTaken(401, "signature")
+    body = await receiver.body(request)
+    signers = (
+        caller
+        for caller, secret in callers.items()
+        if verify(secret, name, stamp, body, signature, now.timestamp())
+    )
+    caller = next(signers, None)
+    if caller is None:
+        raise NotTaken(401, "signature")
+    request.scope["angelia_client"] = caller or None
+    try:
+        events, refused = parse(body, now, caller)
+    except (ValueError, RecursionError) as error:
+        raise NotTaken(400, str(error) if type(error) is ValueError else "no JSON") from None
+    if refused and not events:
+        raise NotTaken(400, refused[0], {"refused": refused})
+    # Two callers may use the same numbers, so a request is a repeat only if its content is equal, too.
+    return await receiver.take(
+        f"events:{caller}:{name}:{sha256(body).hexdigest()}", Reported(events, refused)
+    )
+
+
+def _callback(receiver: CallbackReceiver, channel: str, reader: Reader) -> Endpoint:
+    async def take(request: Request) -> Response:
+        query, now = request.url.query, receiver.now()
+        if not reader.looks_signed(request.headers, query, now):
+            raise NotTaken(401, "signature")
+        callback = Callback(request.headers, query, await receiver.body(request), now)
+        request.scope["angelia_client"] = channel
+        try:
+            reported = await _read(reader, callback)
+        except ValueError:
+            raise NotTaken(400, "not as documented") from None
+        return await receiver.take(
+            f"callback:{channel}:{query}:{sha256(callback.body).hexdigest()}", reported
+        )
+
+    return take
+
+
+async def _read(reader: Reader, callback: Callback) -> Reported:
+    def read() -> Reported:
+        if not reader.is_signed(callback):
+            raise NotTaken(401, "signature")
+        return reader.read(callback)
+
+    if not reader.is_blocking:
+        return read()
+    try:
+        return await run_in_threadpool(read)
+    except (OSError, httpx.HTTPError):
+        raise NotTaken(503, "the provider's certificate cannot be read") from None
+
+
+async def _unsubscribe(receiver: CallbackReceiver, request: Request) -> Response:
+    query = parse_qs(request.url.query)
+    dispatch, token = query.get("d", [""])[0], query.get("t", [""])[0]
+    secret = receiver.trust.mail_secret
+    if secret is None or not hmac.compare_digest(
+        unsubscribe_token(secret, dispatch).encode(), token.encode("utf-8", "replace")
+    ):
+        raise NotTaken(401, "token")
+    body = await receiver.body(request)
+    if not _says_one_click(request.headers.get("content-type", ""), body):
+        raise NotTaken(400, "List-Unsubscribe=One-Click")
+    name, at_us = f"unsubscribe:{dispatch}", int(receiver.now().timestamp() * 1e6)
+    event = Event(name, dispatch, "unsubscribed", at_us, is_arrival=True)
+    return await receiver.take(name, Reported([event]))
+
+
+def _inbox(
+    receiver: CallbackReceiver, inbox: InboxStore, trust: InboxTrust
+) -> dict[str, dict[str, Endpoint]]:
+    def person_of(request: Request) -> str:
+        person = trust.person(request.headers.get("authorization", ""), receiver.now())
+        if person is None:
+            raise NotTaken(401, "token")
+        return person
+
+    async def keep(request: Request) -> Response:
+        if not trust.is_worker(request.headers.get("authorization", "")):
+            raise NotTaken(401, "secret")
+        try:
+            message = message_of(await receiver.body(request), receiver.now())
+        except ValueError:
+            raise NotTaken(400, "not as documented") from None
+        await receiver.keep_message(message)
+        return JSONResponse({"kept": True})
+
+    async def show(request: Request) -> Response:
+        rows = await run_in_threadpool(inbox.messages_of, person_of(request))
+        unread = sum(row["state"] == "new" for row in rows)
+        headers = {"cache-control": "no-store"}
+        return JSONResponse({"messages": list(map(view_of, rows)), "unread": unread}, headers=headers)
+
+    async def mark(request: Request) -> Response:
+        person, body = person_of(request), await receiver.body(request)
+        try:
+            reported, marks = await run_in_threadpool(marks_of, body, inbox, person, receiver.now())
+        except ValueError:
+            raise NotTaken(400, "not as documented") from None
+        answer = await receiver.take(f"inbox:{person}:{sha256(body).hexdigest()}", reported)
+        for state, dispatches in marks.items():
+            inbox.mark(dispatches, state)
+        return answer
+
+    return {"/inbox": {"GET": show}, "/inbox/messages": {"POST": keep}, "/inbox/marks": {"POST": mark}}
+
+
+def _says_one_click(kind: str, body: bytes) -> bool:
+    """Say whether a form, of either encoding (RFC 8058, 3.2), holds List-Unsubscribe=One-Click."""
+    if kind.startswith("multipart/form-data"):
+        return b'name="List-Unsubscribe"' in body and b"One-Click" in body
+    return parse_qs(body.decode("latin-1")).get("List-Unsubscribe") == ["One-Click"]
+
+
+def utc_now() -> datetime:
+    """Return this instant."""
+    return datetime.now(UTC)

@@ -1,0 +1,119 @@
+"""Whose word counts: secrets from the files of ANGELIA_RECEIVE_CREDENTIALS and of e-mail.
+
+Reads those files, and the lake's key of address hashes on first use. Surprise: providers' callbacks are named
+by channel, so two accounts of one provider are two channels here as they are in the catalog.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from angelia.delivery.channels.base import ChannelConfig, load_credentials
+from angelia.errors import InvalidInput
+from angelia.lake.store import Store
+from angelia.receive.callbacks import readers_of
+from angelia.receive.callbacks.base import Reader
+from angelia.receive.inbox.routes import InboxTrust
+from angelia.receive.inbox.tokens import MIN_SECRET
+from angelia.users.suppressions import address_hash, address_key
+
+CALLER = r"[a-z0-9_-]{1,32}"
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Secrets by caller, the secret of mails' links, readers by channel."""
+
+    callers: Mapping[str, bytes] = field(default_factory=dict)
+    mail_secret: bytes | None = None
+    readers: Mapping[str, Reader] = field(default_factory=dict)
+    inbox: InboxTrust | None = None
+
+
+def configured(store: Store) -> Trust:
+    """Return whom this installation believes.
+
+    Raises:
+        InvalidInput: nobody could be believed, or a file is not as documented.
+    """
+    document, mail_secret = receive_document(), secret_of("email", "unsubscribe_secret")
+    if not document and mail_secret is None:
+        raise InvalidInput(
+            "no secret is set, so no callback could be verified",
+            fix="set ANGELIA_RECEIVE_CREDENTIALS, or ANGELIA_EMAIL_CREDENTIALS, or both",
+        )
+    readers = readers_of(
+        document.get("callbacks") or {},
+        lambda channel, address: address_hash(address_key(store), channel, address),
+    )
+    return Trust(caller_secrets(document), mail_secret, readers, inbox_trust(document))
+
+
+def inbox_trust(document: Mapping[str, Any]) -> InboxTrust | None:
+    """Return the secrets of the inbox, None if it is not served.
+
+    Raises:
+        InvalidInput: one of the two is missing or too short.
+    """
+    secrets = document.get("inbox")
+    if not secrets:
+        return None
+    pair = [str(secrets.get(name) or "") for name in ("secret", "person_secret")]
+    if min(map(len, pair)) < MIN_SECRET:
+        raise InvalidInput(
+            "ANGELIA_RECEIVE_CREDENTIALS: inbox needs secret and person_secret",
+            fix=f"give each {MIN_SECRET} random characters or more",
+        )
+    return InboxTrust(*pair)
+
+
+def secret_of(channel: str, field: str) -> bytes | None:
+    """Return a secret from the file that `ANGELIA_<CHANNEL>_CREDENTIALS` names, or None.
+
+    Raises:
+        InvalidInput: the file is unreadable, or lacks the field.
+    """
+    path = os.environ.get(f"ANGELIA_{channel.upper()}_CREDENTIALS")
+    return (
+        str(
+            load_credentials(ChannelConfig(channel, "", 1.0, credentials=Path(path)), (field,))[field]
+        ).encode()
+        if path
+        else None
+    )
+
+
+def receive_document() -> dict[str, Any]:
+    """Return what ANGELIA_RECEIVE_CREDENTIALS names; nothing if it is not set.
+
+    Raises:
+        InvalidInput: the file is unreadable, or holds none of `secret`, `secrets`, `callbacks`, `inbox`.
+    """
+    path = os.environ.get("ANGELIA_RECEIVE_CREDENTIALS")
+    if not path:
+        return {}
+    document = load_credentials(ChannelConfig("receive", "", 1.0, credentials=Path(path)), ())
+    for name in ("secrets", "callbacks", "inbox"):
+        named = document.get(name) or {}
+        if not isinstance(named, dict) or not all(re.fullmatch(CALLER, who) and named[who] for who in named):
+            raise InvalidInput(
+                f"ANGELIA_RECEIVE_CREDENTIALS: `{name}` must map names to what they need",
+                fix='write {"secrets": {"sms": "…", "app": "…"}}: names of small letters, digits, - and _',
+            )
+    if not any(document.get(name) for name in ("secret", "secrets", "callbacks", "inbox")):
+        raise InvalidInput(
+            "ANGELIA_RECEIVE_CREDENTIALS: the file lacks secret",
+            fix="docs/DELIVERY.md shows what a channel's file holds",
+        )
+    return document
+
+
+def caller_secrets(document: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the secrets of callers who may report events; a single one has the empty name."""
+    every = {"": document.get("secret"), **(document.get("secrets") or {})}
+    return {name: str(secret).encode() for name, secret in every.items() if secret}

@@ -1,0 +1,53 @@
+"""Decide one night of a simulated shop: the jobs without an exchange, then a policy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from angelia.contracts.derived import CURVE
+from angelia.rehearsal.policies import POLICIES, PolicyView
+from angelia.rehearsal.site import Sent, Site
+from spark_jobs import build_bitmaps, build_send_times, score_materials, select_audiences
+
+
+def decide(
+    site: Site, ds: str, policy: str, volume: int | None = None, *, curves: bool = True, model: str = ""
+) -> Sent:
+    """Return a policy's messages of a night whose features and catalog are written.
+
+    Args:
+        site: the shop.
+        ds: the night.
+        policy: a name of `POLICIES`.
+        volume: at most so many messages, for policies that take it.
+        curves: build response curves; policies that do not look at them get flat ones, in no time.
+        model: score with this version instead of the shop's champion.
+    """
+    with site.here():
+        for job in (build_bitmaps, select_audiences):
+            job.main(["--ds", ds])
+        score_materials.main(["--ds", ds, *(["--model", model] if model else [])])
+        if curves:
+            build_send_times.main(["--ds", ds])
+        else:
+            flat_curves(site, ds)
+    return POLICIES[policy](PolicyView.of(site, ds), volume)
+
+
+def flat_curves(site: Site, ds: str) -> None:
+    """Write curves that say nothing, for policies that do not look at them."""
+    n = len(site.person)
+    even = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(24 * n, np.float32)), 24).cast(CURVE)
+    zones = site.lake.read(site.lake.require("user_features", ds=ds), ["ordinal", "timezone"]).sort_by(
+        "ordinal"
+    )
+    table = {
+        "ordinal": zones["ordinal"],
+        "timezone": zones["timezone"],
+        "workday": even,
+        "day_off": even,
+        "cohort": pa.array(["none"] * n),
+        "evidence": pa.array(np.zeros(n, np.float32)),
+    }
+    site.publish("send_times", ds, pa.table(table))

@@ -1,0 +1,153 @@
+"""The dashboard and the alert rules ask for what the code writes.
+
+Prometheus' own tests of the rules pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from angelia import logs, metrics
+from angelia.cli import COMMANDS
+from angelia.delivery.worker import worker_metrics
+from angelia.intake.access_log import AccessLog
+from angelia.receive.receive_metrics import CallbackTotals
+from spark_jobs import JOBS
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "docker" / "observability"
+PROMTOOL = ROOT / ".venv-servers" / "bin" / "promtool"
+NOT_OURS = {"node_textfile_scrape_error": frozenset[str]()}
+# What else stands in a query: functions, words of PromQL, and the names of labels behind `by` and `on`.
+GROUPED = re.compile(r"\b(?:by|on)\s*\(([^)]*)\)")
+SELECTOR = re.compile(r"\b([a-z]+(?:_[a-z]+)+)\b(?!\s*\()(?:\{([^}]*)\})?")
+MATCHER = re.compile(r'([a-z_]+)\s*(?:=~|!=|=)\s*"([^"]*)"')
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Return the labels of every metric, as the code writes them into HOME/metrics."""
+    home = tmp_path_factory.mktemp("home")
+    folder = home / "metrics"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANGELIA_HOME", str(home))
+        patch.delenv("ANGELIA_BRANCH", raising=False)
+        with logs.step("quality check", ["--ds", "2026-11-14", "--gate", "sources"]):
+            logs.took([("ref", "user_events", 3)], {"late": 1}, broken_by={"user_events.user_id": 2})
+            logs.published("user_days", 3, {}, [])
+    sender: Any = SimpleNamespace(
+        n_requests=3, n_refused=1, halted=None, counts=Counter(accepted=2), receivers=None,
+        bucket=SimpleNamespace(n_decreases=1), breaker=SimpleNamespace(n_opened=1),
+    )  # fmt: skip
+    totals = metrics.Totals(folder / "angelia_delivery.prom", worker_metrics.TOTALS)
+    totals.add(worker_metrics.totals({"fcm": sender}))
+    counted = Counter({"200": 2, "broken": 1, "events": 3, "refused": 1})
+    CallbackTotals(folder).add(counted, Counter(receipts=2, suppressions=1))
+    asyncio.run(answered(folder))
+    labels: dict[str, set[str]] = {}
+    for file in folder.glob("*.prom"):
+        for line in file.read_text().splitlines():
+            if match := re.fullmatch(r"([a-z_]+)\{(.*)\} \S+", line):
+                labels.setdefault(match[1], set()).update(re.findall(r'([a-z_]+)="', match[2]))
+    return labels
+
+
+async def answered(folder: Path) -> None:
+    """Let the intake's access log count one answer."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 202, "headers": []})
+
+    async def nothing(*_: Any) -> Any:
+        return {}
+
+    log = AccessLog(app, None, folder)
+    await log(
+        {"type": "http", "method": "POST", "route": SimpleNamespace(path="/v1/messages")}, nothing, nothing
+    )
+    log.flush(is_last=True)
+
+
+def queries() -> dict[str, str]:
+    """Return every query of the dashboard and the rules, by the panel's or the alert's name."""
+    panels = json.loads((FOLDER / "dashboard.json").read_text())["panels"]
+    named = {
+        f"{panel['title']} {target['refId']}": target["expr"]
+        for panel in panels
+        for target in panel.get("targets", [])
+    }
+    for group in yaml.safe_load((FOLDER / "rules.yaml").read_text())["groups"]:
+        named |= {rule["alert"]: rule["expr"] for rule in group["rules"]}
+    return named
+
+
+@pytest.mark.parametrize("name", queries())
+def test_a_query_asks_for_what_is_written(name: str, written: dict[str, set[str]]) -> None:
+    query = queries()[name]
+    known = written | {name: set(labels) for name, labels in NOT_OURS.items()}
+    asked = dict(SELECTOR.findall(GROUPED.sub("", query)))
+    assert asked
+    assert asked.keys() <= known.keys()
+    every = set().union(*(known[metric] for metric in asked))
+    grouped = {label.strip() for labels in GROUPED.findall(query) for label in labels.split(",")}
+    assert grouped <= every
+    steps = {*JOBS, *(f"{group} {word}" for group in COMMANDS for word in ("check", "guard"))}
+    for metric, matchers in SELECTOR.findall(GROUPED.sub("", query)):
+        for label, value in MATCHER.findall(matchers):
+            assert label in known[metric]
+            assert label != "step" or value in steps
+
+
+def test_the_dashboard_is_about_every_room(written: dict[str, set[str]]) -> None:
+    panels = json.loads((FOLDER / "dashboard.json").read_text())["panels"]
+    rows = [panel["title"] for panel in panels if panel["type"] == "row"]
+    assert rows == ["Night", "Plan", "Delivery", "Receive", "Intake", "Quality"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    everything = " ".join(queries().values())
+    unseen = {name for name in written if name not in everything}
+    assert unseen == {"angelia_step_rows_in"}  # what a step read is in its line of the log
+
+
+def test_each_alert_has_a_test_and_a_fix() -> None:
+    rules = yaml.safe_load((FOLDER / "rules.yaml").read_text())["groups"][0]["rules"]
+    tested = yaml.safe_load((FOLDER / "rules_test.yaml").read_text())["tests"]
+    fires = {
+        alert["alertname"] for test in tested for alert in test["alert_rule_test"] if alert["exp_alerts"]
+    }
+    assert fires == {rule["alert"] for rule in rules}
+    assert all(rule["annotations"]["summary"] and rule["annotations"]["fix"] for rule in rules)
+
+
+def test_compose_provisions_dashboard_rules_and_exporter() -> None:
+    compose = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
+    services, configs = compose["services"], compose["configs"]
+    for name in ("node-exporter", "prometheus", "grafana"):
+        assert services[name]["profiles"] == ["observability"]
+    for name in ("rules", "dashboard"):
+        assert (ROOT / "docker" / configs[name]["file"]).is_file()
+    source = yaml.safe_load(configs["grafana-datasource"]["content"])["datasources"][0]
+    panels = json.loads((FOLDER / "dashboard.json").read_text())["panels"]
+    assert {panel["datasource"]["uid"] for panel in panels if "datasource" in panel} == {source["uid"]}
+    # What writes the files and what reads them share one volume.
+    assert "metrics:/var/lib/angelia/metrics" in compose["x-angelia"]["volumes"]
+    assert services["node-exporter"]["volumes"] == ["metrics:/metrics:ro"]
+
+
+def test_promtools_own_tests_of_the_rules_pass() -> None:
+    program = shutil.which("promtool") or (str(PROMTOOL) if PROMTOOL.exists() else None)
+    if program is None:
+        pytest.skip("no promtool; `make test-alerts` fetches Debian's, or install the package prometheus")
+    for words in (["check", "rules", "rules.yaml"], ["test", "rules", "rules_test.yaml"]):
+        done = subprocess.run([program, *words], cwd=FOLDER, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
