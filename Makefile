@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # BLAS threads wait by spinning; beside other processes they cost more processor time than they save (models/__init__.py).
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-celery test-databases test-browser images compose-up compose-down notebooks pictures
+.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-celery test-databases test-browser test-intake images compose-up compose-down notebooks pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,6 +68,11 @@ test: setup ## all tests; COVERAGE=on counts the lines they run, too, which take
 
 test-scheduler: setup ## backfills, replays and a resend on a real scheduler (about six minutes)
 	$(BIN)/python -m pytest -q -m scheduler tests/integration
+
+test-intake: setup ## try the intake's OpenAPI document on a real server with schemathesis, in an environment of its own (about two minutes)
+	@[ -x .venv-intake/bin/schemathesis ] || { $(BIN)/uv venv --quiet --python $(BIN)/python .venv-intake && \
+	  $(BIN)/uv pip install --quiet --python .venv-intake/bin/python schemathesis==4.32.5; }
+	$(BIN)/python -m tests.intake_document .venv-intake/bin/schemathesis
 
 dist: setup ## build wheel and sdist into dist/, install the wheel into an empty environment and run it (needs the package registry)
 	@rm -rf dist

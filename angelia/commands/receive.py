@@ -1,10 +1,10 @@
 """The servers: `angelia receive` for callbacks, `angelia intake` for messages by REST.
 
 `receive` reads requests, delivery_ledger, dispatch_manifest and user_endpoints, and writes the journal
-`received/`, inbox_messages, push_receipts and suppressions. `intake serve` and `keys` read and write the
-intake database; `dispatch` sends what is due there, and writes dispatch_intake, delivery_ledger and
-push_receipts; `triggers` reads user_events and the newest night, and writes the intake database; `export`
-reads that and writes intake_messages, intake_steps and intake_pending.
+`received/`, inbox_messages, preference_choices, push_receipts and suppressions. `intake serve` and `keys`
+read and write the intake database; `dispatch` sends what is due there, and writes dispatch_intake,
+delivery_ledger and push_receipts; `triggers` reads user_events and the newest night, and writes the intake
+database; `export` reads that and writes intake_messages, intake_steps and intake_pending.
 """
 
 from __future__ import annotations
@@ -55,21 +55,19 @@ def command(
     """
     from angelia.delivery.manifest.parts import require_main
     from angelia.intake.serving import serve
-    from angelia.receive.api import CallbackReceiver, create_app, utc_now
+    from angelia.receive.api import create_app
     from angelia.receive.folding import fold
-    from angelia.receive.inbox.store import InboxStore
     from angelia.receive.journal import Journal
     from angelia.receive.keeping import fold_once, keep_folding
     from angelia.receive.protocol import DeadlineProtocol
     from angelia.receive.receive_metrics import CallbackTotals
+    from angelia.receive.receiver import CallbackReceiver, utc_now
     from angelia.receive.trust import configured
 
     settings = load_settings()
     lake = open_lake(settings=settings)
     require_main(lake)
-    trust = configured(lake.store)
-    inbox = InboxStore(lake, utc_now) if trust.inbox else None
-    receiver = CallbackReceiver(Journal(lake.store), trust, utc_now, inbox)
+    receiver = CallbackReceiver(Journal(lake.store), configured(lake.store), utc_now, lake)
     log = settings.home / "logs" / "receive.jsonl" if access_log else None
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +123,7 @@ def command(
             "503",
         )
     }
-    result |= {name: counts[name] for name in ("broken", "late", "crowded", "inbox")}
+    result |= {name: counts[name] for name in ("broken", "late", "crowded", "inbox", "preferences")}
     emit(result, [", ".join(f"{name} {number}" for name, number in result.items())], as_json)
     if last["damaged"]:
         raise typer.Exit(PARTIAL)
