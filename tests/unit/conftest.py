@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def tight_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a home whose lake has a planned night of 600 people in three shards, its hours scarce.
+    """Return a home with a planned night of 600 people in three shards, its hours scarce.
 
     Tests that write copy it first.
     """

@@ -44,7 +44,7 @@ def spec_world() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def small_world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, ModuleType]:
-    """Return a lake of 40 people in three blocks, and the maker of populations; do not write to it.
+    """Return a lake of 40 people in three blocks and its maker; do not write to it.
 
     Person i is i years old, every fourth of unknown age; even ones are women, every fifth is suppressed.
     Person i did i % 3 views today, and those below 10 bought three days ago.

@@ -1,4 +1,4 @@
-"""A document edited as text: problems at their line, one document a page, nothing overwritten."""
+"""A document edited as text: problems at their line, nothing overwritten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Constraints in one vector: channel hours, campaigns, hours of campaigns with a speed limit."""
+"""Constraints in one vector: channel hours, campaigns, hours of speed limits."""
 
 from __future__ import annotations
 

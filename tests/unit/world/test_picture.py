@@ -27,7 +27,7 @@ def test_lines_are_drawn_to_scale_from_zero() -> None:
 
 
 def test_the_picture_parses_and_has_both_panels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The figures themselves are tested with the truth and the marginals; here they are cheap ones."""
+    """Figures are tested with the truth and the marginals; these are cheap ones."""
     curve = np.full(24, 0.04)
     monkeypatch.setattr(picture, "measure_world", lambda *_: {"hour_curve": curve})
     monkeypatch.setattr(picture, "open_probability", lambda *_: np.full((2_000, 24, 3), 0.06))

@@ -66,7 +66,7 @@ def test_nan_is_unknown_and_counted(spec_world: ModuleType) -> None:
     assert sets_of(rows)["value_28d", "known", None] == [0, 2]
 
 
-def test_suppressed_people_are_reachable_nowhere_and_keep_refusals(spec_world: ModuleType) -> None:
+def test_suppressed_people_keep_refusals_and_are_unreachable(spec_world: ModuleType) -> None:
     facts = {"channels": ["fcm", "sms"], "opted_out_topics": ["promo"]}
     sets = sets_of(rows_of(spec_world, facts | {"is_suppressed": True}, facts)[0])
     assert sets["reachable", "value", "fcm"] == [1]

@@ -1,4 +1,4 @@
-"""Sets of one day: who did what, how often, for how much; common pairs apart from rare ones."""
+"""Sets of one day: who did what, how often, for how much; common and rare pairs."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_leaves_come_in_order_and_audiences_stay_closed() -> None:
 
 
 def test_an_audience_is_compared_by_its_name() -> None:
-    """Hashing what stands inside would take 2^60 steps for sixty levels that name each other twice."""
+    """Hashing the inside takes 2^60 steps for sixty levels that name each other twice."""
     assert InAudience("women", F) == InAudience("women", OLD)
     assert hash(InAudience("women", F)) == hash(InAudience("women", OLD))
 

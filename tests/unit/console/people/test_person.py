@@ -63,8 +63,8 @@ def test_an_entry_in_the_log_closes_one_channel_or_all(lake: Lake) -> None:
         field = rows.schema.field(name)
         rows = rows.set_column(rows.column_names.index(name), field, pa.array(values, field.type))
     lake.append_log("suppressions", rows.slice(0, 1))
-    one = suppressed_of(lake, "u1")
-    assert (one.is_closed, one.channels) == (False, ("sms",))
+    closed_for_texts = suppressed_of(lake, "u1")
+    assert (closed_for_texts.is_closed, closed_for_texts.channels) == (False, ("sms",))
     lake.append_log("suppressions", rows.slice(1))
     says = suppressed_of(lake, "u1")
     assert says.is_closed

@@ -1,4 +1,4 @@
-"""Plans to look at and to compare: sides paired by name and hour, prices where there are any."""
+"""Plans to look at and to compare: sides paired by name and hour, with prices."""
 
 from __future__ import annotations
 

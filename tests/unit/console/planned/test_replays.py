@@ -1,4 +1,4 @@
-"""Past nights decided again: branches with plans are replays, whatever else lies beside them."""
+"""Past nights decided again: branches with plans are replays, whatever lies beside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the adapters' tests start from: what an answer means, an account's file, a request's fields."""
+"""What the adapters' tests start from: answers' meanings, accounts, a request's fields."""
 
 from __future__ import annotations
 
