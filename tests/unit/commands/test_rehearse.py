@@ -1,4 +1,4 @@
-"""`angelia rehearse`: a rehearsal that is skipped has a person and a reason, kept with the version."""
+"""`angelia rehearse`: a skipped rehearsal has a person and a reason, kept with the version."""
 
 from __future__ import annotations
 
