@@ -91,3 +91,12 @@ def trained(**metrics):
     label = np.array([0.0, 0.0, 0.0, 1.0])
     test = ranking_metrics(label, np.array([0.1, 0.2, 0.3, 0.4]), np.ones(4), 0.25)
     return {"version": "2026-11-14-0123", "metrics": {"test": test, **metrics}}
+
+
+def asked(dag, task_id, **answers):
+    """The rendered body of a question."""
+    return (
+        dag.get_template_env()
+        .from_string(dag.get_task(task_id).body)
+        .render({"ti": pulling(**answers), "ds": DS, **dag.user_defined_macros})
+    )

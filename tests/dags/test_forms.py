@@ -240,15 +240,6 @@ def test_a_form_refuses_what_no_command_takes(dags, dag_id, conf):
         context_of(task, conf=conf)
 
 
-def test_a_resend_without_campaigns_names_the_field(dags):
-    from airflow.sdk.exceptions import AirflowFailException
-
-    choose = dags["campaign_backfill"].get_task("choose_mode").python_callable
-    for campaigns in (None, []):
-        with pytest.raises(AirflowFailException, match="field Campaigns"):
-            choose({"mode": "resend", "campaigns": campaigns})
-
-
 @pytest.mark.usefixtures("settings_home", "dags")
 def test_the_form_offers_the_catalogs_campaigns():
     shared = importlib.import_module("_shared")
