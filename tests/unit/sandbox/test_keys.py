@@ -1,4 +1,4 @@
-"""The sandbox's own authority and accounts: valid here only, and readable by this user alone."""
+"""The sandbox's own authority and accounts: valid here only, for this user alone."""
 
 from __future__ import annotations
 
