@@ -1,4 +1,6 @@
-"""The hour's parts, each a command in the pool of its channel."""
+"""Every due part becomes one delivery command of its channel."""
+
+from __future__ import annotations
 
 
 def test_each_due_part_is_one_command_of_its_channel(dags):

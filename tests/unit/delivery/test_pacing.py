@@ -1,4 +1,4 @@
-"""Tokens, Retry-After, backoff, breaker, quiet hours: on virtual time."""
+"""Tokens, Retry-After and backoff: on virtual time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angelia.delivery.sending.pacing import TokenBucket, backoff, retry_after
-from angelia.delivery.sending.sender import Breaker
-from angelia.delivery.sending.windows import quiet_now
 
 
 @given(st.integers(1, 30_000), st.lists(st.integers(0, 30_000_000), min_size=1, max_size=400))
@@ -81,52 +79,3 @@ def test_a_hostile_retry_after_is_bounded_or_ignored(text: str) -> None:
 @given(st.integers(1, 100), st.floats(0, 1, exclude_max=True))
 def test_backoff_is_capped_and_never_zero(attempt: int, draw: float) -> None:
     assert 0.05 <= backoff(attempt, lambda: draw) <= 16.0
-
-
-def test_the_breaker_opens_probes_once_and_closes() -> None:
-    breaker = Breaker()
-    for _ in range(20):
-        assert breaker.wait(0) == 0.0
-        breaker.failed(0)
-    assert breaker.wait(500_000) == 0.5
-    assert breaker.wait(1_000_000) == 0.0  # the probe
-    assert breaker.wait(1_000_000) > 0.0  # nobody else
-    breaker.failed(1_000_000)
-    assert breaker.wait(2_500_000) == 0.5  # twice as long
-    assert breaker.wait(3_000_000) == 0.0
-    breaker.succeeded()
-    assert breaker.wait(3_000_000) == 0.0
-    assert not breaker.is_open
-
-
-@given(
-    st.sampled_from(
-        ["UTC", "Asia/Kolkata", "Australia/Lord_Howe", "America/New_York", "Europe/Berlin", "Asia/Kathmandu"]
-    ),
-    st.integers(0, 23),
-    st.integers(0, 23),
-    st.integers(
-        int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()), int(datetime(2027, 1, 1, tzinfo=UTC).timestamp())
-    ),
-)
-def test_quiet_hours_hold_until_the_instant_they_name(zone: str, start: int, end: int, second: int) -> None:
-    import zoneinfo
-
-    def naive(at: float) -> bool:
-        hour = datetime.fromtimestamp(at, UTC).astimezone(zoneinfo.ZoneInfo(zone)).hour
-        return start != end and (start <= hour < end if start < end else hour >= start or hour < end)
-
-    quiet, until = quiet_now(zone, start, end, second * 1_000_000)
-    assert quiet is naive(second)
-    if start == end:
-        return
-    assert until > second * 1_000_000
-    steps = range(second, min(until // 1_000_000, second + 26 * 3600), 300)
-    assert all(naive(at) is quiet for at in steps)
-
-
-@pytest.mark.parametrize(
-    ("zone", "start", "end"), [("Nowhere/Land", 22, 8), ("../etc/passwd", 22, 8), ("", 22, 8)]
-)
-def test_an_unknown_timezone_is_always_quiet(zone: str, start: int, end: int) -> None:
-    assert quiet_now(zone, start, end, 0)[0] is True

@@ -5,7 +5,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from models.calibration import fit_platt, sigmoid
 from models.evaluate import (
     auc,
     calibration_error,
@@ -40,20 +39,6 @@ def test_logloss_and_calibration_error() -> None:
     assert calibration_error(label, np.full(4, 0.25), bins=1) == pytest.approx(0.0)
     assert calibration_error(label, np.full(4, 0.75), bins=1) == pytest.approx(0.5)
     assert np.isfinite(logloss(np.array([1.0]), np.array([0.0])))
-
-
-def test_platt_recovers_a_known_distortion() -> None:
-    rng = np.random.default_rng(4)
-    truth = rng.normal(-2, 1, 200_000)
-    label = (rng.random(len(truth)) < sigmoid(truth)).astype(float)
-    slope, offset = fit_platt((truth - 0.5) / 2.0, label, np.ones(len(truth)))
-    assert slope == pytest.approx(2.0, abs=0.05)
-    assert offset == pytest.approx(0.5, abs=0.08)
-    assert fit_platt(truth[:0], label[:0], label[:0]) == (1.0, 0.0)
-    assert fit_platt(truth[:5], np.zeros(5), np.ones(5)) == (1.0, 0.0)
-    slope, offset = fit_platt(-truth, label, np.ones(len(truth)))
-    assert 0 < slope < 1e-3  # upside-down scores are flattened to the base rate, never turned round
-    assert sigmoid(np.array([offset]))[0] == pytest.approx(label.mean(), abs=1e-6)
 
 
 def test_a_users_examples_count_as_one() -> None:

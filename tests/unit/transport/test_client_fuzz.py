@@ -18,28 +18,9 @@ from angelia.transport.connection import Connection
 from angelia.transport.header_blocks import plain_block
 from angelia.transport.http2 import frame
 from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
+from tests.unit.transport.given import Pipe
 
 CASES, STREAMS = int((os.environ.get("ANGELIA_SOAK") and 5000) or 300), 6
-
-
-class Pipe:
-    """A transport that swallows what is written."""
-
-    def __init__(self) -> None:
-        self.written = bytearray()
-        self.closed = False
-
-    def write(self, data: bytes) -> None:
-        assert not self.closed
-        self.written += data
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    abort = close
 
 
 def some_frames(draw: random.Random) -> bytes:
