@@ -1,4 +1,4 @@
-"""Who must not be contacted: the `stops` and `suppressions` logs, at most 10 s old.
+"""Who must not be contacted: `stops`, `suppressions` and refused topics, at most 10 s old.
 
 A worker that cannot read the logs waits, and defers what it was about to send. Surprises: an entry for an
 *address* counts only if it is younger than the plan's closed day; an older one was known when the night chose
@@ -230,7 +230,8 @@ class Guards:
     def __init__(self, lake: Lake, ds: str, lease_now: Callable[[], Micros]) -> None:
         self._lake, self._lease_now = lake, lease_now
         self._planned_until = datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(days=1)
-        self._seen = {"stops": 0, "suppressions": 0}
+        self._seen = {"stops": 0, "suppressions": 0, "preference_choices": 0}
+        self._topics: dict[tuple[str, str], tuple[Micros, bool]] = {}  # (user, topic) -> when, is it refused
         self._state: dict[Held, bool] = {}
         self.stopped: frozenset[str] = frozenset()
         self.paused: frozenset[tuple[str, str]] = frozenset()
@@ -280,12 +281,17 @@ class Guards:
 
     def _read(self) -> bool:
         changed = self._read_events()
-        for name in ("stops", "suppressions"):
+        take_in = {
+            "stops": self._stops,
+            "suppressions": self._suppressions,
+            "preference_choices": self._choices,
+        }
+        for name, take in take_in.items():
             head = self._lake.head(name, log="0")
             newest = head.number if head else 0
             for number in range(self._seen[name] + 1, newest + 1):
                 table = self._lake.read(self._lake.as_of(name, number, log="0"))
-                (self._stops if name == "stops" else self._suppressions)(table.to_pylist())
+                take(table.to_pylist())
                 self._seen[name] = number
                 changed = True
         return changed
@@ -317,10 +323,26 @@ class Guards:
             elif since >= self._planned_until:
                 self.addresses.add(str(entry["address_hash"]))
 
+    def _choices(self, entries: Sequence[dict[str, object]]) -> None:
+        """Take in what people chose on their page since the plan; what is older the plan knew."""
+        for entry in entries:
+            at = entry["updated_ts"]
+            assert isinstance(at, datetime)
+            if entry["kind"] == "topic" and at >= self._planned_until:
+                key = str(entry["user_id"]), str(entry["name"])
+                # Of two words at one time no is the last, as the night reads them.
+                word = round(at.timestamp() * 1e6), not entry["is_opted_in"]
+                self._topics[key] = max(word, self._topics.get(key, word))
+
     def blocked(
-        self, campaigns: Sequence[str], users: Sequence[str], channel: str, addresses: Sequence[str]
+        self,
+        campaigns: Sequence[str],
+        users: Sequence[str],
+        channel: str,
+        addresses: Sequence[str],
+        topics: Sequence[str] = (),
     ) -> list[str | None]:
-        """Return per row the reason not to send, or None."""
+        """Return per row the reason not to send, or None; topics are looked at where given."""
         reasons: list[str | None] = [None] * len(campaigns)
         if paused := {name for name, its_channel in self.paused if its_channel == channel}:
             reasons = ["paused" if campaign in paused else None for campaign in campaigns]
@@ -333,6 +355,10 @@ class Guards:
         if self.refusals:
             for i, user in enumerate(users):
                 if self.refusals.closed(user, channel):
+                    reasons[i] = "suppressed"
+        if self._topics and topics:
+            for i, about in enumerate(zip(users, topics, strict=True)):
+                if self._topics.get(about, (0, False))[1]:
                     reasons[i] = "suppressed"
         if self.addresses:
             key = self._key = self._key or address_key(self._lake.store)

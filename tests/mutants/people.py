@@ -86,6 +86,30 @@ PEOPLE = (
         ("delivery/test_receive.py",),
     ),
     Mutant(
+        "a provider's callback needs no signature",
+        "if not reader.is_signed(callback):",
+        "if False:",
+        ("delivery/test_receive_callbacks.py",),
+    ),
+    Mutant(
+        "an inbox marks messages of others",
+        "or dispatch not in theirs:",
+        "or False:",
+        ("delivery/test_receive_inbox.py",),
+    ),
+    Mutant(
+        "a person's token never ends",
+        "if 0 < left_s <= LONGEST_S",
+        "if left_s <= LONGEST_S",
+        ("delivery/test_receive_inbox.py",),
+    ),
+    Mutant(
+        "a mail's question opens the preferences page",
+        'f"{purpose}\\x1f{secret}"',
+        'f"{secret}"',
+        ("delivery/test_receive_preferences.py",),
+    ),
+    Mutant(
         "old signatures count",
         "if not (name and is_time and abs(now - int(stamp)) <= TOLERANCE_S):",
         "if not (name and is_time):",

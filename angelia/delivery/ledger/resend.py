@@ -175,9 +175,10 @@ def _part(
     names, messages, users, topics = (
         rows[name].to_pylist() for name in ("campaign_id", "message_id", "user_id", "topic")
     )
-    blocked = guards.blocked(names, users, root.channel, rows["address"].to_pylist())
     ends = rows["not_after"].cast(pa.int64()).to_pylist()
     transactional = [word == AT_LEAST_ONCE for word in rows["guarantee"].to_pylist()]
+    asked = ["" if exempt else topic for topic, exempt in zip(topics, transactional, strict=True)]
+    blocked = guards.blocked(names, users, root.channel, rows["address"].to_pylist(), asked)
     chosen = []
     for row in (row for row, is_wanted in enumerate(wanted) if is_wanted):
         outcome = outcomes.get(row)

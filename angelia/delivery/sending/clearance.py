@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from angelia.contracts.outcomes import CANCELLED_BY_EVENT, DEFERRED, EVENTS_UNREADABLE, SKIPPED
+from angelia.contracts.outcomes import AT_LEAST_ONCE, CANCELLED_BY_EVENT, DEFERRED, EVENTS_UNREADABLE, SKIPPED
 from angelia.contracts.sending import Micros
 from angelia.delivery.sending.context import DeliveryContext
 from angelia.delivery.sending.holds import Hold
@@ -166,8 +166,13 @@ class Clearance:
     def _look_at_guards(self) -> None:
         column = self._column
         self._guards_version = self._work.guards.version
+        # Who refuses a topic still gets what they wait for, a receipt or a code.
+        topics = [
+            "" if guarantee == AT_LEAST_ONCE else topic
+            for topic, guarantee in zip(column["topic"], column["guarantee"], strict=True)
+        ]
         self._blocked = self._work.guards.blocked(
-            column["campaign_id"], column["user_id"], self._sender.channel, column["address"]
+            column["campaign_id"], column["user_id"], self._sender.channel, column["address"], topics
         )
         cancel_on = self._work.cancel_on
         if cancel_on:

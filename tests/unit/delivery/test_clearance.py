@@ -47,6 +47,7 @@ class Row:
         self.paces: dict[str, CampaignPace] = {}
         self.column = {
             "campaign_id": ["c"], "user_id": ["u"], "address": ["a"], "guarantee": ["at_most_once"],
+            "topic": ["promo"],
             "not_before": [START], "not_after": [START + 10 * MINUTE], "timezone": ["UTC"],
             "quiet_start": [None], "quiet_end": [None],
             **{name: [value] for name, value in changes.items()},

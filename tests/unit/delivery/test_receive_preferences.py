@@ -192,3 +192,16 @@ def test_the_page_needs_its_secrets_and_address(changes: dict[str, Any]) -> None
     assert preferences_trust({"preferences": held}) is not None
     with pytest.raises(InvalidInput, match="preferences needs"):
         preferences_trust({"preferences": held | changes})
+
+
+@pytest.mark.parametrize(
+    ("guarantee", "delivered"),
+    [("at_most_once", {"accepted": 1, "skipped": 1}), ("at_least_once", {"accepted": 2})],
+)
+def test_a_worker_obeys_a_topic_refused_after_the_plan(
+    guarantee: str, delivered: dict[str, int], bench: Any, lake: Lake
+) -> None:
+    bench.plan(2, guarantee=guarantee)
+    choose(lake, "u00000000", {("topic", "promo"): False}, NOW)
+    assert bench.deliver().delivered == delivered
+    assert bench.deliver().delivered == {}

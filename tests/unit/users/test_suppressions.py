@@ -199,3 +199,28 @@ def test_what_is_decided_last_holds_whatever_the_clocks_say(lake: Lake) -> None:
         assert refusals_of(lake.read_log("suppressions")).closed("u1", "fcm")
         assert open_person(lake, "u1", None, at=at - timedelta(hours=behind + 1))
         assert not refusals_of(lake.read_log("suppressions")).closed("u1", "fcm")
+
+
+def test_a_topic_refused_since_the_plan_is_not_sent(lake: Lake) -> None:
+    """What is older than the plan was known to it, with what has been imported since."""
+    planned_until = DAY + timedelta(days=14)
+
+    def choose_at(at: datetime, is_yes: bool, topic: str = "promo", kind: str = "topic") -> None:
+        row = {"user_id": "u1", "kind": kind, "name": topic, "is_opted_in": is_yes, "updated_ts": at}
+        schema = arrow.schema(dataset("preference_choices"))
+        lake.append_log("preference_choices", pa.Table.from_pylist([row], schema=schema))
+
+    def blocked() -> list[str | None]:
+        assert asyncio.run(guards.refresh())
+        return guards.blocked(["c"] * 3, ["u1", "u1", "u2"], "fcm", ["a"] * 3, ["promo", "news", "promo"])
+
+    guards = Guards(lake, "2026-11-14", lambda: 0)
+    choose_at(planned_until - timedelta(seconds=1), False)
+    choose_at(planned_until, False, "news", "channel")
+    assert blocked() == [None, None, None]
+    choose_at(planned_until, False)
+    assert blocked() == ["suppressed", None, None]
+    choose_at(planned_until, True)  # at one time no holds
+    assert blocked() == ["suppressed", None, None]
+    choose_at(planned_until + timedelta(seconds=1), True)
+    assert blocked() == [None, None, None]
