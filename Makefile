@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # BLAS threads wait by spinning; beside other processes they cost more processor time than they save (models/__init__.py).
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-databases test-browser test-intake images compose-up compose-down notebooks pictures
+.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-celery test-databases test-browser test-intake images compose-up compose-down notebooks pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -118,6 +118,13 @@ test-alerts: setup ## the dashboard's queries, and the alert rules by promtool (
 	  apt-get -q download prometheus > /dev/null 2>&1 && dpkg-deb --extract prometheus_*.deb . && mv usr/bin/promtool "$$OLDPWD/.venv-servers/bin/"; } || \
 	  echo "no promtool (apt-get install prometheus): its tests are skipped" >&2
 	$(BIN)/python -m pytest -q tests/images/test_observability.py
+
+test-celery: setup ## a night and an hour by Airflow on Celery, PostgreSQL and Redis; one of two workers is killed (as root; started by the test)
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers
+	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-servers/bin/python tests/servers.lock
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-celery
+	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-celery/bin/python docker/requirements.lock
+	CATALOG_SERVERS=required $(BIN)/python -m pytest -q -m cluster tests/cluster/test_celery.py
 
 test-databases: setup ## the catalog's tests on PostgreSQL and MariaDB (installed; started and stopped by the tests); none may be skipped
 	CATALOG_SERVERS=required $(BIN)/python -m pytest -q tests/unit/catalog -k "postgresql or mariadb"

@@ -72,13 +72,16 @@ def command(
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
     over, totals, watched = threading.Event(), Counter[str](), CallbackTotals(settings.metrics_folder())
+
+    def counted() -> Counter[str]:
+        return receiver.counts + Counter(late=DeadlineProtocol.n_late, crowded=DeadlineProtocol.n_crowded)
+
     # uvicorn ends by itself, then raises the signal again: it must not end what follows.
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     folder = threading.Thread(
         target=keep_folding,
         args=(lambda: fold(lake, utc_now()), receiver.has_event, over, totals, fold_seconds),
-        # A copy, since requests go on counting meanwhile.
-        kwargs={"watch": lambda: watched.add(Counter(receiver.counts), totals)},
+        kwargs={"watch": lambda: watched.add(counted(), totals)},
         daemon=True,
     )
     folder.start()
@@ -99,8 +102,8 @@ def command(
             signal.signal(number, handler)
     last = fold_once(lambda: fold(lake, utc_now()))
     totals += last
-    watched.add(receiver.counts, totals, is_last=True)
-    counts = receiver.counts + Counter(late=DeadlineProtocol.n_late, crowded=DeadlineProtocol.n_crowded)
+    counts = counted()
+    watched.add(counts, totals, is_last=True)
     result = {
         **{name: totals[name] for name in ("receipts", "suppressions")},
         **{name: last[name] for name in ("waiting", "unknown", "damaged")},

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import duckdb
+import pyarrow.parquet as pq
 
 from angelia.contracts import dataset
 from angelia.contracts.duckdb import identifier, literal, sql_type
@@ -141,13 +142,20 @@ def register(connection: duckdb.DuckDBPyConnection, lake: Lake, sources: ReportS
 
 
 def view(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, commits: Sequence[Commit]) -> None:
-    """Make or replace a dataset's view over some commits; it is empty where there are none."""
-    columns = ", ".join(
-        f"CAST({identifier(c.name)} AS {sql_type(c.type)}) AS {identifier(c.name)}"
-        for c in dataset(name).columns
-    )
-    paths = [path for commit in commits for path in lake.paths(commit)]
+    """Make or replace a dataset's view over some commits; it is empty where there are none.
+
+    A column that may be null is null where the commits were written before it came.
+    """
+    by_commit = [paths for commit in commits if (paths := lake.paths(commit))]
+    paths = [path for its_paths in by_commit for path in its_paths]
     if paths:
+        # A commit's files are of one writer, so one footer tells what all of them have.
+        have = {column for its_paths in by_commit for column in pq.read_schema(its_paths[0]).names}
+        columns = ", ".join(
+            f"CAST({'NULL' if c.nullable and c.name not in have else identifier(c.name)} AS "
+            f"{sql_type(c.type)}) AS {identifier(c.name)}"
+            for c in dataset(name).columns
+        )
         files = ", ".join(map(literal, paths))
         body = (
             f"SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false, union_by_name = true)"

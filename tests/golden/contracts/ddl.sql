@@ -150,6 +150,7 @@ CREATE TABLE "user_features" (
   "n_opens_28d" INTEGER NOT NULL CHECK (NOT ("n_opens_28d" < 0)),
   "open_rate_28d" DOUBLE NOT NULL CHECK (NOT (NOT isfinite("open_rate_28d") OR "open_rate_28d" < 0 OR "open_rate_28d" > 1)),
   "days_since_push" INTEGER CHECK (NOT ("days_since_push" < 0)),
+  "uplift_score" DOUBLE CHECK (NOT (NOT isfinite("uplift_score"))),
   "channels" VARCHAR[] NOT NULL,
   "opted_out_topics" VARCHAR[] NOT NULL,
   "is_suppressed" BOOLEAN NOT NULL

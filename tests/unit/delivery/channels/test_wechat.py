@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from angelia.delivery.channels.tokens import IssuedToken
-from angelia.delivery.channels.wechat import TOKEN_PATH, MessageTemplate, WechatAdapter
+from angelia.delivery.channels.wechat import MessageTemplate, WechatAdapter
 from angelia.errors import InvalidInput
 from tests.unit.delivery.channels.given import document, meaning, opened, refusal
 from tests.unit.delivery.given import MESSAGE
@@ -67,5 +67,5 @@ def test_the_stable_token_is_asked_for(tmp_path: Path) -> None:
     token = opened(tmp_path, "wechat_template", {**SECRETS, **NAMED}).credentials
     assert isinstance(token, IssuedToken)
     method, request = token.ask(0.0)
-    assert (method, request.path) == ("POST", TOKEN_PATH)
+    assert (method, request.path) == ("POST", b"/cgi-bin/stable_token")
     assert document(request) == {"grant_type": "client_credential", "appid": "a", "secret": "s"}

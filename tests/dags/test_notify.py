@@ -142,3 +142,38 @@ def test_an_address_that_fails_leaves_the_others_theirs(wire, monkeypatch):
     assert [path for path, _ in server.received] == ["/hook"]
     [line] = lines
     assert KEY not in line
+
+
+def failed(exception):
+    ti = SimpleNamespace(
+        dag_id="nightly_personalization",
+        task_id="check_sources",
+        try_number=3,
+        log_url="http://localhost/log",
+    )
+    return {"ti": ti, "ds": "2026-11-14", "run_id": "r", "exception": exception}
+
+
+def test_a_failure_notice_holds_no_foreign_errors_text(dags, receiver, monkeypatch):
+    from airflow.sdk.exceptions import AirflowFailException
+
+    monkeypatch.setenv("ANGELIA_NOTIFY_URL", f"http://127.0.0.1:{receiver.server_port}/hook")
+    for dag in dags.values():
+        for task in dag.tasks:
+            assert task.on_failure_callback, task.task_id
+    notifier = dags["nightly_personalization"].get_task("check_sources").on_failure_callback[0]
+    notifier.notify(failed(AirflowFailException("error: gate sources of 2026-11-14 is closed: 300 nulls")))
+    notifier.notify(failed(ValueError("anna@example.org")))
+    first, second = (notice["text"] for notice in receiver.received)
+    assert (
+        "nightly_personalization.check_sources of 2026-11-14 failed (try 3): gate sources of "
+        "2026-11-14 is closed: 300 nulls"
+    ) in first
+    assert second.endswith("ValueError http://localhost/log")
+
+
+def test_a_notice_that_cannot_be_delivered_fails_nothing(dags, monkeypatch):
+    notifier = dags["nightly_personalization"].get_task("check_sources").on_failure_callback[0]
+    for url in ("http://127.0.0.1:9/nobody", "file:///etc/passwd", ""):
+        monkeypatch.setenv("ANGELIA_NOTIFY_URL", url)
+        notifier.notify(failed(ValueError("x")))
