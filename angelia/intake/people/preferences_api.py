@@ -93,12 +93,12 @@ def add_preferences(app: FastAPI, people: PeopleAccess, lake: Lake) -> None:
         key = await people.key(request, SCOPE)
         body = await read_body(request, MAX_PREFERENCES_BYTES)
         try:
-            said = PreferencesSaid.model_validate_json(body)
+            wanted = PreferencesSaid.model_validate_json(body)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             raise Refused(refusal_of(first, set(PreferencesSaid.model_fields))) from None
         people.within_rate(key, 1)
-        return JSONResponse(await _asked(_kept, lake, user_id, said))
+        return JSONResponse(await _asked(_kept, lake, user_id, wanted))
 
 
 async def _asked(function: Any, *arguments: Any) -> dict[str, Any]:
@@ -112,19 +112,19 @@ async def _asked(function: Any, *arguments: Any) -> dict[str, Any]:
 
 def _view(lake: Lake, user: str) -> dict[str, Any]:
     words = words_of(lake, user)
-    said = {name for kind, name in words if kind == "channel"}
-    channels = {name: is_open(lake, user, name, words) for name in sorted(said | set(CHANNELS))}
+    spoken = {name for kind, name in words if kind == "channel"}
+    channels = {name: is_open(lake, user, name, words) for name in sorted(spoken | set(CHANNELS))}
     return {
         "topics": {name: yes for (kind, name), yes in sorted(words.items()) if kind == "topic"},
         # Open and never spoken of is as everywhere: it is left out.
-        "channels": {name: yes for name, yes in channels.items() if name in said or not yes},
+        "channels": {name: yes for name, yes in channels.items() if name in spoken or not yes},
     }
 
 
-def _kept(lake: Lake, user: str, said: PreferencesSaid) -> dict[str, Any]:
+def _kept(lake: Lake, user: str, wanted: PreferencesSaid) -> dict[str, Any]:
     words = words_of(lake, user)
     chosen: dict[Choice, bool] = {}
-    for kind, named in (("topic", said.topics), ("channel", said.channels)):
+    for kind, named in (("topic", wanted.topics), ("channel", wanted.channels)):
         for name, yes in named.items():
             is_said = words.get((kind, name)) is yes
             # A word that holds already is not written again, so a request may be repeated.

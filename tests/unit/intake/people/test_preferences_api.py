@@ -51,15 +51,15 @@ def ask(lake: Lake, engine: Engine, log: Path) -> Iterator[Ask]:
 
 def test_what_is_kept_is_shown_and_reaches_the_night(ask: Ask, lake: Lake) -> None:
     assert ask("GET", ANNA).json() == {"topics": {}, "channels": {}}
-    said = {"topics": {"promo": False, "news": True}, "channels": {"sms": False}}
-    kept = ask("PUT", ANNA, said)
-    assert (kept.status_code, kept.json()) == (200, said | {"still_closed": []})
-    assert ask("GET", ANNA).json() == said
+    wanted = {"topics": {"promo": False, "news": True}, "channels": {"sms": False}}
+    kept = ask("PUT", ANNA, wanted)
+    assert (kept.status_code, kept.json()) == (200, wanted | {"still_closed": []})
+    assert ask("GET", ANNA).json() == wanted
     assert words_of(lake, "anna")["topic", "promo"] is False
     assert ask("GET", "/v1/users/bert/preferences").json() == {"topics": {}, "channels": {}}
     # What is not named stays; a channel that the person closed opens again.
     again = ask("PUT", ANNA, {"channels": {"sms": True}}).json()
-    assert again == {"topics": said["topics"], "channels": {"sms": True}, "still_closed": []}
+    assert again == {"topics": wanted["topics"], "channels": {"sms": True}, "still_closed": []}
 
 
 def test_the_same_words_again_write_nothing(ask: Ask, lake: Lake) -> None:
