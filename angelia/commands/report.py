@@ -1,7 +1,7 @@
 """`angelia report` and `angelia effects`: a night as a page, the effects of many.
 
 Reads the lake; writes HOME/reports/<ds>.html (or --out) with the quality report beside it, `campaign_effects`
-through the lake, and --summary-json. A failed critical check of a table still leaves the page, which shows
+and `intake_usage` through the lake, and --summary-json. A failed critical check of a table still leaves the page, which shows
 it, but publishes no effects and ends with exit code 2. `angelia effects over` and `power` write nothing.
 """
 

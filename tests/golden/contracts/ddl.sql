@@ -28,6 +28,14 @@ CREATE TABLE "user_preferences" (
   "updated_ts" TIMESTAMP WITH TIME ZONE NOT NULL
 );
 
+CREATE TABLE "preference_choices" (
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
+  "kind" VARCHAR NOT NULL CHECK (NOT ("kind" NOT IN ('topic', 'channel'))),
+  "name" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("name", '^[a-z][a-z0-9_]{0,63}$'))),
+  "is_opted_in" BOOLEAN NOT NULL,
+  "updated_ts" TIMESTAMP WITH TIME ZONE NOT NULL
+);
+
 CREATE TABLE "user_events" (
   "event_id" VARCHAR,
   "user_id" VARCHAR,
@@ -389,6 +397,18 @@ CREATE TABLE "delivery_ledger" (
   "sent_ts" TIMESTAMP WITH TIME ZONE,
   "n_attempts" SMALLINT NOT NULL CHECK (NOT ("n_attempts" < 0)),
   "payload_sha256" VARCHAR
+);
+
+CREATE TABLE "inbox_messages" (
+  "dispatch_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("dispatch_id", '^[0-9a-f]{32}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
+  "channel" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$'))),
+  "title" VARCHAR NOT NULL,
+  "body" VARCHAR NOT NULL,
+  "link" VARCHAR,
+  "collapse_key" VARCHAR,
+  "stored_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "expires_ts" TIMESTAMP WITH TIME ZONE NOT NULL
 );
 
 CREATE TABLE "campaign_effects" (
