@@ -1,8 +1,9 @@
 """`angelia report` and `angelia effects`: a night as a page, the effects of many.
 
 Reads the lake; writes HOME/reports/<ds>.html (or --out) with the quality report beside it, `campaign_effects`
-and `intake_usage` through the lake, and --summary-json. A failed critical check of a table still leaves the page, which shows
-it, but publishes no effects and ends with exit code 2. `angelia effects over` and `power` write nothing.
+and `intake_usage` through the lake, and --summary-json. A failed critical check of a table still leaves the
+page, which shows it, but publishes no effects and ends with exit code 2. `angelia effects over` and `power`
+write nothing.
 """
 
 from __future__ import annotations
