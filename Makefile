@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # BLAS threads wait by spinning; beside other processes they cost more processor time than they save (models/__init__.py).
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-celery test-databases test-browser test-intake images compose-up compose-down notebooks pictures
+.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-upgrade test-celery test-databases test-browser test-intake images compose-up compose-down notebooks pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,7 +64,7 @@ docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md, th
 
 test: setup ## all tests; COVERAGE=on counts the lines they run, too, which takes half as long again
 	@[ -z "$(COVERAGE)" ] || [ "$(COVERAGE)" = on ] || { echo "error: COVERAGE is on, or left out" >&2; exit 2; }
-	$(BIN)/python -m pytest -q -m "not scheduler and not s3server and not cluster and not dist" -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
+	$(BIN)/python -m pytest -q -m "not scheduler and not s3server and not cluster and not dist and not upgrade" -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
 
 test-scheduler: setup ## backfills, replays and a resend on a real scheduler (about six minutes)
 	$(BIN)/python -m pytest -q -m scheduler tests/integration
@@ -111,6 +111,9 @@ test-cluster: setup ## first load and night on a Spark cluster whose machines sh
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-servers/bin/python tests/servers.lock
 	$(BIN)/python -m pytest -q -m cluster tests/cluster/test_night.py
+
+test-upgrade: setup ## read, send and go on with a lake that the release before made, by its own code from the history (about five minutes of processor)
+	$(BIN)/python -m pytest -q -m upgrade tests/integration
 
 test-alerts: setup ## the dashboard's queries, and the alert rules by promtool (fetched from Debian's package if it is not installed)
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers

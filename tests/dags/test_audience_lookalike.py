@@ -1,4 +1,4 @@
-"""People like an audience: the form reaches the command, and nothing in it becomes an option."""
+"""People like an audience: the form reaches the command, and none of it is an option."""
 
 from tests.dags.given import commands
 

@@ -121,7 +121,7 @@ def test_a_campaign_of_another_audience_says_so(tight: Lake) -> None:
     odd = {found.campaign: found for found in ask(tight, 7).campaigns}
     assert list(odd) == ["sale", "digest", "nudge", "parcel"]
     assert (odd["digest"].outcome, odd["digest"].is_member) == ("not_in_audience", False)
-    assert odd["digest"].says == "not in its audience even on the night"
+    assert odd["digest"].says == "its audience, even, did not hold this person that night"
 
 
 @pytest.mark.parametrize(

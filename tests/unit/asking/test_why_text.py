@@ -61,7 +61,7 @@ def test_a_person_is_told_by_what_the_night_knew() -> None:
     assert "bitmap" not in text
 
 
-def test_a_sent_message_says_when_for_how_much_and_how_it_was_chosen() -> None:
+def test_a_sent_message_says_when_and_how_it_was_chosen() -> None:
     sent = campaign(
         outcome="sent",
         channel="fcm",
@@ -94,7 +94,7 @@ def test_only_the_parts_that_decide_are_shown() -> None:
     assert "AND" not in text
 
 
-def test_materials_say_their_chance_or_why_not_and_scores_their_parts() -> None:
+def test_materials_say_their_chance_and_scores_their_parts() -> None:
     parts = (ScorePart("taste", "shoes", 0.5, 0.25), ScorePart("age", "x" * 40, -0.1, None))
     materials = (MaterialChance("a", 0.1, 0.2, 0.75, None), MaterialChance("bb", None, None, 0.0, "expired"))
     text = page(campaign(materials=materials, score=Score("a", 0.1, "c", 0.05, parts)))

@@ -1,4 +1,4 @@
-"""`angelia audience lookalike`: the job's refusal is passed on, and its read-out is in words."""
+"""`angelia audience lookalike`: a refusal is passed on, and the read-out is in words."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_a_wrong_part_says_what_it_may_be(model: Any, raw: dict[str, Any], says:
     assert says in str(refused.value)
 
 
-def test_an_attribute_of_a_person_becomes_null_and_other_values_reject() -> None:
+def test_an_attribute_becomes_null_and_other_values_reject() -> None:
     profiles = Output.model_validate(PROFILES)
     assert profiles.invalid("gender") == "null"
     assert profiles.invalid("user_id") == "reject"

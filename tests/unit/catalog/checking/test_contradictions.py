@@ -17,7 +17,7 @@ def test_priorities_weigh_as_the_plan_weighs_them() -> None:
 
 
 def says(kind: str, **changes: Any) -> list[tuple[str, bool]]:
-    """Return (path: words, whether nothing can be sent) of one changed document among good ones."""
+    """Return (path: words, whether nothing can be sent) of one changed document."""
     raws = {
         "policy": POLICY | {"explore": {"slot_share_pct": 5, "epsilon": 0.1}},
         "channel": CHANNEL,
@@ -28,11 +28,11 @@ def says(kind: str, **changes: Any) -> list[tuple[str, bool]]:
     if explore is not None:
         raws["policy"] = raws["policy"] | {"explore": {"slot_share_pct": explore, "epsilon": 0.1}}
     documents = {(raw["kind"], raw["id"]): parse_document(raw) for raw in raws.values()}
-    one = documents[kind, raws[kind]["id"]]
+    document = documents[kind, raws[kind]["id"]]
     doubts = (
-        of_policy(one)
+        of_policy(document)
         if kind == "policy"
-        else {"campaign": of_campaign, "channel": of_channel}[kind](one, documents)
+        else {"campaign": of_campaign, "channel": of_channel}[kind](document, documents)
     )
     return [(".".join(map(str, doubt.path)), doubt.empties) for doubt in doubts]
 

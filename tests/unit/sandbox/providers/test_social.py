@@ -1,4 +1,4 @@
-"""WeChat's and QQ's stand-ins: tokens for the app alone, and messages without an id of ours."""
+"""WeChat's and QQ's stand-ins: tokens for the app alone, messages without an id of ours."""
 
 from __future__ import annotations
 
