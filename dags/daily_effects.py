@@ -8,7 +8,8 @@ anything late has come in; pages say how complete their night is. `series` draws
 HOME/reports/series.html. `drift` compares the features and scores of D with those of the same weekday before.
 
 **Reads** `decisions`, manifests, `delivery_ledger`, `push_receipts`, `user_features` and `user_events` of branch
-main; **writes** `effects_mart`, HOME/reports/DAY.html and one commit of `campaign_effects` for every day read. Days without a plan
+main; **writes** `effects_mart`, HOME/reports/DAY.html and one commit of `campaign_effects` (and `intake_usage`,
+where clients use the intake) for every day read. Days without a plan
 are left out. The pages of the gates' checks (HOME/reports/data_docs) are rebuilt, too. A run without a date
 takes the last closed UTC day as D.
 

@@ -163,7 +163,8 @@ def intake_serve(
         log.parent.mkdir(parents=True, exist_ok=True)
     engine = connect(settings.intake_url())
     codes = Codes(engine, Secret.of(settings.home))
-    serve(create_app(engine, log, codes, settings.metrics_folder()), host, port, ready_file)
+    lake = open_lake(settings=settings)
+    serve(create_app(engine, log, codes, settings.metrics_folder(), lake), host, port, ready_file)
 
 
 @intake.command("dispatch")
@@ -291,7 +292,7 @@ def intake_keys_make(
     client: Annotated[str, typer.Option("--client", help="Whose key: small letters, digits, - and _.")],
     scope: Annotated[
         list[str] | None,
-        typer.Option("--scope", help="write, read, cancel or codes; several times; default all."),
+        typer.Option("--scope", help="write, read, cancel, codes or people; several times; default all."),
     ] = None,
     per_second: Annotated[
         int, typer.Option("--per-second", min=1, max=1_000_000, help="Messages a second at most.")

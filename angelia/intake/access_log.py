@@ -78,7 +78,7 @@ class AccessLog:
             return
         line = {
             "ts": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "method": scope["method"] if scope["method"] in ("GET", "POST", "DELETE") else "other",
+            "method": scope["method"] if scope["method"] in ("GET", "POST", "PUT", "DELETE") else "other",
             "route": route,
             "status": status,  # 0 = the client hung up
             "ms": round(1000 * seconds, 1),

@@ -52,8 +52,10 @@ from angelia.intake.message import (
     parse_batch,
     parse_message,
 )
+from angelia.intake.people.preferences_api import add_preferences
 from angelia.intake.store import Accepted, IntakeStore, Row, Verdict, effective_status
 from angelia.intake.writing import Busy, GroupWriter
+from angelia.lake import Lake
 
 MAX_BODY_BYTES = 65_536
 MAX_BATCH_BYTES = 8 * 2**20
@@ -120,8 +122,12 @@ def create_app(
     access_log: Path | None = None,
     codes: Codes | None = None,
     metrics_folder: Path | None = None,
+    lake: Lake | None = None,
 ) -> ASGIApp:
-    """Return the application on a connected database; one-time codes only with `codes`."""
+    """Return the application on a connected database.
+
+    One-time codes only with `codes`, people's preferences only with a lake.
+    """
     intake = Intake(engine)
     app = FastAPI(
         title="Angelia intake",
@@ -143,6 +149,8 @@ def create_app(
     _add_reading(app, intake)
     if codes is not None:
         add_codes(app, intake, codes)
+    if lake is not None:
+        add_preferences(app, intake, lake)
     document = app.openapi()  # made once; from here on the framework serves this object
     document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"key": []}]

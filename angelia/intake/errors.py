@@ -31,6 +31,7 @@ STATUS = {
     "too_many_codes": 429,
     "internal": 500,
     "database_unavailable": 503,
+    "lake_unavailable": 503,
 }
 _OTHERWISE = 422  # the body or a parameter has another form
 

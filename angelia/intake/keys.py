@@ -22,7 +22,7 @@ from angelia.errors import InvalidInput, NotFound
 from angelia.intake.database import answering, writing
 from angelia.intake.tables import keys
 
-SCOPES = ("write", "read", "cancel", "codes")
+SCOPES = ("write", "read", "cancel", "codes", "people")
 CLIENT = r"[a-z0-9][a-z0-9_-]{0,31}"
 _FORM = re.compile(r"ank_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 _REMEMBER_S = 5.0  # a revoked key works at most this much longer

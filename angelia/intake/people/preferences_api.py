@@ -1,0 +1,134 @@
+"""A person's preferences as routes of the intake's application: what they take.
+
+Reads `preference_choices`, `user_preferences` and `suppressions`; writes the first and the last. Surprise: a
+yes is the client's word that the person said so; what a complaint, an operator or an erasure closed stays
+closed, and the answer names it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Protocol
+
+from fastapi import FastAPI, Request
+from fastapi import Path as PathParameter
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse
+
+from angelia.contracts.sources import CHANNEL, CHANNELS, ID, NAME
+from angelia.errors import AngeliaError
+from angelia.intake.bodies import body_of, read_body
+from angelia.intake.errors import Refused, documented, refused
+from angelia.intake.keys import Key
+from angelia.intake.message import refusal_of
+from angelia.lake import Lake
+from angelia.users.choices import Choice, choose, is_open, words_of
+
+MAX_PREFERENCES_BYTES = 16_384
+MOST = 100
+SCOPE = "people"
+# An id may hold a slash, which stands as it is in the path.
+ROUTE = "/v1/users/{user_id:path}/preferences"
+_KEY = (
+    *("no_key", "not_in_scope", "not_found", "rate_limited"),
+    *("database_unavailable", "lake_unavailable", "internal"),
+)
+# Patterns of names do not say in a schema that there are no others.
+_NO_OTHER: dict[str, Any] = {"additionalProperties": False}
+Topic = Annotated[str, Field(pattern=NAME)]
+Channel = Annotated[str, Field(pattern=CHANNEL)]
+UserId = Annotated[str, PathParameter(pattern=ID, description="an id as the lake has it")]
+
+
+class PeopleAccess(Protocol):
+    """Who may ask, and how often; the application of all routes is one."""
+
+    async def key(self, request: Request, scope: str) -> Key:
+        """Return the key of a request, which must have the scope."""
+
+    def within_rate(self, key: Key, number: int) -> None:
+        """Take so many messages of a key's rate. Raises: Refused."""
+
+
+class PreferencesSaid(BaseModel):
+    """What a person said: true = takes it. What is not named stays as it was."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    topics: dict[Topic, bool] = Field(default_factory=dict, max_length=MOST, json_schema_extra=_NO_OTHER)
+    channels: dict[Channel, bool] = Field(default_factory=dict, max_length=MOST, json_schema_extra=_NO_OTHER)
+
+
+class PreferencesView(BaseModel):
+    """What a person takes; everything that is not named is taken."""
+
+    topics: dict[str, bool]
+    channels: dict[str, bool]
+
+
+class PreferencesKept(PreferencesView):
+    """What a person takes from now on; `still_closed` are channels that a yes does not open."""
+
+    still_closed: list[str]
+
+
+def add_preferences(app: FastAPI, people: PeopleAccess, lake: Lake) -> None:
+    """Add the routes."""
+
+    @app.get(ROUTE, response_model=PreferencesView, responses=documented(*_KEY, "format"))
+    async def show(request: Request, user_id: UserId) -> JSONResponse:
+        """Show what a person said of topics and channels, and which channels are closed."""
+        people.within_rate(await people.key(request, SCOPE), 1)
+        return JSONResponse(await _asked(_view, lake, user_id))
+
+    @app.put(
+        ROUTE,
+        response_model=PreferencesKept,
+        responses=documented(*_KEY, "format", "not_json", "too_large"),
+        openapi_extra=body_of(PreferencesSaid),
+    )
+    async def keep(request: Request, user_id: UserId) -> JSONResponse:
+        """Keep what a person said; it holds for the next night, for channels within ten seconds."""
+        key = await people.key(request, SCOPE)
+        body = await read_body(request, MAX_PREFERENCES_BYTES)
+        try:
+            wanted = PreferencesSaid.model_validate_json(body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            raise Refused(refusal_of(first, set(PreferencesSaid.model_fields))) from None
+        people.within_rate(key, 1)
+        return JSONResponse(await _asked(_kept, lake, user_id, wanted))
+
+
+async def _asked(function: Any, *arguments: Any) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = await run_in_threadpool(function, *arguments)
+    except (AngeliaError, OSError):
+        reason = "the lake does not answer: nothing is acknowledged, send it again"
+        raise refused("lake_unavailable", reason, retry_after_s=1) from None
+    return answer
+
+
+def _view(lake: Lake, user: str) -> dict[str, Any]:
+    words = words_of(lake, user)
+    spoken = {name for kind, name in words if kind == "channel"}
+    channels = {name: is_open(lake, user, name, words) for name in sorted(spoken | set(CHANNELS))}
+    return {
+        "topics": {name: yes for (kind, name), yes in sorted(words.items()) if kind == "topic"},
+        # Open and never spoken of is as everywhere: it is left out.
+        "channels": {name: yes for name, yes in channels.items() if name in spoken or not yes},
+    }
+
+
+def _kept(lake: Lake, user: str, wanted: PreferencesSaid) -> dict[str, Any]:
+    words = words_of(lake, user)
+    chosen: dict[Choice, bool] = {}
+    for kind, named in (("topic", wanted.topics), ("channel", wanted.channels)):
+        for name, yes in named.items():
+            is_said = words.get((kind, name)) is yes
+            # A word that holds already is not written again, so a request may be repeated.
+            if not is_said or (kind == "channel" and is_open(lake, user, name, words) is not yes):
+                chosen[kind, name] = yes
+    closed = choose(lake, user, chosen, datetime.now(UTC)) if chosen else set()
+    return _view(lake, user) | {"still_closed": sorted(name for _, name in closed)}
