@@ -60,7 +60,8 @@ def commands(word: str) -> list[Path]:
     """Return the files, in the rooms that a command is about, that have its name and type it."""
     named = sorted(
         path
-        for path in UNIT.rglob(f"test_{word}.py")
+        for name in (word, f"{word}_command")
+        for path in UNIT.rglob(f"test_{name}.py")
         if path.parent.name != "benchmarks" and f'"{word}"' in path.read_text("utf-8")
     )
     return [UNIT / word / "test_commands.py", *named]

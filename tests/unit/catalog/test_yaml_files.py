@@ -53,6 +53,7 @@ def test_each_value_has_its_line_and_good_documents_stay(tmp_path: Path) -> None
     path.write_text("kind: x\nid: one\nlist:\n  - 1\n  - b: 2\n    b: 3\n---\nid: [\n")
     ((raw,), problems) = read_file(path)
     assert raw.lines["list", 1, "b"] == 6
+    assert raw.lines["list",] == 3, "the line of its key, not of its first value"
     assert raw.at(DocumentProblem(("list", 0), "wrong")) == f"{path}:4: x/one: list[0]: wrong"
     assert raw.at(DocumentProblem(("list", 0, "deeper"), "wrong")).startswith(f"{path}:4:")
     assert raw.at_path(("list", 0)) == 1

@@ -87,6 +87,9 @@ def test_a_template_and_a_list_take_columns_apart_from_text() -> None:
     assert made.reads["user_id"] == {"id"}
     assert value_of(made, "tags") == (["a_b", "imported"], [])
     assert "7'" not in made.layers.sql()
+    assert value_of(compiler({"id": "7", "tags": ""}), "tags") == (["imported"], []), (
+        "an empty cell is no element"
+    )
 
 
 @pytest.mark.parametrize(
