@@ -3,6 +3,8 @@
 A home with a night that was planned and sent (`make run`; `--home`) is served by uvicorn in a process of its
 own, as the API server mounts it, but for Airflow's own check of the person. Each page is asked for once cold,
 then again and again by one operator; then every operator of `--operators` walks all pages at the same time.
+Forms are asked the same way, each time for something else: `count` is a condition that is being typed,
+`person` somebody's page, `why` that page with the night in full.
 Processor seconds of the server are given too, since a busy machine stretches the others.
 """
 
@@ -15,11 +17,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import median, quantiles
+from urllib.parse import urlencode
 
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Lake
@@ -31,7 +34,10 @@ PAGES = (
     *("today", "campaigns", "catalog", "approvals", "audit", "plan", "plan/what-if", "replay", "effects"),
     *("campaigns/price_drop", "catalog/campaign/price_drop", "effects/report/{ds}", "replay/resend"),
 )
+# Conditions as somebody types them: a number after the sign makes each another question.
+COUNTED = "gender = 'f' AND days_since('open') <= {n} AND NOT opted_out('promo') OR value_28d > {n}"
 START_S = 120
+Fill = Callable[[int], dict[str, str]]
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -55,6 +61,8 @@ def main(argv: Sequence[str]) -> Result:
     pages = [page.format(ds=nights[-1]) for page in args.pages]
     with served(args.home) as (url, server):
         ours = {page: timed(url, page, server, args.rounds) for page in pages}
+        for name, (path, fill) in forms(lake, nights[-1]).items():
+            ours[name] = timed(url, path, server, args.rounds, fill)
         progress(f"console: {len(pages)} pages measured, {args.operators} operators next")
         together = at_once(url, pages, args.operators)
     return {
@@ -65,11 +73,22 @@ def main(argv: Sequence[str]) -> Result:
     }
 
 
-def timed(url: str, page: str, server: int, rounds: int) -> dict[str, float]:
+def forms(lake: Lake, ds: str) -> dict[str, tuple[str, Fill]]:
+    """Return the forms that are asked: their paths, and what the n-th question sends."""
+    ids = lake.read(lake.require("user_index", chain="0"), ["user_id"])["user_id"]
+    people = [str(ids[n]) for n in range(0, len(ids), max(1, len(ids) // 1_000))]
+    return {
+        "count": ("audiences/count", lambda n: {"text": COUNTED.format(n=n % 28)}),
+        "person": ("people", lambda n: {"user": people[n % len(people)]}),
+        "why": ("people", lambda n: {"user": people[(n + 500) % len(people)], "ds": ds}),
+    }
+
+
+def timed(url: str, page: str, server: int, rounds: int, fill: Fill | None = None) -> dict[str, float]:
     """Return a page's milliseconds: first, median, and processor time of the server."""
-    first = ask(url, page)
+    first = ask(url, page, fill(0) if fill else None)
     before = ticks(server)
-    times = [ask(url, page) for _ in range(rounds)]
+    times = [ask(url, page, fill(n + 1) if fill else None) for n in range(rounds)]
     spent = ticks(server) - before
     return {
         "cold_ms": round(first, 1),
@@ -90,10 +109,13 @@ def at_once(url: str, pages: Sequence[str], operators: int) -> dict[str, float]:
     return {"median_ms": round(median(times), 1), "p95_ms": round(quantiles(times, n=20)[-1], 1)}
 
 
-def ask(url: str, page: str) -> float:
-    """Return the milliseconds until a page has come."""
+def ask(url: str, page: str, form: dict[str, str] | None = None) -> float:
+    """Return the milliseconds until a page has come, asked with a form or without."""
+    data = urlencode(form).encode() if form is not None else None
+    # The console takes forms from its own pages only.
+    request = urllib.request.Request(f"{url}/{page}", data, {"Sec-Fetch-Site": "same-origin"})
     began = time.perf_counter()
-    with urllib.request.urlopen(f"{url}/{page}", timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         answer.read()
     return 1000 * (time.perf_counter() - began)
 

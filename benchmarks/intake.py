@@ -7,8 +7,9 @@ killed `--kills` times at a drawn moment under load and started again, and the c
 not hear of. Lost are acknowledged keys that the database does not have; doubled are keys that it has twice or
 acknowledged under two ids. `due_query_ms` is the median of finding the next 500 due among `--timed` messages
 of five years. `dispatched_per_s` is from `angelia intake dispatch --once` beginning to everything being
-accounted for, to a sandbox in a process of its own. Figures by processor second count the server's process,
-since a busy machine stretches time.
+accounted for, to a sandbox in a process of its own. `high_handed_over_p99_ms` is from acceptance to the
+worker, `trigger_handed_over_p95_s` from an event's arrival. Figures by processor second count the server's
+process, since a busy machine stretches time.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from angelia.intake.tables import messages
 from angelia.output import progress
 from benchmarks.harness.result import Result
 from benchmarks.measured.intake_dispatch import dispatched_of
+from benchmarks.measured.intake_latency import latency_of
 
 BATCH = 500
 _YEARS_US = 5 * 366 * 86_400_000_000
@@ -76,6 +78,8 @@ def main(argv: Sequence[str]) -> Result:
         due = _due_query_ms(folder, args.timed, args.seed)
         progress("intake: killed, and asked for what is due")
         sent = dispatched_of(folder, args.dispatched)
+        progress("intake: dispatched")
+        waits = latency_of(folder, args.seconds, min(args.dispatched, 10_000))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     ours = {
@@ -90,6 +94,7 @@ def main(argv: Sequence[str]) -> Result:
         "lost": lost,
         "doubled": doubled,
         **sent,
+        **waits,
         "acknowledged_under_kills": acknowledged,
     }
     theirs = {

@@ -1,11 +1,12 @@
 """Build user features. Grain: user.
 
-Reads user_index, user_profiles, user_endpoints, user_preferences, suppressions, user_days, user_pushes;
-writes user_features, and into suppressions who opted in again. Every user of the index gets a row. Bad
-profile values become null and are counted in the commit's rejects. `--ds` may lie before the oldest snapshot
-(a first night trains on features as of a week ago): events, pushes, preferences and suppressions are those up
-to ds, while profiles and endpoints come from the newest snapshot up to ds or else the oldest after it,
-because profiles change slowly.
+Reads user_index, user_profiles, user_endpoints, user_preferences, preference_choices, suppressions,
+user_days, user_pushes; writes user_features, and into suppressions who opted in again. Every user of the
+index gets a row. Bad profile values become null and are counted in the commit's rejects. `--ds` may lie
+before the oldest snapshot (a first night trains on features as of a week ago): events, pushes, preferences
+and suppressions are those up to ds, while profiles and endpoints come from the newest snapshot up to ds or
+else the oldest after it, because profiles change slowly. `uplift_score` is by the lift model that was kept
+under that name, if one was.
 """
 
 from __future__ import annotations
@@ -22,16 +23,19 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from angelia.config import load_settings
+from angelia.config import Settings, load_settings
 from angelia.contracts import dataset
 from angelia.errors import NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.lake import MAIN
 from angelia.output import progress
+from angelia.users.choices import CHOICES
 from angelia.users.history import PURCHASE, WINDOW_DAYS, event_features, push_features
 from angelia.users.index import require_index
 from angelia.users.profiles import contact_features, profile_features
 from angelia.users.suppressions import UNSUBSCRIBED, returns
+from models.registry import Registry
+from models.uplift.stored import SCORE, newest
 from spark_jobs.running.reading import Window, ints, read_dataset, read_window, window_commits
 from spark_jobs.running.session import (
     ShardResult,
@@ -125,12 +129,14 @@ def shard_features(
     last: int,
     population_rate: float,
     default_timezone: str,
+    lift: bytes | None = None,
 ) -> tuple[pa.Table, dict[str, int]]:
     """Return one shard's user_features and the refused values by reason.
 
     Args:
         people: rows in ordinal order.
         last: day number of ds in the window.
+        lift: the lift model that fills `uplift_score`, as it is stored.
     """
     n, when = people.num_rows, date.fromisoformat(ds)
     # Users that joined the index meanwhile have rows, but no features yet.
@@ -161,9 +167,20 @@ def shard_features(
     refused["duplicate_profile"] = int(np.maximum(people["n_profiles"].to_numpy() - 1, 0).sum())
     refused["no_profile"] = int((people["n_profiles"].to_numpy() == 0).sum())
     columns |= {"ordinal": people["ordinal"].cast(pa.uint32()), "user_id": ids}
+    columns["uplift_score"] = uplift_scores(pa.table(columns), lift)
     return pa.table({name: columns[name] for name in dataset("user_features").names}), {
         reason: count for reason, count in refused.items() if count
     }
+
+
+def uplift_scores(people: pa.Table, lift: bytes | None) -> pa.Array:
+    """Return what one message changes for each person by a kept lift model, null without one."""
+    if lift is None:
+        return pa.nulls(people.num_rows, pa.float64())
+    from models.uplift.kept import load  # the models' libraries take half a second to load
+
+    # Nine digits: a file must not depend on the last bit of a sum.
+    return pa.array(np.round(load(SCORE, lift).per_message(people), 9).astype(np.float64))
 
 
 def snapshot(lake: Lake, name: str, ds: str) -> Commit:
@@ -203,6 +220,20 @@ def note_returns(spark: SparkSession, lake: Lake, preferences: DataFrame, ds: st
         progress(f"opted in again after unsubscribing: {entries.num_rows:,}")
 
 
+def kept_lift(settings: Settings) -> tuple[bytes | None, dict[str, str]]:
+    """Return the lift model that fills `uplift_score`, and what the commit says of it.
+
+    Raises:
+        Corrupt: it is not what was stored.
+    """
+    stored = newest(Registry.configured(settings).store, SCORE)
+    if stored is None:
+        return None, {}
+    from models.uplift.kept import load
+
+    return stored, {"uplift_score": load(SCORE, stored).version}  # refused here rather than in every worker
+
+
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
     return arg_parser(__doc__, after=("sources",))
@@ -215,6 +246,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     index = require_index(lake)
     bits, shards = int(index.meta["shard_bits"]), list(all_shards(index))
     sources = [snapshot(lake, name, ds) for name in ("user_profiles", "user_endpoints", "user_preferences")]
+    lift, lift_meta = kept_lift(settings)
+    choices = lake.history(CHOICES, log="0")
     days, pushes = (
         window_commits(lake, "user_days", ds, WINDOW_DAYS),
         window_commits(lake, "user_pushes", ds, WINDOW_DAYS),
@@ -234,6 +267,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             read_endpoints(spark, lake, endpoints),
             read_dataset(spark, lake, preferences, columns),
         ]
+        if choices:
+            tables[2] = tables[2].unionByName(read_dataset(spark, lake, choices, columns))
         if lake.branch == MAIN:
             note_returns(spark, lake, tables[2], ds)
         # Addresses that a provider called gone, or that changed hands, do not make anybody reachable.
@@ -252,7 +287,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     read_window(lake, "user_days", days, COUNTED, shard, bits),
                     read_window(lake, "user_pushes", pushes, ["kind"], shard, bits),
                     lake.read_log("suppressions"),
-                    ds=ds, last=WINDOW_DAYS - 1, population_rate=rate, default_timezone=zone,
+                    ds=ds, last=WINDOW_DAYS - 1, population_rate=rate, default_timezone=zone, lift=lift,
                 )  # fmt: skip
                 entry = lake.write_file(
                     "user_features", folder, table, f"shard-{shard:05d}.parquet", shards=(shard, shard)
@@ -277,9 +312,10 @@ def main(argv: Sequence[str] | None = None) -> None:
                 *sources,
                 *(commit for _, commit in (*days, *pushes)),
                 *lake.history("suppressions", log="0"),
+                *choices,
             ],
-            params={"default_timezone": zone, "history_days": WINDOW_DAYS},
-            meta={"n_users": int(index.meta["n_users"]), "open_rate": rate},
+            params={"default_timezone": zone, "history_days": WINDOW_DAYS, **lift_meta},
+            meta={"n_users": int(index.meta["n_users"]), "open_rate": rate, **lift_meta},
             rejects=refused | ({"address_of_another": n_others} if n_others else {}),
         )
 

@@ -160,7 +160,7 @@ class _Answer:
             if not is_running:
                 says = self._not_running(document)
                 return CampaignWhy(name, NOT_RUNNING, says, document.audience, is_member, clauses)
-            says = f"not in its audience {document.audience} on the night"
+            says = f"its audience, {document.audience}, did not hold this person that night"
             return CampaignWhy(name, NOT_IN_AUDIENCE, says, document.audience, False, clauses)
         if clauses and clauses[0].truth != "held":
             self.notes.append(

@@ -1,10 +1,10 @@
 """The servers: `angelia receive` for callbacks, `angelia intake` for messages by REST.
 
 `receive` reads requests, delivery_ledger, dispatch_manifest and user_endpoints, and writes the journal
-`received/`, inbox_messages, push_receipts and suppressions. `intake serve` and `keys` read and write the
-intake database; `dispatch` sends what is due there, and writes dispatch_intake, delivery_ledger and
-push_receipts; `triggers` reads user_events and the newest night, and writes the intake database; `export`
-reads that and writes intake_messages, intake_steps and intake_pending.
+`received/`, inbox_messages, preference_choices, push_receipts and suppressions. `intake serve` and `keys`
+read and write the intake database; `dispatch` sends what is due there, and writes dispatch_intake,
+delivery_ledger and push_receipts; `triggers` reads user_events and the newest night, and writes the intake
+database; `export` reads that and writes intake_messages, intake_steps and intake_pending.
 """
 
 from __future__ import annotations
@@ -55,31 +55,33 @@ def command(
     """
     from angelia.delivery.manifest.parts import require_main
     from angelia.intake.serving import serve
-    from angelia.receive.api import CallbackReceiver, create_app, utc_now
+    from angelia.receive.api import create_app
     from angelia.receive.folding import fold
-    from angelia.receive.inbox.store import InboxStore
     from angelia.receive.journal import Journal
     from angelia.receive.keeping import fold_once, keep_folding
     from angelia.receive.protocol import DeadlineProtocol
     from angelia.receive.receive_metrics import CallbackTotals
+    from angelia.receive.receiver import CallbackReceiver, utc_now
     from angelia.receive.trust import configured
 
     settings = load_settings()
     lake = open_lake(settings=settings)
     require_main(lake)
-    trust = configured(lake.store)
-    inbox = InboxStore(lake, utc_now) if trust.inbox else None
-    receiver = CallbackReceiver(Journal(lake.store), trust, utc_now, inbox)
+    receiver = CallbackReceiver(Journal(lake.store), configured(lake.store), utc_now, lake)
     log = settings.home / "logs" / "receive.jsonl" if access_log else None
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
     over, totals, watched = threading.Event(), Counter[str](), CallbackTotals(settings.metrics_folder())
+
+    def counted() -> Counter[str]:
+        return receiver.counts + Counter(late=DeadlineProtocol.n_late, crowded=DeadlineProtocol.n_crowded)
+
     # uvicorn ends by itself, then raises the signal again: it must not end what follows.
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     folder = threading.Thread(
         target=keep_folding,
         args=(lambda: fold(lake, utc_now()), receiver.has_event, over, totals, fold_seconds),
-        kwargs={"watch": lambda: watched.add(receiver.counts, totals)},
+        kwargs={"watch": lambda: watched.add(counted(), totals)},
         daemon=True,
     )
     folder.start()
@@ -100,8 +102,8 @@ def command(
             signal.signal(number, handler)
     last = fold_once(lambda: fold(lake, utc_now()))
     totals += last
-    watched.add(receiver.counts, totals, is_last=True)
-    counts = receiver.counts + Counter(late=DeadlineProtocol.n_late, crowded=DeadlineProtocol.n_crowded)
+    counts = counted()
+    watched.add(counts, totals, is_last=True)
     result = {
         **{name: totals[name] for name in ("receipts", "suppressions")},
         **{name: last[name] for name in ("waiting", "unknown", "damaged")},
@@ -121,7 +123,7 @@ def command(
             "503",
         )
     }
-    result |= {name: counts[name] for name in ("broken", "late", "crowded", "inbox")}
+    result |= {name: counts[name] for name in ("broken", "late", "crowded", "inbox", "preferences")}
     emit(result, [", ".join(f"{name} {number}" for name, number in result.items())], as_json)
     if last["damaged"]:
         raise typer.Exit(PARTIAL)

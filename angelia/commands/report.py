@@ -1,8 +1,9 @@
 """`angelia report` and `angelia effects`: a night as a page, the effects of many.
 
 Reads the lake; writes HOME/reports/<ds>.html (or --out) with the quality report beside it, `campaign_effects`
-through the lake, and --summary-json. A failed critical check of a table still leaves the page, which shows
-it, but publishes no effects and ends with exit code 2. `angelia effects over` and `power` write nothing.
+and `intake_usage` through the lake, and --summary-json. A failed critical check of a table still leaves the
+page, which shows it, but publishes no effects and ends with exit code 2. `angelia effects over` and `power`
+write nothing.
 """
 
 from __future__ import annotations
@@ -132,6 +133,7 @@ def run_report(
             f"critical checks of the report failed: {named}", fix=f"see {target}; no effects were published"
         )
     effects = publish_effects(lake, sources, tables["campaign_effects"], conversion)
+    publish_usage(lake, sources, tables["intake_usage"])
     result = summary(lake, ds) | {
         "report": str(target),
         "quality_report": quality,
@@ -314,6 +316,12 @@ def comparison_lines(panel: Panel, rows: list[Effect], tests: list[Ratio]) -> It
         yield f"left out: {n:,} {reason}"
 
 
+_NOT_OF_EFFECTS = (
+    *("audience_members", "user_index", "effects_mart"),
+    *("intake_messages", "intake_steps", "dispatch_intake"),
+)
+
+
 def publish_effects(lake: Lake, sources: ReportSources, table: Table, conversion: str) -> Commit:
     """Publish the table as `campaign_effects` of the night."""
     contract = dataset("campaign_effects")
@@ -322,11 +330,28 @@ def publish_effects(lake: Lake, sources: ReportSources, table: Table, conversion
         commit
         for name, commits in sources.commits.items()
         for commit in commits
-        if name not in ("audience_members", "user_index", "effects_mart")
+        if name not in _NOT_OF_EFFECTS
     ]
     with lake.attempt(contract.name, ds=sources.night.ds) as attempt:
         attempt.write(rows, "part-0000.parquet")
         return attempt.publish(inputs=inputs, params={"conversion": conversion})
+
+
+def publish_usage(lake: Lake, sources: ReportSources, table: Table) -> Commit | None:
+    """Publish the table as `intake_usage` of the plan day; None where nobody uses the intake."""
+    contract = dataset("intake_usage")
+    inputs = [
+        commit
+        for name in ("intake_messages", "intake_steps", "dispatch_intake")
+        for commit in sources.commits[name]
+    ]
+    if not table.rows and lake.head(contract.name, ds=sources.night.ds) is None:
+        return None
+    with lake.attempt(contract.name, ds=sources.night.ds) as attempt:
+        attempt.write(
+            pa.Table.from_pylist(list(table.rows), schema=arrow.schema(contract)), "part-0000.parquet"
+        )
+        return attempt.publish(inputs=inputs)
 
 
 @contextmanager

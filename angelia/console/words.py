@@ -47,6 +47,13 @@ def at_hours(text: str) -> str:
     return re.sub(r"\b\d{4}-\d{2}-\d{2}T\d{2}\b", lambda match: f"{hour(match[0])} UTC", text)
 
 
+def at_instants(text: str) -> str:
+    """Return a sentence with its instants (ISO 8601) as people read them."""
+    return re.sub(
+        r"\b\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}[\d.]*(?:\+\d{2}:\d{2}|Z)", lambda at: instant(at[0]), text
+    )
+
+
 def duration(seconds: float | None) -> str:
     """Return a span of time in its two largest units; a dash for nothing."""
     if seconds is None:
@@ -72,6 +79,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "instant": instant,
     "hour": hour,
     "at_hours": at_hours,
+    "at_instants": at_instants,
     "duration": duration,
     "plural": plural,
 }

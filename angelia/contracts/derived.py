@@ -172,6 +172,12 @@ USER_FEATURES = Dataset(
             nullable=True,
             minimum=0,
         ),
+        Column(
+            "uplift_score",
+            F64,
+            "what a message is predicted to change, by the lift model kept as `uplift_score`; null = none is",
+            nullable=True,
+        ),
         Column("channels", pa.list_(S), "channels with an active address and no opt-out"),
         Column("opted_out_topics", pa.list_(S), "topics refused"),
         Column("is_suppressed", pa.bool_(), "suppressed for all channels"),

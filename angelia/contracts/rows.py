@@ -396,4 +396,5 @@ _ADAPT: dict[str, Callable[[_Row, dict[str, Values]], dict[str, Values]]] = {
     "catalog_snapshot": _catalog_snapshot,
     "campaign_effects": _campaign_effects,
     "effects_mart": _campaign_effects,
+    "intake_usage": _campaign_effects,
 }

@@ -326,4 +326,36 @@ EFFECTS_MART = Dataset(
     ),
 )
 
-OF_INTAKE = (DISPATCH_INTAKE, INTAKE_MESSAGES, INTAKE_STEPS, INTAKE_PENDING)
+_USAGE = (
+    _client(),
+    campaign_id(),
+    Column("template_id", S, "template; null = not handed to the worker", nullable=True, pattern=NAME),
+    Column("channel", S, "its last channel; null = none", nullable=True, pattern=CHANNEL),
+    Column("class", S, "what the client called it", allowed=("transactional", "marketing")),
+    Column("priority", S, "order among what is due", allowed=("high", "medium", "low")),
+)
+
+INTAKE_USAGE = Dataset(
+    "intake_usage",
+    1,
+    "plan day x client x campaign x template x channel x class x priority",
+    tuple(column.name for column in _USAGE),
+    ("ds",),
+    (
+        *_USAGE,
+        _number_of("n_messages", "messages accepted in the plan's 24 hours"),
+        _number_of("n_variable_bytes", "size of their variables as JSON"),
+        _number_of("n_waiting", "messages whose end is not known yet"),
+        _number_of("n_sent", "messages that a provider took, or whose answer is unknown"),
+        _number_of("n_not_sent", "messages refused by the night's rules, or failed"),
+        _number_of("n_withdrawn", "messages cancelled by their client, or expired"),
+        _number_of("n_delivered", "messages with a delivery report"),
+        _number_of("n_opened", "messages that were opened"),
+        _number_of("n_queued", "messages handed to the worker"),
+        _number_of("queued_after_ms", "sum of their milliseconds from send_ts on until then"),
+    ),
+    ("angelia report",),
+    notes="Every figure is a sum: leave dimensions out by adding up. The hours are those of the plan of ds.",
+)
+
+OF_INTAKE = (DISPATCH_INTAKE, INTAKE_MESSAGES, INTAKE_STEPS, INTAKE_PENDING, INTAKE_USAGE)

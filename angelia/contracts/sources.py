@@ -178,6 +178,18 @@ USER_PREFERENCES = Dataset(
     day_tolerated_pct=1.0,
 )
 
+PREFERENCE_CHOICES = Dataset(
+    "preference_choices",
+    1,
+    "one choice on a preferences page",
+    ("user_id", "kind", "name", "updated_ts"),
+    ("log",),
+    tuple(user_id() if column.name == "user_id" else column for column in USER_PREFERENCES.columns),
+    ("angelia receive",),
+    notes="Append-only: one leaf, log=0, one commit a visit; read all of them. The night reads them beside "
+    "user_preferences, and the later word holds. A channel's refusal stands in suppressions, too, at once.",
+)
+
 USER_EVENTS = Dataset(
     "user_events",
     1,
@@ -343,6 +355,7 @@ SOURCES = (
     USER_PROFILES,
     USER_ENDPOINTS,
     USER_PREFERENCES,
+    PREFERENCE_CHOICES,
     USER_EVENTS,
     PUSH_HISTORY,
     PUSH_RECEIPTS,

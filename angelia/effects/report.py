@@ -42,6 +42,7 @@ def render(findings: Findings) -> str:
         _channels(findings),
         campaigns(findings),
         credited(findings),
+        _usage(findings),
         quality(findings),
         made_from(findings),
     ]
@@ -233,3 +234,59 @@ def _channels(findings: Findings) -> str:
         ("mean_attempts", "requests a message"),
     ]
     return section("channels", "Channel health", lead, table(columns, rows, "Outcomes by channel"))
+
+
+def _usage(findings: Findings) -> str:
+    rows = findings.tables["intake_usage"].rows
+    if not rows:
+        return ""  # nobody uses the intake
+    totals = {
+        name: sum(row[name] for row in rows)
+        for name in ("n_messages", "n_variable_bytes", "n_sent", "n_not_sent", "n_queued", "queued_after_ms")
+    }
+    by_channel: dict[str, int] = {}
+    for row in rows:
+        if row["channel"] is not None:
+            by_channel[row["channel"]] = by_channel.get(row["channel"], 0) + row["n_queued"]
+    most = sorted(((n, name) for name, n in by_channel.items()), reverse=True)
+    entries = [
+        (number(totals["n_messages"]), "messages by REST", "accepted in the plan's 24 hours"),
+        (number(totals["n_sent"]), "sent", f"{_pct(totals['n_sent'], totals['n_messages'])} of them"),
+        (
+            f"{totals['n_variable_bytes'] / totals['n_messages']:.0f}",
+            "bytes of variables a message",
+            "as JSON, on average",
+        ),
+        (
+            f"{totals['queued_after_ms'] / totals['n_queued'] / 1000:.1f} s" if totals["n_queued"] else "–",
+            "until the worker had it",
+            "after the time asked for, on average",
+        ),
+    ]
+    columns = [
+        ("client", "client"),
+        ("campaign_id", "campaign"),
+        ("template_id", "template"),
+        ("channel", "channel"),
+        ("class", "class"),
+        ("priority", "priority"),
+        ("n_messages", "messages"),
+        ("mean_bytes", "bytes each"),
+        ("n_waiting", "waiting"),
+        ("n_sent", "sent"),
+        ("n_not_sent", "not sent"),
+        ("n_withdrawn", "withdrawn"),
+        ("n_delivered", "delivered"),
+        ("n_opened", "opened"),
+    ]
+    shown = [{**row, "mean_bytes": round(row["n_variable_bytes"] / row["n_messages"])} for row in rows]
+    bars = [(name, float(n), f"{number(n)}  ({_pct(n, totals['n_queued'])})") for n, name in most]
+    chart = charts.bars(bars, "Channels: " + ", ".join(f"{name} {number(n)}" for n, name in most))
+    return section(
+        "usage",
+        "Messages by REST",
+        "What clients asked the intake for, by client and template. No plan is held to account for these.",
+        tiles(entries),
+        figure(chart) if bars else "",
+        details("By client, campaign and template", table(columns, shown, "Use of the intake")),
+    )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import duckdb
+import pyarrow.parquet as pq
 
 from angelia.contracts import dataset
 from angelia.contracts.duckdb import identifier, literal, sql_type
@@ -99,8 +100,24 @@ def find_sources(lake: Lake, ds: str, lead_hours: int) -> ReportSources:
     commits["user_index"] = (index,) if index else ()
     night = NightScope.of(ds, lead_hours, commits["decisions"][0] if commits["decisions"] else None)
     days = [lake.head("user_events", ds=day) for day in night.event_days()]
+    commits |= _of_intake(lake, night)
     commits["user_events"] = tuple(commit for commit in days if commit is not None)
     return ReportSources(night, commits, _plans(lake, ds))
+
+
+def _of_intake(lake: Lake, night: NightScope) -> dict[str, tuple[Commit, ...]]:
+    """Return what came by REST in the plan's hours, and what was handed to the worker in them."""
+    first, last = (f"{moment:%Y-%m-%dT%H}" for moment in (night.plan_start, night.plan_end))
+    days = [(night.plan_start.date() + timedelta(days=n)).isoformat() for n in (0, 1)]
+    commits: dict[str, tuple[Commit, ...]] = {}
+    for name in ("intake_messages", "intake_steps"):
+        leaves = [leaf for day in days for leaf in lake.partitions(name, ds=day)]
+        inside = (leaf for leaf in leaves if first <= leaf["accept_hour"] <= last)
+        commits[name] = tuple(lake.require(name, **leaf) for leaf in inside)
+    # What nobody asked for was not handed over, either: batches are listed only where there are messages.
+    batches = lake.partitions("dispatch_intake", ds=night.ds) if commits["intake_messages"] else []
+    commits["dispatch_intake"] = tuple(lake.require("dispatch_intake", **leaf) for leaf in batches)
+    return commits
 
 
 def _is_other(leaf: Mapping[str, str]) -> bool:
@@ -125,13 +142,20 @@ def register(connection: duckdb.DuckDBPyConnection, lake: Lake, sources: ReportS
 
 
 def view(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, commits: Sequence[Commit]) -> None:
-    """Make or replace a dataset's view over some commits; it is empty where there are none."""
-    columns = ", ".join(
-        f"CAST({identifier(c.name)} AS {sql_type(c.type)}) AS {identifier(c.name)}"
-        for c in dataset(name).columns
-    )
-    paths = [path for commit in commits for path in lake.paths(commit)]
+    """Make or replace a dataset's view over some commits; it is empty where there are none.
+
+    A column that may be null is null where the commits were written before it came.
+    """
+    by_commit = [paths for commit in commits if (paths := lake.paths(commit))]
+    paths = [path for its_paths in by_commit for path in its_paths]
     if paths:
+        # A commit's files are of one writer, so one footer tells what all of them have.
+        have = {column for its_paths in by_commit for column in pq.read_schema(its_paths[0]).names}
+        columns = ", ".join(
+            f"CAST({'NULL' if c.nullable and c.name not in have else identifier(c.name)} AS "
+            f"{sql_type(c.type)}) AS {identifier(c.name)}"
+            for c in dataset(name).columns
+        )
         files = ", ".join(map(literal, paths))
         body = (
             f"SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false, union_by_name = true)"

@@ -35,6 +35,7 @@ ORDER = (
     "experiments",
     "campaign_effects",
     "credited",
+    "intake_usage",
 )
 INNER = ("considered", "opened")  # a row per person or message: read by other tables, never shown
 _CHECK = re.compile(

@@ -16,7 +16,6 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import AwareDatetime
 from sqlalchemy.engine import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -45,6 +44,7 @@ from angelia.intake.keys import Key, Keys, Rates
 from angelia.intake.message import (
     Draft,
     IntakeMessage,
+    Moment,
     Refusal,
     again,
     microseconds,
@@ -264,8 +264,8 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
         request: Request,
         status: Status | None = None,
         campaign: Annotated[str | None, Query(pattern=NAME)] = None,
-        accepted_from: Annotated[AwareDatetime | None, Query(alias="from")] = None,
-        accepted_to: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+        accepted_from: Annotated[Moment | None, Query(alias="from")] = None,
+        accepted_to: Annotated[Moment | None, Query(alias="to")] = None,
         cursor: Annotated[str | None, Query(pattern=f"^{_MESSAGE_ID}$")] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> JSONResponse:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 from fastapi import FastAPI, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
@@ -21,6 +21,7 @@ from angelia.intake.message import Draft, IntakeMessage, draft, now, refusal_of
 
 MAX_CODE_BODY_BYTES = 4_096
 _Model = TypeVar("_Model", bound=BaseModel)
+_IP = {"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
 _KEY = ("no_key", "not_in_scope", "database_unavailable", "internal")
 
 
@@ -32,6 +33,11 @@ class CodeAccess(Protocol):
 
     def within_rate(self, key: Key, number: int) -> None:
         """Take so many messages of a key's rate. Raises: Refused."""
+
+
+def whole(value: Any) -> Any:
+    """Return 300 for 300.0, which is an integer in JSON."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class CodeRequest(BaseModel):
@@ -46,8 +52,10 @@ class CodeRequest(BaseModel):
         max_length=len(CHANNELS),
         description="in order of preference; each time it is asked again, the next one comes first",
     )
-    lives_s: int = Field(300, ge=60, le=900, description="how long the code is valid")
-    network: str | None = Field(
+    lives_s: Annotated[int, BeforeValidator(whole)] = Field(
+        300, ge=60, le=900, description="how long the code is valid"
+    )
+    network: Annotated[str, WithJsonSchema(_IP)] | None = Field(
         None, max_length=45, description="the IP address of whoever asks, for the limit a network has"
     )
 

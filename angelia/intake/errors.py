@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 
 from angelia.intake.message import Refusal
 
@@ -78,10 +79,19 @@ async def on_refused(_request: Request, error: Exception) -> JSONResponse:
     return answer_of(error.refusal, error.retry_after_s)
 
 
-async def on_http(_request: Request, error: Exception) -> JSONResponse:
+async def on_http(request: Request, error: Exception) -> JSONResponse:
     """Answer what the router refuses."""
     if getattr(error, "status_code", 404) == 405:
-        return answer_of(Refusal("not_allowed", "", "this address does not know the method"))
+        answer = answer_of(Refusal("not_allowed", "", "this address does not know the method"))
+        # The router names the methods of the first route only.
+        known: set[str] = set()
+        for route in request.app.routes:
+            match, scope = route.matches(request.scope)
+            # `ID:resend` would pass for an id.
+            is_id = ":" not in "".join(map(str, scope.get("path_params", {}).values()))
+            known |= set(getattr(route, "methods", ())) if match is not Match.NONE and is_id else set()
+        answer.headers["allow"] = ", ".join(sorted(known))
+        return answer
     return answer_of(Refusal("not_found", "", "there is nothing at this address"))
 
 

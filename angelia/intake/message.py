@@ -17,8 +17,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError, from_json, to_json
 
 from angelia.catalog.document_parts import ChannelName
 from angelia.contracts.sources import CHANNELS, ID, NAME
@@ -28,6 +37,17 @@ MAX_BATCH = 1_000
 MAX_VARIABLES_BYTES = 8_192
 AHEAD_US = 3_653 * 86_400_000_000  # ten years
 LATE_US = 300_000_000  # clocks differ, and a request may wait in the client: five minutes late is now
+
+
+def written_out(value: Any) -> Any:
+    """Refuse a number in place of a time, which pydantic would take as seconds since 1970."""
+    if isinstance(value, datetime) or (isinstance(value, str) and value[4:5] == "-"):
+        return value
+    raise PydanticCustomError("datetime_form", "a time is written as 2026-11-28T09:30:00Z")
+
+
+# What Python has seen is a text to strict types, though it came as JSON.
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(written_out)]
 
 
 class IntakeMessage(BaseModel):
@@ -47,8 +67,8 @@ class IntakeMessage(BaseModel):
     variables: dict[Annotated[str, Field(min_length=1, max_length=64)], JsonValue] = Field(
         default_factory=dict, description=f"for the template; {MAX_VARIABLES_BYTES} bytes as JSON at most"
     )
-    send_at: AwareDatetime | None = Field(None, description="at most ten years ahead; absent = now")
-    expires_at: AwareDatetime | None = Field(None, description="after it the message is not sent")
+    send_at: Moment | None = Field(None, description="at most ten years ahead; absent = now")
+    expires_at: Moment | None = Field(None, description="after it the message is not sent")
     idempotency_key: str | None = Field(
         None, pattern=r"^[ -~]{1,200}$", description="same key and body: same answer; other body: 409"
     )

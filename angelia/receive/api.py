@@ -10,14 +10,9 @@ nothing but its own connection.
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
-import threading
-from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,133 +22,23 @@ import httpx
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from angelia.delivery.channels.smtp import unsubscribe_token
 from angelia.delivery.channels.webhook import looks_signed, verify
 from angelia.errors import AngeliaError
 from angelia.intake.access_log import AccessLog
-from angelia.intake.database import Unavailable
-from angelia.intake.writing import Busy, D, GroupWriter, V
 from angelia.receive.callbacks.base import Callback, Reader, Reported
 from angelia.receive.inbox.routes import InboxTrust, marks_of, message_of, view_of
-from angelia.receive.inbox.store import InboxMessage, InboxStore
-from angelia.receive.journal import Event, Journal, parse
-from angelia.receive.trust import Trust
+from angelia.receive.inbox.store import InboxStore
+from angelia.receive.journal import Event, parse
+from angelia.receive.preferences.page import HEADERS
+from angelia.receive.preferences.routes import Preferences, fields_of_form
+from angelia.receive.receiver import MAX_BODY, CallbackReceiver, NotTaken
 
-MAX_BODY = 1 << 20
-MAX_HELD = 256 << 20  # bytes of bodies that are here in part: a flood is refused, not kept
-TIMEOUT_S = 10.0  # for a body, from the end of its head to its last byte
-_REMEMBERED = 50_000  # requests whose repetition is answered without being kept again
 log = logging.getLogger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-class NotTaken(Exception):
-    """An answer that ends a request."""
-
-    def __init__(self, status: int, error: str, more: Mapping[str, object] | None = None) -> None:
-        super().__init__(error)
-        self.status, self.document = status, {"error": error, **(more or {})}
-
-
-class _Groups:
-    """The journal as a sink of group commit: each event's verdict is its group's key."""
-
-    def __init__(self, journal: Journal, now: Callable[[], datetime]) -> None:
-        self._journal, self._now = journal, now
-
-    def accept(self, drafts: Sequence[Event], /) -> list[str]:
-        """Keep the events of many requests as one object."""
-        try:
-            return [self._journal.keep(drafts, self._now())] * len(drafts)
-        except (AngeliaError, OSError) as error:
-            raise Unavailable(f"the journal cannot be written ({type(error).__name__})") from None
-
-
-class CallbackReceiver:
-    """What the routes share: whom to believe, the journal, and what was counted.
-
-    `has_event` is set when an event came.
-    """
-
-    def __init__(
-        self, journal: Journal, trust: Trust, now: Callable[[], datetime], inbox: InboxStore | None = None
-    ) -> None:
-        self.journal, self.trust, self.now, self.inbox = journal, trust, now, inbox
-        self.counts: Counter[str] = Counter()
-        self.has_event = threading.Event()
-        self._taken: OrderedDict[bytes, str] = OrderedDict()
-        self._held = 0
-        self._writer: GroupWriter[Event, str] | None = None
-        self._inbox_writer: GroupWriter[InboxMessage, None] | None = None
-
-    @asynccontextmanager
-    async def running(self, _app: Starlette) -> AsyncIterator[None]:
-        """Write while the server runs; end when everything taken is written."""
-        self._writer = GroupWriter(_Groups(self.journal, self.now))
-        self._inbox_writer = GroupWriter(self.inbox) if self.inbox is not None else None
-        yield
-        await run_in_threadpool(self._writer.close)
-        if self._inbox_writer is not None:
-            await run_in_threadpool(self._inbox_writer.close)
-
-    async def body(self, request: Request) -> bytes:
-        """Return a body within its time. Raises: NotTaken."""
-        parts, size = [], 0
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                async for part in request.stream():
-                    if part and self._held > MAX_HELD:
-                        raise NotTaken(503, "busy")
-                    parts.append(part)
-                    size += len(part)
-                    self._held += len(part)
-        except TimeoutError:
-            raise NotTaken(408, "too slow") from None
-        finally:
-            self._held -= size
-        return b"".join(parts)
-
-    async def take(self, name: str, reported: Reported) -> JSONResponse:
-        """Keep what a request reports; answer when it is durable. Raises: NotTaken."""
-        digest = sha256(name.encode()).digest()
-        known = self._taken.get(digest)
-        is_repeated = known is not None and await run_in_threadpool(self.journal.stands, known)
-        if not is_repeated:
-            if reported.events:
-                self._taken[digest] = await self._write(reported.events)
-                if len(self._taken) > _REMEMBERED:
-                    self._taken.popitem(last=False)
-                self.has_event.set()
-            self.counts["events"] += len(reported.events)
-            self.counts["refused"] += len(reported.refused)
-            self.counts["ignored"] += reported.ignored
-        self.counts["repeated" if is_repeated else "requests"] += 1
-        document: dict[str, object] = {"taken": len(reported.events), "repeated": is_repeated}
-        if reported.refused:
-            document["refused"] = reported.refused
-        if reported.ignored:
-            document["ignored"] = reported.ignored
-        return JSONResponse(document)
-
-    async def keep_message(self, message: InboxMessage) -> None:
-        """Keep a message of an inbox; it is durable when this returns. Raises: NotTaken."""
-        await self._written(self._inbox_writer, [message])
-        self.counts["inbox"] += 1
-
-    async def _write(self, events: Sequence[Event]) -> str:
-        return (await self._written(self._writer, events))[0]
-
-    async def _written(self, writer: GroupWriter[D, V] | None, drafts: Sequence[D]) -> list[V]:
-        assert writer is not None, "the application has not started"
-        try:
-            return await writer.write(drafts)
-        except Busy:
-            raise NotTaken(503, "busy") from None
-        except Unavailable:
-            raise NotTaken(503, "not stored") from None  # the caller tries again
 
 
 def create_app(receiver: CallbackReceiver, access_log: Path | None = None) -> ASGIApp:
@@ -168,6 +53,8 @@ def create_app(receiver: CallbackReceiver, access_log: Path | None = None) -> AS
         routes[f"/callbacks/{channel}"] = {"POST": _callback(receiver, channel, reader), "HEAD": _health}
     if receiver.inbox is not None and receiver.trust.inbox is not None:
         routes |= _inbox(receiver, receiver.inbox, receiver.trust.inbox)
+    if receiver.lake is not None and receiver.trust.preferences is not None:
+        routes |= _preferences(receiver, Preferences(receiver.lake, receiver.trust.preferences))
     lifespan = Starlette(lifespan=receiver.running)
     return AccessLog(_Routes(receiver, routes, lifespan), access_log)
 
@@ -189,9 +76,10 @@ class _Routes:
         try:
             answer = await self._answer(scope, request)
         except NotTaken as error:
-            answer = JSONResponse(error.document, error.status)
-            if error.status == 503:
-                answer.headers["retry-after"] = "1"
+            answer = error.answer()
+        except AngeliaError as error:
+            log.error("not answered: %s", error.one_line())
+            answer = NotTaken(503, "not stored").answer()
         except ClientDisconnect:
             self._receiver.counts["broken"] += 1
             return
@@ -339,13 +227,60 @@ def _inbox(
     return {"/inbox": {"GET": show}, "/inbox/messages": {"POST": keep}, "/inbox/marks": {"POST": mark}}
 
 
+def _preferences(receiver: CallbackReceiver, preferences: Preferences) -> dict[str, dict[str, Endpoint]]:
+    def page(text: str | None) -> Response:
+        if text is None:
+            raise NotTaken(401, "token")
+        return HTMLResponse(text, headers=HEADERS)
+
+    def person_of(token: str) -> str:
+        person = preferences.person(token, receiver.now())
+        if person is None:
+            raise NotTaken(401, "token")
+        return person
+
+    async def link(request: Request) -> Response:
+        address = preferences.link_for(request.headers.get("authorization", ""), receiver.now())
+        if address is None:
+            raise NotTaken(401, "token")
+        return JSONResponse({"link": address}, headers={"cache-control": "no-store"})
+
+    async def show(request: Request) -> Response:
+        token = request.query_params.get("t", "")
+        return page(await run_in_threadpool(preferences.show, person_of(token), token, receiver.now()))
+
+    async def keep(request: Request) -> Response:
+        body, now = await receiver.body(request), receiver.now()
+        try:
+            token = fields_of_form(body).get("t", "")
+            person = person_of(token)
+            asked, notes = await run_in_threadpool(preferences.keep, person, body, now)
+        except ValueError:
+            raise NotTaken(400, "not as documented") from None
+        notes += tuple([await preferences.ask(person, channel, now) for channel in asked])
+        receiver.counts["preferences"] += 1
+        return page(await run_in_threadpool(preferences.show, person, token, now, notes))
+
+    async def question(request: Request) -> Response:
+        return page(preferences.question(request.query_params.get("t", ""), receiver.now()))
+
+    async def confirm(request: Request) -> Response:
+        body = await receiver.body(request)
+        try:
+            token = fields_of_form(body).get("t", "")
+        except ValueError:
+            raise NotTaken(400, "not as documented") from None
+        return page(await run_in_threadpool(preferences.confirm, token, receiver.now()))
+
+    return {
+        "/preferences": {"GET": show, "POST": keep},
+        "/preferences/confirm": {"GET": question, "POST": confirm},
+        "/preferences/link": {"POST": link},
+    }
+
+
 def _says_one_click(kind: str, body: bytes) -> bool:
     """Say whether a form, of either encoding (RFC 8058, 3.2), holds List-Unsubscribe=One-Click."""
     if kind.startswith("multipart/form-data"):
         return b'name="List-Unsubscribe"' in body and b"One-Click" in body
     return parse_qs(body.decode("latin-1")).get("List-Unsubscribe") == ["One-Click"]
-
-
-def utc_now() -> datetime:
-    """Return this instant."""
-    return datetime.now(UTC)

@@ -52,4 +52,6 @@ def fold_once(fold: Callable[[], Counter[str]]) -> Counter[str]:
         return counts
     except AngeliaError as error:
         progress(f"not folded: {error.one_line()}; tried again")
-        return Counter()
+    except Exception as error:  # noqa: BLE001 (the thread would end, and nothing would be folded any more)
+        progress(f"not folded: {type(error).__name__}; tried again")
+    return Counter()

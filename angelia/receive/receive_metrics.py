@@ -14,9 +14,10 @@ from angelia import metrics
 
 log = logging.getLogger(__name__)
 ANSWERS, EVENTS, FOLDED = (f"angelia_receive_{name}_total" for name in ("answers", "events", "folded"))
+LOST = ("broken", "late", "crowded")
 COUNTERS = {
-    ANSWERS: "Requests answered, by status; broken: the connection was lost.",
-    EVENTS: "Events by what became of them: taken, or refused.",
+    ANSWERS: "Requests answered, by status; broken, late, crowded: not answered.",
+    EVENTS: "Events by what became of them: taken, refused, ignored, or of an inbox.",
     FOLDED: "Receipts and opt-outs that were folded into the datasets.",
 }
 
@@ -30,8 +31,10 @@ class CallbackTotals:
 
     def add(self, server: Counter[str], folded: Counter[str], *, is_last: bool = False) -> None:
         """Add what a server and its folding have counted so far."""
-        answers = {name: n for name, n in server.items() if name.isdigit() or name == "broken"}
-        events = {"taken": server["events"], "refused": server["refused"]}
+        answers = {name: n for name, n in server.items() if name.isdigit() or name in LOST}
+        events = {"taken": server["events"]} | {
+            name: server[name] for name in ("refused", "ignored", "inbox")
+        }
         counts = [(ANSWERS, {"status": name}, float(n)) for name, n in answers.items()]
         counts += [(EVENTS, {"result": name}, float(n)) for name, n in events.items() if n]
         counts += [(FOLDED, {"what": k}, float(folded[k])) for k in ("receipts", "suppressions") if folded[k]]

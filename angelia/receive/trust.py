@@ -20,6 +20,7 @@ from angelia.receive.callbacks import readers_of
 from angelia.receive.callbacks.base import Reader
 from angelia.receive.inbox.routes import InboxTrust
 from angelia.receive.inbox.tokens import MIN_SECRET
+from angelia.receive.preferences.routes import PreferencesTrust
 from angelia.users.suppressions import address_hash, address_key
 
 CALLER = r"[a-z0-9_-]{1,32}"
@@ -33,6 +34,7 @@ class Trust:
     mail_secret: bytes | None = None
     readers: Mapping[str, Reader] = field(default_factory=dict)
     inbox: InboxTrust | None = None
+    preferences: PreferencesTrust | None = None
 
 
 def configured(store: Store) -> Trust:
@@ -51,7 +53,29 @@ def configured(store: Store) -> Trust:
         document.get("callbacks") or {},
         lambda channel, address: address_hash(address_key(store), channel, address),
     )
-    return Trust(caller_secrets(document), mail_secret, readers, inbox_trust(document))
+    return Trust(
+        caller_secrets(document), mail_secret, readers, inbox_trust(document), preferences_trust(document)
+    )
+
+
+def preferences_trust(document: Mapping[str, Any]) -> PreferencesTrust | None:
+    """Return the secrets and address of the preferences page, None if it is not served.
+
+    Raises:
+        InvalidInput: one of them is missing, or a secret is too short.
+    """
+    page = document.get("preferences")
+    if not page:
+        return None
+    secret, person_secret, url = (str(page.get(name) or "") for name in ("secret", "person_secret", "url"))
+    if min(len(secret), len(person_secret)) < MIN_SECRET or not re.fullmatch(
+        r"https://[!-~]+/preferences", url
+    ):
+        raise InvalidInput(
+            "ANGELIA_RECEIVE_CREDENTIALS: preferences needs secret, person_secret and url",
+            fix=f"give each secret {MIN_SECRET} random characters, and https://YOUR-HOST/preferences",
+        )
+    return PreferencesTrust(secret, person_secret, url)
 
 
 def inbox_trust(document: Mapping[str, Any]) -> InboxTrust | None:
@@ -92,20 +116,20 @@ def receive_document() -> dict[str, Any]:
     """Return what ANGELIA_RECEIVE_CREDENTIALS names; nothing if it is not set.
 
     Raises:
-        InvalidInput: the file is unreadable, or holds none of `secret`, `secrets`, `callbacks`, `inbox`.
+        InvalidInput: the file is unreadable, or holds none of the fields that docs/DELIVERY.md shows.
     """
     path = os.environ.get("ANGELIA_RECEIVE_CREDENTIALS")
     if not path:
         return {}
     document = load_credentials(ChannelConfig("receive", "", 1.0, credentials=Path(path)), ())
-    for name in ("secrets", "callbacks", "inbox"):
+    for name in ("secrets", "callbacks", "inbox", "preferences"):
         named = document.get(name) or {}
         if not isinstance(named, dict) or not all(re.fullmatch(CALLER, who) and named[who] for who in named):
             raise InvalidInput(
                 f"ANGELIA_RECEIVE_CREDENTIALS: `{name}` must map names to what they need",
                 fix='write {"secrets": {"sms": "…", "app": "…"}}: names of small letters, digits, - and _',
             )
-    if not any(document.get(name) for name in ("secret", "secrets", "callbacks", "inbox")):
+    if not any(document.get(name) for name in ("secret", "secrets", "callbacks", "inbox", "preferences")):
         raise InvalidInput(
             "ANGELIA_RECEIVE_CREDENTIALS: the file lacks secret",
             fix="docs/DELIVERY.md shows what a channel's file holds",

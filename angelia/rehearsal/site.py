@@ -24,6 +24,7 @@ from angelia.catalog.apply import carry_out
 from angelia.catalog.apply import plan as plan_documents
 from angelia.catalog.snapshot import write_snapshot
 from angelia.catalog.store import CatalogStore
+from angelia.config import Settings
 from angelia.contracts import arrow, dataset, ids
 from angelia.contracts.core import TIMESTAMP
 from angelia.lake import Lake
@@ -134,9 +135,10 @@ class Site:
     @contextmanager
     def here(self) -> Iterator[None]:
         """Point the jobs at this shop while the block runs."""
-        wanted = {"ANGELIA_HOME": str(self.home), "ANGELIA_SHARD_BITS": str(SHARD_BITS),
-                  "ANGELIA_SPARK_MASTER": "inline", "ANGELIA_LAKE": "", "ANGELIA_CATALOG": "",
-                  "ANGELIA_MODELS": ""}  # fmt: skip
+        # Whatever else is set is the real shop's: its days of history, say, would not fit these campaigns.
+        wanted = {f"ANGELIA_{name.upper()}": "" for name in Settings.model_fields}
+        wanted |= {"ANGELIA_HOME": str(self.home), "ANGELIA_SHARD_BITS": str(SHARD_BITS),
+                   "ANGELIA_SPARK_MASTER": "inline"}  # fmt: skip
         before = {name: os.environ.get(name) for name in wanted}
         os.environ.update(wanted)
         try:
@@ -151,7 +153,9 @@ class Site:
     def begin(self, days: int) -> None:
         """Write the catalog, the index and the history of random pushes up to the anchor day."""
         store = CatalogStore.open(f"sqlite:///{self.home / 'catalog.db'}")
-        carry_out(store, plan_documents(store, [ROOT / "campaigns"]), actor="benchmark", at=datetime.now(UTC))
+        with self.here():
+            documents = plan_documents(store, [ROOT / "campaigns"])
+            carry_out(store, documents, actor="benchmark", at=datetime.now(UTC))
         users = pa.table({"user_id": self.user_ids})
         append_users(self.lake, users, seen=None, shard_bits=SHARD_BITS)
         last = day_number(ANCHOR)
@@ -307,7 +311,8 @@ class Site:
 
     def snapshot(self, ds: str) -> None:
         """Take the catalog of a night."""
-        write_snapshot(self.lake, CatalogStore.open(f"sqlite:///{self.home / 'catalog.db'}"), ds)
+        with self.here():
+            write_snapshot(self.lake, CatalogStore.open(f"sqlite:///{self.home / 'catalog.db'}"), ds)
 
     def felt(self, row: Ints, hours: Ints, category: Ints) -> tuple[Floats, Floats]:
         """Return how strongly people feel earlier pushes, and the category's, before new ones."""

@@ -55,7 +55,9 @@ class UsualModel:
             categorical_feature=list(CATEGORICAL),
             params={"verbosity": -1},
         )
-        return cls(lgb.train(parameters(7, len(matrix)), data, num_boost_round=TREES), vocabulary)
+        # Worlds are lived side by side: threads that wait for each other would hold them all up.
+        wanted = parameters(7, len(matrix)) | {"num_threads": 1}
+        return cls(lgb.train(wanted, data, num_boost_round=TREES), vocabulary)
 
     def scores(self, users: pa.Table, rows: np.ndarray, contexts: Sequence[Context]) -> Floats:
         """Return the rate of some users for each material, (rows, materials)."""
@@ -66,5 +68,5 @@ class UsualModel:
         for column, context in enumerate(contexts):
             matrix = encode_pairs(encoded, rows, context, self.vocabulary)
             matrix[:, HIDDEN] = np.nan
-            scores[:, column] = self.booster.predict(matrix, num_threads=2)
+            scores[:, column] = self.booster.predict(matrix, num_threads=1)
         return scores

@@ -37,10 +37,14 @@ planned = sorted(leaf["ds"] for leaf in lake.partitions("decisions"))
 if not planned:
     raise SystemExit("error: nothing was decided in this lake; run a night first, such as `make run`")
 ds = os.environ.get("NOTEBOOK_DS", planned[-1])
-champion = Registry.configured(settings).require_champion()
 own = settings.home / "notebook" / "models"
 registry = Registry.open(own)
-registry.add(champion.version[:10], Registry.configured(settings).load(champion.version))
+try:
+    champion = Registry.configured(settings).require_champion()
+    registry.add(champion.version[:10], Registry.configured(settings).load(champion.version))
+except AngeliaError as error:
+    # None was promoted, or the files are not those that were stored: no cell below could do its work.
+    raise SystemExit(f"error: {error.one_line()}") from None
 now = datetime.now(UTC).isoformat(timespec="seconds")
 registry.promote(champion.version, actor="notebook", reason="as in the registry", at=now)
 print("night", ds, "champion", champion.version)

@@ -22,8 +22,9 @@ from models.registry import to_json
 from models.uplift.curves import Floats
 from models.uplift.learning import Uplift
 from models.uplift.people import KEPT, encode
+from models.uplift.stored import newest, numbers, path_of
 
-_ROOT = "lift"
+__all__ = ["LiftModel", "keep", "load", "newest"]
 
 
 @dataclass(frozen=True)
@@ -73,18 +74,12 @@ def keep(
         "messages": messages,
         "facts": dict(facts),
     }
-    number, sha256 = max(_numbers(store, name), default=0) + 1, _hash(body)
-    if not store.create(f"{_ROOT}/{name}/{number:08d}.json", to_json({"sha256": sha256, "body": body})):
+    number, sha256 = max(numbers(store, name), default=0) + 1, _hash(body)
+    if not store.create(path_of(name, number), to_json({"sha256": sha256, "body": body})):
         raise Conflict(
             f"another lift model was kept as {name} meanwhile", fix="keep this one again if it should count"
         )
     return _version(name, sha256)
-
-
-def newest(store: Store, name: str) -> bytes | None:
-    """Return the newest kept model of a name as it is stored, or None."""
-    number = max(_numbers(store, name), default=0)
-    return store.read(f"{_ROOT}/{name}/{number:08d}.json") if number else None
 
 
 def load(name: str, stored: bytes) -> LiftModel:
@@ -111,11 +106,6 @@ def load(name: str, stored: bytes) -> LiftModel:
         float(body["messages"]),
         body["facts"],
     )
-
-
-def _numbers(store: Store, name: str) -> list[int]:
-    files = (file.removesuffix(".json") for file in store.children(f"{_ROOT}/{name}"))
-    return [int(file) for file in files if file.isdigit()]
 
 
 def _version(name: str, sha256: str) -> str:

@@ -16,6 +16,8 @@ PAGES = (
     "campaigns/hostile",
     "catalog",
     "catalog/campaign/hostile",
+    "catalog/material/hostile",
+    "catalog/template/price_drop",
     "catalog/campaign/price_drop/edit",
     "approvals",
     "audit",

@@ -53,7 +53,7 @@ def test_a_what_if_is_asked_solved_and_shown(watched, home):
     frame.locator("[id='caps.user_per_day']").fill("many")
     frame.get_by_role("button", name="Check it").click()
     problem = frame.locator("[id='caps.user_per_day-problem']")
-    assert "no whole number" in problem.inner_text()
+    assert "not a whole number" in problem.inner_text()
     assert frame.locator("[id='caps.user_per_day']").get_attribute("aria-invalid") == "true"
     frame.locator("[id='caps.user_per_day']").fill("1")
     frame.get_by_role("button", name="Check it").click()

@@ -76,5 +76,5 @@ def test_a_held_campaign_is_approved_and_seen_sent(watched, home):
     page.goto(f"/angelia/today?ds={asked['ds']}")
     row = page.locator("section[aria-labelledby=dispatch]").get_by_role("row", name="sale")
     assert row.locator("[data-label=accepted]").inner_text() == str(PEOPLE)
-    assert row.locator("[data-label=open]").inner_text() == "0"
+    assert row.locator("[data-label='no outcome']").inner_text() == "0"
     assert row.locator(".state").inner_text() == "done"

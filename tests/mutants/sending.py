@@ -57,6 +57,18 @@ SENDING = (
         _OWNERS,
     ),
     Mutant(
+        "a part is taken from a holder that was heard of",
+        "elif lease != first:",
+        "elif False:",
+        ("delivery/test_takeover.py",),
+    ),
+    Mutant(
+        "a retry leaves the part to the dead",
+        "waits = self.options.wait_for_lease and not",
+        "waits = False and not",
+        ("delivery/test_takeover.py",),
+    ),
+    Mutant(
         "a zombie counts as alive",
         'return None if fields[0] in ("Z", "X") else fields[19]',
         "return fields[19]",

@@ -47,7 +47,10 @@ def uplift(
     size: Annotated[int | None, typer.Option("--size", min=1, help="How many people the list has.")] = None,
     keep: Annotated[
         str | None,
-        typer.Option("--keep", help="Keep the model under this name, for campaigns to count lift as worth."),
+        typer.Option(
+            "--keep",
+            help="Keep the model under this name, for campaigns; uplift_score fills that audience field.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the split and of the trees.")] = 1,
     force: Annotated[

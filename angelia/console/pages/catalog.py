@@ -9,11 +9,12 @@ from fastapi import Form, Response
 
 from angelia.catalog.documents import KINDS, AnyDocument, Campaign
 from angelia.catalog.problems import Key, nearest
-from angelia.catalog.store import CatalogStore, Head, Version
+from angelia.catalog.store import CatalogStore, Head, Version, generation_of
 from angelia.console import editing
 from angelia.console.access import Role
 from angelia.console.desk import Desk, DeskNow, Page
-from angelia.console.phones import shown_with
+from angelia.console.engine import Engine
+from angelia.console.phones import Shown, shown_with
 from angelia.errors import Conflict, InvalidInput, NotFound
 
 PAGE = Page("catalog", "Catalog", order=25)
@@ -74,8 +75,14 @@ def document(desk: Desk, kind: str, name: str, version: int = 0) -> Response:
         since=since,
         history=list(reversed(history)),
         used=_uses(list(store.heads(tolerant=True).values())).get((kind, name), []),
-        messages=shown_with(_documents(store), kind, name) if kind in SPEAKING else [],
+        messages=_messages(desk.engine, store, kind, name) if kind in SPEAKING else [],
     )
+
+
+def _messages(engine: Engine, store: CatalogStore, kind: str, name: str) -> list[Shown]:
+    """Return what is said with a document; kept until anything in the catalog changes."""
+    key = ("shown", str(store.engine.url), generation_of(store.heads(tolerant=True)), kind, name)
+    return engine.kept(key, lambda: shown_with(_documents(store), kind, name))
 
 
 def _documents(store: CatalogStore) -> Mapping[Key, AnyDocument]:

@@ -241,8 +241,9 @@ class Dispatcher:
     ) -> None:
         """Note what is queued, refused or comes back later; the last two use no room."""
         channels = self._channels(commit)
+        sealed = self._clock.now()  # the worker has it from here on, not since it was decided
         noted = [
-            OutcomeStep(row["client"], row["id"], "queued", now, "queued", channel=channels[row["id"]])
+            OutcomeStep(row["client"], row["id"], "queued", sealed, "queued", channel=channels[row["id"]])
             for row in rows
             if row["id"] in channels
         ]

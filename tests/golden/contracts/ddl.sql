@@ -150,6 +150,7 @@ CREATE TABLE "user_features" (
   "n_opens_28d" INTEGER NOT NULL CHECK (NOT ("n_opens_28d" < 0)),
   "open_rate_28d" DOUBLE NOT NULL CHECK (NOT (NOT isfinite("open_rate_28d") OR "open_rate_28d" < 0 OR "open_rate_28d" > 1)),
   "days_since_push" INTEGER CHECK (NOT ("days_since_push" < 0)),
+  "uplift_score" DOUBLE CHECK (NOT (NOT isfinite("uplift_score"))),
   "channels" VARCHAR[] NOT NULL,
   "opted_out_topics" VARCHAR[] NOT NULL,
   "is_suppressed" BOOLEAN NOT NULL
@@ -354,6 +355,25 @@ CREATE TABLE "intake_pending" (
   "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
   "is_sent" BOOLEAN NOT NULL,
   "at_ts" TIMESTAMP WITH TIME ZONE NOT NULL
+);
+
+CREATE TABLE "intake_usage" (
+  "client" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("client", '^[A-Za-z0-9_.:-]{1,64}$'))),
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "template_id" VARCHAR CHECK (NOT (NOT regexp_full_match("template_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "channel" VARCHAR CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$'))),
+  "class" VARCHAR NOT NULL CHECK (NOT ("class" NOT IN ('transactional', 'marketing'))),
+  "priority" VARCHAR NOT NULL CHECK (NOT ("priority" NOT IN ('high', 'medium', 'low'))),
+  "n_messages" BIGINT NOT NULL CHECK (NOT ("n_messages" < 0)),
+  "n_variable_bytes" BIGINT NOT NULL CHECK (NOT ("n_variable_bytes" < 0)),
+  "n_waiting" BIGINT NOT NULL CHECK (NOT ("n_waiting" < 0)),
+  "n_sent" BIGINT NOT NULL CHECK (NOT ("n_sent" < 0)),
+  "n_not_sent" BIGINT NOT NULL CHECK (NOT ("n_not_sent" < 0)),
+  "n_withdrawn" BIGINT NOT NULL CHECK (NOT ("n_withdrawn" < 0)),
+  "n_delivered" BIGINT NOT NULL CHECK (NOT ("n_delivered" < 0)),
+  "n_opened" BIGINT NOT NULL CHECK (NOT ("n_opened" < 0)),
+  "n_queued" BIGINT NOT NULL CHECK (NOT ("n_queued" < 0)),
+  "queued_after_ms" BIGINT NOT NULL CHECK (NOT ("queued_after_ms" < 0))
 );
 
 CREATE TABLE "delivery_ledger" (

@@ -9,12 +9,11 @@ import pytest
 
 from angelia.asking import whatif_text
 from angelia.asking.night import open_night
-from angelia.asking.settings import parse, with_hours
+from angelia.asking.settings import parse
 from angelia.asking.whatif import WhatIf, known_settings, what_if
-from angelia.errors import InvalidInput, NotFound
+from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from spark_jobs.shard_work.impossible import impossible
-from tests.unit.planning.test_eligibility import TERMS
 from tests.unit.spark_jobs.test_plan_dispatch import DS
 
 ANSWERS: dict[tuple[str, ...], WhatIf] = {}
@@ -121,17 +120,6 @@ def test_a_wrong_setting_is_one_line_that_helps(tight: Lake, text: str, says: st
     assert says in refused.value.one_line()
 
 
-def test_a_setting_may_be_made_once() -> None:
-    with pytest.raises(InvalidInput, match="min_gap_hours is set twice"):
-        parse(["min_gap_hours=1", "min_gap_hours=2"])
-
-
-def test_a_night_without_plan_names_those_that_have_one(tight: Lake) -> None:
-    with pytest.raises(NotFound) as refused:
-        what_if(tight, "2026-11-20", {})
-    assert "the last planned nights are 2026-11-13, 2026-11-14" in refused.value.one_line()
-
-
 def test_impossible_limits_are_named_before_solving(tight: Lake) -> None:
     answer = ask(
         tight, "capacity.fcm=0", "caps.sale.per_day=0", *(f"capacity.sms.{h:02d}=0" for h in range(24))
@@ -154,13 +142,3 @@ def test_a_nights_own_numbers_are_looked_at(tight: Lake) -> None:
     assert "the night: all planned hours have passed" in contradictions
     assert "campaign digest: audience even holds nobody" in contradictions
     assert "campaign sale: channels: fcm, sms may send 0 in every planned hour" in contradictions
-
-
-def test_an_hours_own_capacity_is_the_plans_and_explorations() -> None:
-    terms = with_hours(replace(TERMS, first_slot=2, explore_pct=5.0), {("fcm", 4): 9, ("fcm", 8): 40})
-    assert terms.start.hour == 4
-    limits, reserve = terms.limits(), terms.explore_limits()
-    assert limits.capacity[0, [0, 1, 4]].tolist() == [0, 0, 38]  # the first has passed
-    assert reserve[[0, 1, 4]].tolist() == [0, 0, 2]
-    assert limits.capacity[0, 5] + reserve[5] == TERMS.channels[0].capacity_per_hour
-    assert with_hours(TERMS, {}) is TERMS

@@ -255,19 +255,3 @@ def test_paths_without_documents_are_refused(
         (path / "a.yaml").write_text("# nothing\n---\n")
     with pytest.raises(InvalidInput, match=message):
         plan(store, [path])
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"\xff\xfe", "not UTF-8"),
-        (b"a: " + b"x" * 1_000_001, "more than 1000000 bytes"),
-        (b"[" * 5000, "nested too deeply"),
-    ],
-)
-def test_files_that_are_no_yaml_are_refused(
-    store: CatalogStore, tmp_path: Path, data: bytes, message: str
-) -> None:
-    (tmp_path / "a.yaml").write_bytes(data)
-    with pytest.raises(InvalidDocuments, match=message):
-        plan(store, [tmp_path / "a.yaml"])

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 import angelia
 from angelia.catalog.apply import plan, read_documents
-from angelia.catalog.document_parts import Occurrence
 from angelia.catalog.documents import (
     KINDS,
     LATER,
@@ -34,24 +33,6 @@ SAMPLES = Path(angelia.__file__).parent.parent / "campaigns"
 @pytest.fixture(scope="module")
 def samples() -> dict[tuple[str, str], AnyDocument]:
     return {key: document for key, (document, _) in read_documents([SAMPLES]).items()}
-
-
-@pytest.mark.parametrize(
-    ("every", "weekdays", "day", "key"),
-    [
-        ("once", None, "2026-11-15", "once"),
-        ("daily", None, "2026-11-15", "2026-11-15"),
-        ("weekly", None, "2026-11-15", "2026-W46"),
-        ("weekly", None, "2026-11-16", "2026-W47"),
-        ("weekly", None, "2027-01-01", "2026-W53"),  # the ISO year, not the calendar's
-        ("weekly", ["sat"], "2026-11-14", "2026-W46"),
-        ("weekly", ["sat"], "2026-11-15", None),
-        ("daily", ["mon", "tue"], "2026-11-17", "2026-11-17"),
-    ],
-)
-def test_occurrence_keys(every: str, weekdays: list[str] | None, day: str, key: str | None) -> None:
-    occurrence = Occurrence.model_validate_json(json.dumps({"every": every, "weekdays": weekdays}))
-    assert occurrence.key(date.fromisoformat(day)) == key
 
 
 def test_canonical_text_is_stable_and_complete(samples: dict[tuple[str, str], AnyDocument]) -> None:
@@ -97,18 +78,6 @@ def test_a_transactional_ttl_ends_with_its_delivery(
         InvalidInput, match=f"tried for at most {MAX_TTL_HOURS} hours, not {MAX_TTL_HOURS + 1}"
     ):
         parse_document({**raw, "ttl_hours": MAX_TTL_HOURS + 1})
-
-
-def test_windows_of_credit_are_hours_up_to_a_week(samples: dict[tuple[str, str], AnyDocument]) -> None:
-    raw = json.loads(canonical(samples["campaign", "order_update"]))
-    for hours in (0, 168):
-        own = parse_document({**raw, "attribution": {"conversion_hours": hours}})
-        assert isinstance(own, Campaign)
-        assert own.attribution is not None
-        assert (own.attribution.conversion_hours, own.attribution.open_hours) == (hours, 24)
-    for wrong in ({"open_hours": 169}, {"open_hours": -1}, {"since": "sent"}, {"conversion": "Not one"}):
-        with pytest.raises(InvalidInput, match="attribution"):
-            parse_document({**raw, "attribution": wrong})
 
 
 def test_lift_counts_as_worth_only_for_marketing(samples: dict[tuple[str, str], AnyDocument]) -> None:
@@ -226,3 +195,15 @@ def test_every_sample_serves_the_planned_night(samples: dict[tuple[str, str], An
     for document in samples.values():
         if isinstance(document, Campaign):
             assert any(document.occurrence_on(day) for day in planned), document.id
+
+
+def test_windows_of_credit_are_hours_up_to_a_week(samples: dict[tuple[str, str], AnyDocument]) -> None:
+    raw = json.loads(canonical(samples["campaign", "order_update"]))
+    for hours in (0, 168):
+        own = parse_document({**raw, "attribution": {"conversion_hours": hours}})
+        assert isinstance(own, Campaign)
+        assert own.attribution is not None
+        assert (own.attribution.conversion_hours, own.attribution.open_hours) == (hours, 24)
+    for wrong in ({"open_hours": 169}, {"open_hours": -1}, {"since": "sent"}, {"conversion": "Not one"}):
+        with pytest.raises(InvalidInput, match="attribution"):
+            parse_document({**raw, "attribution": wrong})

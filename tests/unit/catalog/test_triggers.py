@@ -6,16 +6,11 @@ import json
 from datetime import date
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
-from angelia.catalog.checking import happenings
 from angelia.catalog.checking.sense import notices
 from angelia.catalog.documents import Campaign, canonical, check_document, parse_document
 from angelia.catalog.snapshot import StoredDocument, catalog_of
-from angelia.catalog.validate import Whole
-from angelia.contracts import arrow, dataset
-from angelia.lake import Lake
 from spark_jobs.score_materials import candidates
 from tests.unit.catalog.checking.test_sense import POLICY, SALE, SHOE
 
@@ -81,41 +76,9 @@ def test_no_night_plans_it_and_each_night_scores_it() -> None:
     assert {each.context.campaign_id for each in candidates(catalog, [DAY])} == {"sale", "left"}
 
 
-def test_a_condition_is_checked_when_it_is_applied() -> None:
-    raws = [POLICY, SHOE, AUDIENCE, SALE | {"trigger": LEFT | {"where": "agee > 3"}}]
-    problems = [
-        problem for key, problem in Whole(map(parse_document, raws)).problems() if key[0] == "campaign"
-    ]
-    assert [problem.dotted for problem in problems if "agee" in problem.message] == ["trigger.where"]
-
-
 def test_a_plan_s_limits_are_named_as_idle() -> None:
     triggered = campaign(trigger=LEFT, value_per_open=0, budget={"max_messages": 5})
     documents = {("campaign", "sale"): triggered}
     fields = {str(notice.problem).partition(":")[0] for notice in notices(documents, DAY)}
     assert "budget" in fields
     assert "value_per_open" not in fields
-
-
-def test_an_event_that_nobody_did_is_named(lake: Lake) -> None:
-    documents = {
-        ("campaign", "sale"): campaign(cancel_on="purchas"),
-        ("campaign", "left"): campaign(id="left", trigger=LEFT | {"event": "kart"}),
-    }
-    assert list(happenings.notices(documents, lake)) == []  # before the first night nothing is known
-    rows = {
-        "ordinal": [0, 0],
-        "event_type": ["cart", "purchase"],
-        "item": [None, None],
-        "n_events": [1, 1],
-        "value_sum": [0.0, 0.0],
-        "hours": [1, 1],
-    }
-    with lake.attempt("user_days", ds="2026-11-14") as attempt:
-        table = pa.table(rows, schema=arrow.schema(dataset("user_days")))
-        attempt.write(table, "part-0000.parquet", shards=(0, 0))
-        attempt.publish()
-    assert [str(notice) for notice in happenings.notices(documents, lake)] == [
-        "campaign/left: trigger.event: nobody did 'kart' lately; did you mean cart?",
-        "campaign/sale: cancel_on: nobody did 'purchas' lately; did you mean purchase?",
-    ]

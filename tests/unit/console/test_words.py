@@ -10,6 +10,7 @@ from angelia.console.words import (
     DASH,
     FILTERS,
     at_hours,
+    at_instants,
     count,
     duration,
     hour,
@@ -95,3 +96,20 @@ def test_templates_have_each_of_them_by_its_name() -> None:
 )
 def test_hours_in_a_sentence_are_read_aloud(text: str, reads: str) -> None:
     assert at_hours(text) == reads
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        (
+            "ada made 3 at 2026-11-28T22:25:37.802996+00:00, yours",
+            "ada made 3 at 2026-11-28 22:25 UTC, yours",
+        ),
+        ("at 2026-11-29T01:30:00+02:00.", "at 2026-11-28 23:30 UTC."),
+        ("at 2026-11-28T22:25:37Z", "at 2026-11-28 22:25 UTC"),
+        ("of 2026-11-28", "of 2026-11-28"),
+        ("at 2026-11-28T22", "at 2026-11-28T22"),
+    ],
+)
+def test_instants_in_a_sentence_are_read_aloud(text: str, reads: str) -> None:
+    assert at_instants(text) == reads

@@ -9,12 +9,14 @@ from typing import Any
 
 from angelia.delivery.channels.webhook import sign
 from angelia.lake import Lake
+from angelia.receive.preferences.routes import PreferencesTrust
 from tests.unit.delivery.given import DS
 
 NOW = datetime(2026, 11, 15, 6, tzinfo=UTC)
 SECRET, MAIL = b"s" * 32, b"m" * 32
 KEY = "k" * 24
 WORKER, PEOPLE = "w" * 32, "p" * 32  # the inbox: the worker's secret, the one of people's tokens
+PAGE = PreferencesTrust("l" * 32, PEOPLE, "https://back.example/preferences")
 CALLBACKS = {
     "sms": {"provider": "twilio", "auth_token": "token", "url": "https://back.example/callbacks/sms"},
     "huawei": {"provider": "huawei", "user": "angelia", "key": KEY},

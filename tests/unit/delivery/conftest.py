@@ -21,15 +21,15 @@ from angelia.delivery.manifest import parts, sample_plan
 from angelia.delivery.worker.options import Options, RunResult
 from angelia.delivery.worker.run import Delivery
 from angelia.lake import Lake
-from angelia.receive.api import CallbackReceiver, create_app
+from angelia.receive.api import create_app
 from angelia.receive.callbacks import readers_of
 from angelia.receive.inbox.routes import InboxTrust
-from angelia.receive.inbox.store import InboxStore
 from angelia.receive.journal import Journal
+from angelia.receive.receiver import CallbackReceiver
 from angelia.receive.trust import Trust
 from angelia.transport.wire import Answer, Request
 from angelia.users.suppressions import address_hash, address_key
-from tests.unit.delivery.callers import CALLBACKS, MAIL, NOW, PEOPLE, SECRET, WORKER, Post
+from tests.unit.delivery.callers import CALLBACKS, MAIL, NOW, PAGE, PEOPLE, SECRET, WORKER, Post
 from tests.unit.delivery.given import DS, HOUR, OK
 
 with warnings.catch_warnings():
@@ -161,8 +161,8 @@ def receiver(lake: Lake, secret: Any) -> CallbackReceiver:
     readers = readers_of(
         CALLBACKS, lambda channel, address: address_hash(address_key(lake.store), channel, address)
     )
-    trust = Trust(callers, MAIL, readers, InboxTrust(WORKER, PEOPLE))
-    return CallbackReceiver(Journal(lake.store), trust, lambda: NOW, InboxStore(lake, lambda: NOW))
+    trust = Trust(callers, MAIL, readers, InboxTrust(WORKER, PEOPLE), PAGE)
+    return CallbackReceiver(Journal(lake.store), trust, lambda: NOW, lake)
 
 
 @pytest.fixture

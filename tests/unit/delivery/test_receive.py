@@ -12,10 +12,10 @@ import pytest
 from angelia.delivery.channels.smtp import unsubscribe_token
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
-from angelia.receive.api import CallbackReceiver
 from angelia.receive.callbacks.base import Reported
 from angelia.receive.folding import fold
 from angelia.receive.journal import Event, Journal, parse
+from angelia.receive.receiver import CallbackReceiver
 from tests.unit.delivery.callers import MAIL, NOW, Post, body_of, event, signed
 
 

@@ -23,13 +23,13 @@ from angelia.delivery.channels import open_provider
 from angelia.delivery.channels.base import ChannelConfig, Message
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
-from angelia.receive.api import CallbackReceiver
 from angelia.receive.callbacks import readers_of
 from angelia.receive.callbacks.base import form_signature
 from angelia.receive.callbacks.ses import SesCallbacks
 from angelia.receive.folding import fold
 from angelia.receive.journal import Event, Journal
 from angelia.receive.machines import reason_of_open
+from angelia.receive.receiver import CallbackReceiver
 from angelia.receive.stop_words import WORDS, says_stop
 from tests.unit.delivery.callers import CALLBACKS, KEY, NOW, Post, receipts
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from angelia.cli import main
-from angelia.errors import InvalidInput
+from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.receive import folding
 from angelia.receive.journal import Journal, parse
+from angelia.receive.keeping import fold_once
 from angelia.receive.trust import caller_secrets, receive_document
 from tests.unit.delivery.callers import NOW, SECRET, body_of, event, receipts
 from tests.unit.delivery.given import DS
@@ -96,3 +97,12 @@ def test_the_command_says_what_is_damaged(
     assert stop.value.code == 3
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["damaged"] == 1
     assert f"{key} is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("error", [AngeliaError("full"), OSError("disk"), ValueError("a file")])
+def test_a_fold_that_fails_is_tried_again(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    def fold() -> Any:
+        raise error
+
+    assert fold_once(fold) == {}
+    assert "tried again" in capsys.readouterr().err

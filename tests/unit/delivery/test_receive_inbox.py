@@ -15,9 +15,9 @@ from angelia.delivery.channels.base import ChannelConfig, Message
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.lake.erasing.erase import erase
-from angelia.receive.api import CallbackReceiver
 from angelia.receive.folding import fold
 from angelia.receive.inbox.store import InboxStore
+from angelia.receive.receiver import CallbackReceiver
 from angelia.receive.trust import inbox_trust
 from angelia.transport.wire import Answer
 from tests.unit.delivery.callers import NOW, PEOPLE, WORKER, Post, receipts

@@ -18,9 +18,11 @@ import uvicorn
 
 from angelia.delivery.channels.smtp import unsubscribe_token
 from angelia.delivery.channels.webhook import sign
-from angelia.receive import api, protocol
-from angelia.receive.api import CallbackReceiver, create_app
+from angelia.receive import protocol
+from angelia.receive import receiver as receiving
+from angelia.receive.api import create_app
 from angelia.receive.protocol import DeadlineProtocol
+from angelia.receive.receiver import CallbackReceiver
 from tests.unit.delivery.callers import MAIL, NOW, SECRET
 
 MANY = 128
@@ -88,7 +90,7 @@ def test_slow_connections_keep_nobody_out(how: str, port: int) -> None:
 
 @pytest.mark.parametrize("how", SLOW)
 def test_a_request_that_drips_on_is_given_up(how: str, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(receiving, "TIMEOUT_S", 0.3)
     monkeypatch.setattr(protocol, "REQUEST_S", 0.5)
     with opened(port, SLOW[how]) as connection:
         connection.settimeout(0.05)
@@ -123,7 +125,7 @@ def test_a_long_unsigned_body_is_refused_and_the_answer_arrives(
 def test_bodies_that_would_fill_the_memory_are_refused(
     port: int, receiver: CallbackReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "MAX_HELD", 100)
+    monkeypatch.setattr(receiving, "MAX_HELD", 100)
     with opened(port, SLOW["a link"].replace("length: 100", "length: 300") + "x" * 150):
         while not receiver._held:
             time.sleep(0.005)

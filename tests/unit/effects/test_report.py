@@ -259,19 +259,3 @@ def test_lift_that_will_still_grow_is_not_coloured(lake: Lake, night: Any) -> No
     grows = "will still grow" in page
     assert grows != ("Holm&#x27;s correction" in page or "Holm's correction" in page)
     assert not (grows and re.search(r'class="dot (up|down)"', page))
-
-
-def test_headings_and_labels_escape_the_conversion(lake: Lake, night: Any) -> None:
-    from angelia.commands.report import _connection
-    from angelia.effects.findings import Findings
-    from angelia.effects.report import render
-    from angelia.effects.sources import find_sources, register
-    from angelia.effects.tables import run_tables
-
-    conversion, sources = "<meta name=x>", find_sources(lake, DS, load_settings().lead_hours)
-    with _connection() as connection:
-        register(connection, lake, sources)
-        tables, checks = run_tables(connection, sources.night, conversion)
-    page = render(Findings(sources, tables, checks, [], conversion))
-    assert conversion not in page
-    assert "&lt;meta name=x&gt;" in page

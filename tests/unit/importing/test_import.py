@@ -49,22 +49,6 @@ def test_rows_go_to_their_day_and_later_ones_are_left_out(tmp_path: Path, lake: 
     )  # the data's own last day
 
 
-def test_a_typo_year_defines_no_window(tmp_path: Path, lake: Lake) -> None:
-    in_2062 = NOON + 40 * 366 * DAY
-    file = events(tmp_path, f"a,u,open,{NOON}", f"b,u,open,{in_2062}")
-    assert run_import(load_settings(), mapping(tmp_path, EVENTS), [file], dry_run=True)["ds"] == "2022-05-07"
-    result = run_import(load_settings(), mapping(tmp_path, EVENTS, shift="to_ds"), [file], ds="2022-05-08")
-    assert result["shift_days"] == 1
-    assert result["outputs"][0]["filtered"] == {"after --ds": 1}
-
-
-def test_times_can_be_moved_to_end_at_ds(tmp_path: Path, lake: Lake) -> None:
-    file = events(tmp_path, f"a,u,open,{NOON}", f"b,u,open,{NOON + DAY}")
-    result = run_import(load_settings(), mapping(tmp_path, EVENTS, shift="to_ds"), [file], ds="2026-11-14")
-    assert result["shift_days"] == 1651
-    assert read(lake, "user_events", ds="2026-11-13")[0]["event_ts"] == datetime(2026, 11, 13, 12, tzinfo=UTC)
-
-
 def test_message_ids_are_the_contracts_and_opens_conditional(tmp_path: Path, lake: Lake) -> None:
     output = {
         "dataset": "push_history",
@@ -201,15 +185,6 @@ def test_receipts_carry_source_and_part(tmp_path: Path, lake: Lake) -> None:
     (row,) = read(lake, "push_receipts", ds="2022-05-06", source="import", part="test")
     message = ids.message_id("daily", "u1", str(NOON))
     assert (row["message_id"], row["dispatch_id"]) == (message, ids.dispatch_id(message, "fcm", "u1-token"))
-
-
-def test_distinct_keeps_the_earliest(tmp_path: Path, lake: Lake) -> None:
-    columns = {"user_id": "id", "signup_ts": "since"}
-    file = people(tmp_path, "1,,,,2022-05-03,", "1,,,,2022-05-01,", "1,,,,2022-05-02,")
-    output = {"dataset": "user_profiles", "input": "people", "distinct": True, "columns": columns}
-    run_import(load_settings(), mapping(tmp_path, output), [file], ds="2022-05-08")
-    (row,) = read(lake, "user_profiles", ds="2022-05-08")
-    assert row["signup_ts"] == datetime(2022, 5, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -50,28 +50,6 @@ ATTRIBUTES = [
 ]
 
 
-@pytest.mark.parametrize(("line", "reason"), ATTRIBUTES)
-def test_no_person_is_lost_for_an_attribute(tmp_path: Path, lake: Lake, line: str, reason: str) -> None:
-    result = run_import(
-        load_settings(), mapping(tmp_path, PROFILES), [people(tmp_path, *GOOD, line)], ds="2022-05-08"
-    )
-    assert result["outputs"][0]["rejected"] == {}
-    assert result["outputs"][0]["nulled"] == {reason: 1}
-    (row,) = [row for row in read(lake, "user_profiles", ds="2022-05-08") if row["user_id"] == "p100"]
-    assert row[reason.partition(":")[0]] is None
-
-
-@pytest.mark.parametrize(("line", "reason"), ATTRIBUTES)
-def test_a_mapping_may_reject_for_an_attribute(tmp_path: Path, lake: Lake, line: str, reason: str) -> None:
-    name = reason.partition(":")[0]
-    spec = PROFILES["columns"][name]
-    output = {**PROFILES, "columns": {**PROFILES["columns"], name: {**spec, "invalid": "reject"}}}
-    result = run_import(
-        load_settings(), mapping(tmp_path, output), [people(tmp_path, *GOOD, line)], ds="2022-05-08"
-    )
-    assert result["outputs"][0]["rejected"] == {reason: 1}
-
-
 def test_an_attribute_that_most_would_lose_is_refused(tmp_path: Path, lake: Lake) -> None:
     lines = [f"{n},1,{'MCMXC' if n < 3 else 1990},CN,2022-05-01,t" for n in range(20)]
     with pytest.raises(InvalidInput, match="3 of 20 people would lose their birth_year") as refused:
@@ -84,20 +62,6 @@ def test_an_attribute_that_most_would_lose_is_refused(tmp_path: Path, lake: Lake
     assert lake.require("user_profiles", ds="2022-05-08").rows == 20
 
 
-def test_invalid_null_keeps_the_row_and_counts(tmp_path: Path, lake: Lake) -> None:
-    output = {
-        **PROFILES,
-        "columns": {**PROFILES["columns"], "birth_year": {"from": "born", "invalid": "null"}},
-    }
-    file = people(tmp_path, "1,1,1800,CN,2022-05-01,t", "2,1,abc,CN,2022-05-01,t", "3,1,1990,CN,2022-05-01,t")
-    result = run_import(load_settings(), mapping(tmp_path, output), [file], ds="2022-05-08")
-    assert result["outputs"][0]["nulled"] == {
-        "birth_year: not a whole number in range": 1,
-        "birth_year: outside 1900..2020": 1,
-    }
-    assert [row["birth_year"] for row in read(lake, "user_profiles", ds="2022-05-08")] == [None, None, 1990]
-
-
 @pytest.mark.parametrize(
     "moment", ["-infinity", "infinity", "9999-12-31", "0001-01-01", "99999-01-01", "2200-01-01", "1899-12-31"]
 )
@@ -108,27 +72,6 @@ def test_moments_out_of_range_are_rejected(tmp_path: Path, lake: Lake, moment: s
     )
     assert sum(result["outputs"][0]["rejected"].values()) == 1
     assert [row["user_id"] for row in read(lake, "user_profiles", ds="2022-05-08")] == ["p2"]
-
-
-def test_filters_count_under_their_reason_and_are_no_rejects(tmp_path: Path, lake: Lake) -> None:
-    keep = [
-        {"column": "uid", "op": "not_null", "reason": "no customer"},
-        {"column": "eid", "op": "not_starts_with", "value": "C", "reason": "cancelled"},
-        {"column": "ms", "op": "gt", "value": NOON, "reason": "too old"},
-    ]
-    file = events(
-        tmp_path,
-        f"a,u,open,{NOON + 1}",
-        f"b,,open,{NOON + 1}",
-        f"C1,u,open,{NOON + 1}",
-        f"d,u,open,{NOON}",
-        f"C2,,open,{NOON}",
-    )
-    result = run_import(
-        load_settings(), mapping(tmp_path, {**EVENTS, "filter": keep}), [file], max_reject_pct=0
-    )
-    assert result["outputs"][0]["filtered"] == {"no customer": 2, "cancelled": 1, "too old": 1}
-    assert result["outputs"][0]["rejected"] == {}
 
 
 def test_too_many_rejects_write_nothing_but_samples(tmp_path: Path, lake: Lake) -> None:

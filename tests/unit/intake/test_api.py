@@ -98,7 +98,7 @@ def test_a_batch_has_a_verdict_for_each_item(ask: Ask) -> None:
 
 
 def test_a_code_is_asked_for_and_verified_by_its_scope(ask: Ask, tmp_path: Path) -> None:
-    body = {"user_id": "anna", "campaign_id": "login", "network": "192.0.2.7"}
+    body = {"user_id": "anna", "campaign_id": "login", "network": "192.0.2.7", "lives_s": 300.0}
     made = ask("POST", "/v1/codes", body)
     assert made.status_code == 202
     again = ask("POST", "/v1/codes", body)
@@ -133,6 +133,9 @@ def test_a_code_is_asked_for_and_verified_by_its_scope(ask: Ask, tmp_path: Path)
         ("POST", "/v1/codes/0:verify", {"code": "x"}, 422, "format"),
         ("GET", "/v1/messages?limit=0", None, 422, "invalid"),
         ("GET", "/v1/messages?from=yesterday", None, 422, "invalid"),
+        ("GET", "/v1/messages?from=0.5", None, 422, "invalid"),
+        ("GET", "/v1/messages?to=1790000000", None, 422, "invalid"),
+        ("POST", "/v1/messages", {**SMALL, "send_at": "1890000000"}, 422, "not_a_time"),
         ("GET", "/v1/messages?cursor=x'", None, 422, "invalid"),
         ("GET", "/v1/messages?status=lost", None, 422, "invalid"),
         ("GET", "/v1/messages?user_id=anna", None, 422, "unknown_field"),
@@ -146,6 +149,16 @@ def test_each_refusal_has_its_code(
     answer = ask(method, path, body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert set(answer.json()["error"]) == {"code", "field", "reason"}
+
+
+def test_a_method_too_many_is_answered_with_those_there_are(ask: Ask) -> None:
+    for path, known in (
+        ("/v1/messages/0", "DELETE, GET"),
+        ("/v1/messages", "GET, POST"),
+        ("/v1/messages/0:resend", "POST"),
+    ):
+        answer = ask("PUT", path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, known)
 
 
 def test_a_key_opens_its_scopes_and_its_clients_messages(ask: Ask, server: TestClient) -> None:

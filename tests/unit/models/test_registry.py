@@ -84,10 +84,10 @@ def test_champions_follow_each_other_and_none_comes_twice(registry: Registry) ->
     with pytest.raises(NotFound, match="no model has been promoted"):
         registry.require_champion()
     first, second = registry.add(DS, files()), registry.add(DS, files(b"y"))
-    one = promote(registry, first)
-    assert (one.number, promote(registry, first)) == (1, one)
+    promoted = promote(registry, first)
+    assert (promoted.number, promote(registry, first)) == (1, promoted)
     assert promote(registry, second, expected=1).number == 2
-    assert registry.require_champion() == replace(one, number=2, version=second)
+    assert registry.require_champion() == replace(promoted, number=2, version=second)
     assert [champion.version for champion in registry.champions()] == [first, second]
 
 

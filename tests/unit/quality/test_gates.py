@@ -19,7 +19,7 @@ import pytest
 from angelia import cli
 from angelia.contracts import dataset
 from angelia.contracts.rows import valid_rows
-from angelia.errors import GateClosed, InvalidInput, NotFound
+from angelia.errors import GateClosed, NotFound
 from angelia.lake import Commit, Lake
 from angelia.quality import measure, require_open, run_gate, verdicts
 from angelia.quality.gates import short
@@ -93,17 +93,6 @@ def test_missing_column(sources: Lake) -> None:
     )
     assert failing(sources, "sources") == {"user_profiles.timezone.present": 400}
     assert len(offending_rows(sources, "sources", "user_profiles.timezone.present", DS)) == 20
-
-
-def test_the_rows_shown_are_those_that_were_counted(sources: Lake) -> None:
-    good = sources.require("user_events", ds=DS)
-    bad = with_column(valid_rows("user_events", N), "item", lambda i, value: "a b" if i < 300 else value)
-    put(sources, "user_events", bad)
-    check = "user_events.item.pattern"
-    assert failing(sources, "sources") == {check: 300}
-    put(sources, "user_events", valid_rows("user_events", N))
-    assert good.number + 2 == sources.require("user_events", ds=DS).number
-    assert len(offending_rows(sources, "sources", check, DS, limit=400)) == 300
 
 
 def test_thirty_percent_null_timezones(sources: Lake) -> None:
@@ -272,24 +261,6 @@ def test_column_of_another_type(sources: Lake) -> None:
     assert failing(sources, "sources") == {"user_profiles.birth_year.type": N}
 
 
-def test_newest_verdicts_win_and_a_replay_keeps_its_own(sources: Lake) -> None:
-    good = sources.require("user_profiles", ds=DS)
-    put(sources, "user_profiles", valid_rows("user_profiles", N).drop_columns(["gender"]))
-    run_gate(sources, "sources", DS)
-    replay = Lake(sources.store, "replay-1")
-    assert verdicts(replay, DS) == []
-    put(sources, "user_profiles", sources.read(good))
-    run_gate(sources, "sources", DS)
-    assert all(one["success"] for one in verdicts(sources, DS))
-    assert len(list(sources.store.list(f"quality/main/{DS}/sources"))) == 2
-    commands = [verdict.command for verdict in run_gate(replay, "sources", DS)]
-    assert all(
-        command.startswith(("ANGELIA_BRANCH=replay-1 angelia quality rows", "angelia lake log"))
-        for command in commands
-    )
-    assert len(list(sources.store.list(f"quality/main/{DS}/sources"))) == 2
-
-
 def test_receipts_of_the_last_plans_are_checked(sources: Lake) -> None:
     bad = with_column(
         valid_rows("push_receipts", 50, ds="2026-11-13"),
@@ -355,19 +326,3 @@ def test_what_a_crash_says_holds_no_value_and_no_path(statement: str, message: s
     with pytest.raises(duckdb.Error) as error:
         duckdb.sql(statement.replace("{folder}", str(tmp_path))).fetchall()
     assert short(error.value) == message
-
-
-def test_unknown_gate_check_and_rows_of_no_rows(sources: Lake) -> None:
-    with pytest.raises(InvalidInput, match="no gate 'source'"):
-        run_gate(sources, "source", DS)
-    with pytest.raises(InvalidInput, match="has no check") as refused:
-        offending_rows(sources, "sources", "user_profiles.timezone.maxnull", DS)
-    assert "user_profiles.timezone.max_null" in refused.value.one_line()
-    with pytest.raises(InvalidInput, match="no rows to show"):
-        offending_rows(sources, "sources", "user_profiles.partition.exists", DS)
-
-
-def test_every_check_that_can_be_named_can_be_looked_at(sources: Lake) -> None:
-    for check in check_names("sources"):
-        if check.startswith("user_events."):
-            assert isinstance(offending_rows(sources, "sources", check, DS), list)

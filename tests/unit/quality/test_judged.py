@@ -13,7 +13,7 @@ from angelia.contracts.rows import valid_rows
 from angelia.errors import Corrupt, GateClosed, NotFound
 from angelia.lake import Commit, Lake
 from angelia.quality import run_gate
-from angelia.quality.covered import commits_for, stand_before, unjudged
+from angelia.quality.covered import commits_for, stand_before
 from angelia.quality.gates import gate_of
 from angelia.quality.judged import JudgedLake, judged_lake
 from angelia.quality.verdicts import CheckVerdict, load, load_with_seen, store
@@ -146,28 +146,6 @@ def test_user_days_before_are_bound_by_their_gate(judged: Lake) -> None:
     reader = JudgedLake(judged, DS, {"features": []}, {"features": before})
     assert reader.require("user_days", ds="2026-11-10").number == 1
     assert bound(judged).require("user_days", ds="2026-11-10").number == 2, "jobs before it make them anew"
-
-
-def test_a_gate_counts_days_before_that_none_passed(judged: Lake, capsys: pytest.CaptureFixture[str]) -> None:
-    days = ("2026-11-10", "2026-11-11", "2026-11-12", "2026-11-13")
-    for day in days:
-        put(judged, "user_events", ds=day)
-    for day in days[1:]:
-        cited = (judged.require("user_events", ds=day).citation(),)
-        check = CheckVerdict(
-            "sources", day, "user_events", "user_events.x", None, "critical", day != days[1], False,
-            None, None, None, 0.0, "bad", "c", cited,
-        )  # fmt: skip
-        store(judged, "sources", day, [check])
-    put(judged, "user_events", 41, ds=days[2])
-    replay = Lake(judged.store, "replay-x")  # main's days were judged on main
-    for lake in (judged, replay):
-        seen = stand_before(lake, gate_of("sources").windows, DS)
-        assert list(unjudged(lake, "sources", DS, seen)) == [
-            f"user_events: of 4 days before {DS}, 1 stand as their own gate passed them; 1 changed "
-            f"since ({days[2]}); 1 closed ({days[1]}); 1 never judged ({days[0]}): they are read as they "
-            f"stand now; to judge one, run `angelia quality check --gate sources --ds {days[2]}`"
-        ]
 
 
 def test_writing_goes_on_with_the_next_number(judged: Lake) -> None:

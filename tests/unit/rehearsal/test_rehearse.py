@@ -41,8 +41,11 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Registry, str, s
     return registry, good, noise
 
 
-def test_a_model_of_shuffled_labels_decides_worse(versions) -> None:
+def test_a_model_of_shuffled_labels_decides_worse(versions, monkeypatch) -> None:
     registry, good, noise = versions
+    monkeypatch.setenv(
+        "ANGELIA_HISTORY_DAYS", "7"
+    )  # the real shop's settings are none of the simulated one's
     assert registry.champion() is None
     registry.promote(good, actor="ada", reason="first", at=f"{ANCHOR}T03:00:00+00:00")
     verdict = rehearse(registry, noise, **SMALL)

@@ -1,10 +1,20 @@
 """build_bitmaps and select_audiences on a small night: the index agrees with the tables."""
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from angelia.audience.members import read_members
 from angelia.audience.query import AudienceQuery
+from angelia.cli import main as cli
+from angelia.contracts.rows import valid_rows
 from angelia.errors import InvalidInput
+from models.registry import Registry
+from models.uplift import kept
+from models.uplift.learning import fit
+from models.uplift.people import KEPT, USER_COLUMNS, encode
 from spark_jobs import build_bitmaps, build_features, select_audiences
 from spark_jobs.running import spread
 
@@ -45,9 +55,24 @@ def catalog(lake, predicates: dict[str, str]) -> None:
         attempt.publish()
 
 
-def test_index_and_audiences_equal_the_tables(spark, small_night, monkeypatch) -> None:
+def keep_lift(home: Path) -> str:
+    """Keep a model of `uplift_score` by which messages move women only."""
+    words: dict[str, list[str]] = {name: [] for name in USER_COLUMNS} | {"gender": ["f", "m"]}
+    matrix, gender = encode(valid_rows("user_features", 800), words), KEPT.index("gender")
+    matrix[:] = np.nan
+    matrix[:, gender] = np.arange(800) % 2
+    treated = np.arange(800) // 2 % 2 == 0
+    outcome = (treated & (matrix[:, gender] == 0)).astype(float)
+    model = fit(matrix, treated, outcome, 0.5, KEPT, [gender], 1)
+    facts = {"metric": "converted", "scope": "all", "above_chance": True, "nights": [DS]}
+    return kept.keep(Registry.open(home / "models").store, "uplift_score", model, words, 2.0, facts)
+
+
+def test_index_and_audiences_equal_the_tables(spark, small_night, settings_home, monkeypatch, capsys) -> None:
     lake = small_night
+    version = keep_lift(settings_home)
     build_features.main(["--ds", DS])
+    assert lake.require("user_features", ds=DS).meta["uplift_score"] == version
     build_bitmaps.main(["--ds", DS])
     commit = lake.require("bitmap_index", ds=DS)
     meta = commit.meta
@@ -69,6 +94,10 @@ def test_index_and_audiences_equal_the_tables(spark, small_night, monkeypatch) -
         "days_since('view') <= 2": lambda r: r["days_since_event"] is not None and r["days_since_event"] <= 2,
         "received('price_drop', 1)": lambda r: r["days_since_push"] == 0,
         "opened('price_drop', 28)": lambda r: r["n_opens_28d"] > 0,
+        "uplift_score > 0.1": lambda r: r["uplift_score"] > 0.1,
+        "uplift_score <= 0.1 AND n_events_28d > 0": lambda r: (
+            r["uplift_score"] <= 0.1 and r["n_events_28d"] > 0
+        ),
     }
     for text, condition in want.items():
         if condition is None:
@@ -78,6 +107,13 @@ def test_index_and_audiences_equal_the_tables(spark, small_night, monkeypatch) -
         expected = {row["ordinal"] for row in features if condition(row)}
         assert {o for members in audience.all_members(text) for o in members} == expected, text
         assert audience.count(text) == len(expected), text
+    moved = sum(row["uplift_score"] > 0.1 for row in features)
+    assert moved == sum(row["gender"] == "f" for row in features) > 0
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as done:
+        cli(["audience", "count", "uplift_score > 0.1", "--ds", DS, "--json"])
+    assert done.value.code == 0
+    assert json.loads(capsys.readouterr().out)["count"] == moved
     sha = [entry.sha256 for entry in commit.files]
     days = {
         leaf["ds"]: [entry.sha256 for entry in lake.require("bitmap_days", ds=leaf["ds"]).files]

@@ -134,10 +134,17 @@ def test_who_opts_in_again_is_reachable_from_the_next_night_on(spark, small_nigh
     with lake.attempt("user_preferences", ds=DS) as attempt:
         attempt.write(words, "part-0000.parquet", conform=False)
         attempt.publish()
+    # What was chosen on the preferences page counts beside what was imported.
+    no = {"kind": "channel", "name": "sms", "is_opted_in": False, "updated_ts": back}
+    chosen = ({"user_id": user(25), **no}, {"user_id": user(27), **no, "kind": "topic", "name": "promo"})
+    lake.append_log("preference_choices", rows("preference_choices", *chosen))
     build_features.main(["--ds", DS])
     commit = lake.require("user_features", ds=DS)
+    topics = {row["ordinal"]: row["opted_out_topics"] for row in lake.read(commit).to_pylist()}
+    assert (topics[25], topics[26], topics[27]) == ([], [], ["promo"])
     by = {row["ordinal"]: row["channels"] for row in lake.read(commit).to_pylist()}
     assert [by[i] for i in range(20, 25)] == [["fcm", "sms"], ["fcm"], ["fcm"], ["fcm"], ["fcm"]]
+    assert (by[25], by[26]) == (["fcm"], ["fcm", "sms"])
     log = Lake(lake.store).read_log("suppressions").to_pylist()
     noted = [entry for entry in log if entry["reason"] == "opted_in"]
     assert [(entry["user_id"], entry["channel"], entry["since_ts"]) for entry in noted] == [

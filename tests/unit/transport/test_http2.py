@@ -17,20 +17,20 @@ HEAD = plain_block([(b":status", b"200")])
 
 
 class Side(Http2Protocol):
-    """Keeps what it is told."""
+    """Keeps what it is handed."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[tuple[Any, ...]] = []
+        self.heard: list[tuple[Any, ...]] = []
 
     def hello(self) -> bytes:
         return b""
 
     def on_headers(self, stream: int, headers: Headers, ended: bool) -> None:
-        self.told.append((stream, headers, ended))
+        self.heard.append((stream, headers, ended))
 
     def on_data(self, stream: int, payload: bytes, ended: bool) -> None:
-        self.told.append((stream, payload, ended))
+        self.heard.append((stream, payload, ended))
 
 
 def talk(use: Callable[[Side, Pipe], None]) -> tuple[Side, Pipe]:
@@ -53,14 +53,14 @@ def test_a_frame_arrives_in_any_pieces() -> None:
         for byte in data:
             side.data_received(bytes([byte]))
 
-    assert talk(drip)[0].told == [(1, ((b":status", b"200"),), False), (1, b"body", True)]
+    assert talk(drip)[0].heard == [(1, ((b":status", b"200"),), False), (1, b"body", True)]
 
 
 def test_a_header_block_may_span_frames_and_have_padding() -> None:
     padded = bytes([3]) + HEAD[:4] + bytes(3)
     data = frame(http2.HEADERS, http2.PADDED | http2.END_STREAM, 1, padded)
     data += frame(http2.CONTINUATION, http2.END_HEADERS, 1, HEAD[4:])
-    assert talk(lambda side, _: side.data_received(data))[0].told == [(1, ((b":status", b"200"),), True)]
+    assert talk(lambda side, _: side.data_received(data))[0].heard == [(1, ((b":status", b"200"),), True)]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_what_breaks_the_protocol_ends_the_connection(data: bytes, code: int) ->
     side, pipe = talk(lambda side, _: side.data_received(data))
     assert pipe.closed
     assert bytes(pipe.written).endswith(frame(http2.GOAWAY, 0, 0, bytes(4) + code.to_bytes(4, "big")))
-    assert side.told == []
+    assert side.heard == []
 
 
 def test_endless_continuations_are_bounded() -> None:

@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from angelia.catalog.checking.before_planning import before_planning
-from angelia.catalog.checking.contradictions import WEIGHTS
 from angelia.catalog.documents import parse_document
 from angelia.catalog.snapshot import StoredDocument, catalog_of
-from angelia.planning.terms import Terms
 from tests.planned_night import CHANNEL, EVERYONE, POLICY, SALE, SHOE, TEMPLATE
 
 DAY = date(2026, 11, 15)
@@ -86,7 +84,3 @@ def test_only_what_runs_that_night_is_looked_at() -> None:
 
 def test_a_doubt_that_sends_something_is_not_named() -> None:
     assert named(CHANNEL | {"max_per_vendor_day": {"oppo": 0}}) == []
-
-
-def test_priorities_weigh_as_the_plan_weighs_them() -> None:
-    assert dict(Terms.__dataclass_fields__["priority_weight"].default) == WEIGHTS

@@ -84,7 +84,7 @@ def test_the_second_of_two_editors_sees_who_and_what(console, catalog, text):
     mine = text.replace("ttl_hours: 12", "ttl_hours: 6")
     answer = send(client, mine, action="save")
     assert answer.status_code == 409
-    assert "ada (USER) made version 2 at 2026-11-15T09:30:00" in answer.text
+    assert "ada (USER) made version 2 at 2026-11-15 09:30 UTC" in answer.text
     assert "+name: Cheaper now" in answer.text
     assert text_of(answer.text) == mine
     assert catalog.get("campaign", "price_drop").version == 2

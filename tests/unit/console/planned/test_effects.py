@@ -78,4 +78,4 @@ def test_links_of_a_page_lead_to_the_consoles_own(tmp_path: Path) -> None:
     assert written(settings, [DS, "2026-11-13"]) == {DS: (True, False), "2026-11-13": (False, False)}
     with pytest.raises(NotFound, match="is not written here") as missing:
         page_inside(settings, DS, "/angelia", is_quality=True)
-    assert missing.value.fix == f"angelia report --ds {DS}"
+    assert missing.value.fix == f"run angelia report --ds {DS}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +13,7 @@ from angelia.errors import Conflict
 from angelia.intake.dispatching.deciding import occurrence_of
 from angelia.intake.erasing import IntakePeople, expire
 from angelia.intake.exporting import export as exporting
-from angelia.intake.exporting.changes import hour_name, hour_number, marked
+from angelia.intake.exporting.changes import marked
 from angelia.intake.exporting.export import Exported, export
 from angelia.intake.message import now
 from angelia.intake.tables import changes
@@ -158,35 +157,3 @@ def test_an_erased_person_is_a_tombstone_in_the_next_export(bench: Bench) -> Non
     IntakePeople(bench.engine).erase({"u0000000": "erased-1"})
     run(bench)
     assert sorted(row["user_id"] for row in rows_of(bench, "intake_messages")) == ["erased-1", "u0000001"]
-
-
-def test_pending_is_what_was_sent_today_or_is_due_tonight(bench: Bench) -> None:
-    bench.night(6)
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    plan_end = midnight + timedelta(hours=LEAD_HOURS)
-    at = {"u0000002": plan_end - timedelta(minutes=1), "u0000003": plan_end + timedelta(minutes=1)}
-    bench.accept(
-        {},
-        {"user_id": "u0000001", "campaign_id": "order", "class": "transactional"},
-        *({"user_id": user, "send_at": when.isoformat()} for user, when in at.items()),
-    )
-    bench.accept({"user_id": "nobody"})
-    bench.dispatch()
-    cancelled, _ = bench.accept({"user_id": "u0000004"}, {"user_id": "u0000005"})
-    bench.store.cancel("shop", cancelled, now())
-    exported = run(bench)
-    rows = {row["user_id"]: row for row in rows_of(bench, "intake_pending")}
-    # Transactional, due after the plan, refused and cancelled ones use no room.
-    assert {user: row["is_sent"] for user, row in rows.items()} == {
-        "u0000000": True, "u0000002": False, "u0000005": False,
-    }  # fmt: skip
-    assert rows["u0000002"]["at_ts"] == at["u0000002"]
-    assert exported.pending == 3
-    (leaf,) = bench.lake.partitions("intake_pending")
-    assert leaf["ds"] == (midnight - timedelta(days=1)).date().isoformat()
-
-
-def test_hours_have_names_and_numbers() -> None:
-    number = hour_number("2026-11-28T21")
-    assert hour_name(number) == "2026-11-28T21"
-    assert hour_name(number + 3) == "2026-11-29T00"

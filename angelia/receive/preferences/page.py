@@ -1,0 +1,45 @@
+"""The page as HTML: forms only, no script, nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jinja2 import Environment
+
+HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-robots-tag": "noindex",
+}
+_PAGE = Environment(autoescape=True).from_string(
+    """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Messages</title>
+<style>body{font:1rem/1.5 system-ui;max-width:32rem;margin:2rem auto;padding:0 1rem}
+label{display:block;padding:.4rem 0}button{font:inherit;padding:.5rem 1rem}</style>
+<h1>Messages</h1>
+{% for note in notes %}<p role="status">{{ note }}</p>{% endfor %}
+{% if question %}<form method="post"><input type="hidden" name="t" value="{{ token }}">
+<p>{{ question }}</p><button>Yes</button></form>{% endif %}
+{% if rows %}<form method="post"><input type="hidden" name="t" value="{{ token }}">
+{% for kind, names in rows.items() %}<fieldset><legend>{{ kind }}</legend>
+{% for name, is_yes in names.items() %}<label><input type="checkbox" name="{{ kind }}.{{ name }}"
+{% if is_yes %} checked{% endif %}> {{ name.replace("_", " ") }}</label>{% endfor %}</fieldset>
+{% endfor %}<p><button>Keep</button></p></form>{% endif %}
+</html>
+"""
+)
+
+
+def render(
+    token: str = "",
+    rows: Mapping[str, Mapping[str, bool]] | None = None,
+    notes: tuple[str, ...] = (),
+    question: str = "",
+) -> str:
+    """Return the page: the choices by kind, notes, or a question to say yes to."""
+    return _PAGE.render(token=token, rows=rows or {}, notes=notes, question=question)

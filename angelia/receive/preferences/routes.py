@@ -1,0 +1,130 @@
+"""The preferences page over HTTP.
+
+`POST /preferences/link` (a person's token, as for the inbox) makes a link; `GET /preferences?t=…` shows what
+the person takes, `POST /preferences` keeps it; `/preferences/confirm` is where the mail of double opt-in
+leads. Surprises: a GET changes nothing, for mail scanners follow links; a channel of e-mail that was refused
+opens by the mailed link only, so nobody else can open it; RFC 8058's one click stays at `/unsubscribe`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+from angelia.catalog.snapshot import Catalog, nearest_catalog
+from angelia.errors import AngeliaError, NotFound
+from angelia.lake import Lake
+from angelia.receive.inbox.tokens import person_of
+from angelia.receive.preferences.links import CONFIRM, PAGE, Links
+from angelia.receive.preferences.mailing import MAILS, ConfirmationMails
+from angelia.receive.preferences.page import render
+from angelia.users.choices import Choice, choose, is_open, words_of
+
+
+@dataclass(frozen=True)
+class PreferencesTrust:
+    """The secret of links, the one of people's tokens, and where the page is."""
+
+    secret: str
+    person_secret: str
+    url: str
+
+
+class Preferences:
+    """What the page shows and keeps.
+
+    All methods but `ask` read or write the lake: call them in a thread.
+    """
+
+    def __init__(self, lake: Lake, trust: PreferencesTrust) -> None:
+        self._lake, self._trust = lake, trust
+        self._links, self._mails = Links(trust.secret), ConfirmationMails(lake)
+
+    def link_for(self, authorization: str, now: datetime) -> str | None:
+        """Return the address of a person's page, None without their token."""
+        person = person_of(authorization, self._trust.person_secret, now)
+        return None if person is None else f"{self._trust.url}?t={self._links.make(PAGE, [person], now)}"
+
+    def person(self, token: str, now: datetime) -> str | None:
+        """Return whose page a link's token opens."""
+        words = self._links.open(PAGE, token, now)
+        return words[0] if words else None
+
+    def show(self, user: str, token: str, now: datetime, notes: tuple[str, ...] = ()) -> str:
+        """Return a person's page."""
+        return render(token, self._rows(user, now), notes)
+
+    def keep(self, user: str, body: bytes, now: datetime) -> tuple[list[str], tuple[str, ...]]:
+        """Keep what a form says; return channels to be confirmed by mail, and notes for the page.
+
+        Raises:
+            ValueError: it is no such form.
+        """
+        ticked = {name for name, _ in parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=500)}
+        changed: dict[Choice, bool] = {}
+        for kind, names in self._rows(user, now).items():
+            for name, was in names.items():
+                if (f"{kind}.{name}" in ticked) is not was:
+                    changed[kind, name] = not was
+        catalog = self._catalog(now)
+        asked = [
+            name
+            for (kind, name), is_yes in changed.items()
+            if kind == "channel" and is_yes and catalog.channels[name].provider in MAILS
+        ]
+        for name in asked:
+            del changed["channel", name]
+        refused = choose(self._lake, user, changed, now)
+        notes = tuple(f"{name} was closed for good and stays closed." for _, name in sorted(refused))
+        return asked, (("Kept.", *notes) if changed else notes)
+
+    async def ask(self, user: str, channel: str, now: datetime) -> str:
+        """Ask by mail whether a channel may be opened; return a note for the page."""
+        link = f"{self._trust.url}/confirm?t={self._links.make(CONFIRM, [user, channel], now)}"
+        document = self._catalog(now).channels[channel]
+        try:
+            is_sent = await self._mails.ask(user, document, link, now)
+        except AngeliaError:
+            is_sent = False
+        return (
+            f"{channel}: please say yes in the mail we sent."
+            if is_sent
+            else f"{channel}: no mail could be sent."
+        )
+
+    def question(self, token: str, now: datetime) -> str | None:
+        """Return the page that asks for the second word, None if the link is over."""
+        words = self._links.open(CONFIRM, token, now)
+        return render(token, question=f"Shall we write to you by {words[1]} again?") if words else None
+
+    def confirm(self, token: str, now: datetime) -> str | None:
+        """Open the channel that a mailed link names; return the page, None if the link is over."""
+        words = self._links.open(CONFIRM, token, now)
+        if words is None:
+            return None
+        refused = choose(self._lake, words[0], {("channel", words[1]): True}, now)
+        return render(notes=("It was closed for good and stays closed.",) if refused else ("Kept.",))
+
+    def _catalog(self, now: datetime) -> Catalog:
+        catalog = nearest_catalog(self._lake, now.date().isoformat())
+        if catalog is None:
+            raise NotFound(
+                "no night has taken a catalog yet", fix="run a night, or `angelia catalog snapshot`"
+            )
+        return catalog
+
+    def _rows(self, user: str, now: datetime) -> dict[str, dict[str, bool]]:
+        catalog, words = self._catalog(now), words_of(self._lake, user)
+        topics = sorted({campaign.topic for campaign in catalog.campaigns.values()})
+        channels = [name for name, channel in catalog.channels.items() if channel.enabled]
+        return {
+            "topic": {name: words.get(("topic", name), True) for name in topics},
+            "channel": {name: is_open(self._lake, user, name, words) for name in channels},
+        }
+
+
+def fields_of_form(body: bytes) -> dict[str, Any]:
+    """Return the fields of a form, the last of each name. Raises: ValueError."""
+    return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=500))

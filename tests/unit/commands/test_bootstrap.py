@@ -1,0 +1,51 @@
+"""`angelia bootstrap`: refused before it runs a job where it could not end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from angelia import cli
+from angelia.commands.bootstrap import _pushes
+from angelia.contracts.rows import valid_rows
+from angelia.lake import Lake
+
+pytestmark = pytest.mark.usefixtures("settings_home")
+
+DS = "2026-11-14"
+
+
+def refused(capsys: Any, *words: str) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["bootstrap", "--ds", DS, *words])
+    out, err = capsys.readouterr()
+    assert (stopped.value.code, out) == (2, "")
+    return str(err)
+
+
+def put(lake: Lake, name: str, n: int, ds: str) -> None:
+    with lake.attempt(name, ds=ds) as attempt:
+        attempt.write(valid_rows(name, n, ds=ds), "part-0000.parquet")
+        attempt.publish()
+
+
+def test_a_replay_has_no_first_model(lake: Lake, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANGELIA_BRANCH", "replay-x")
+    assert "bootstrap writes to main only; unset ANGELIA_BRANCH" in refused(capsys)
+
+
+def test_without_history_there_is_nothing_to_learn_from(lake: Lake, capsys: Any) -> None:
+    assert "user_profiles" in refused(capsys)
+    put(lake, "user_profiles", 3, DS)
+    put(lake, "user_events", 3, "2026-11-15")  # after the day that is asked for
+    line = refused(capsys)
+    assert f"no user_events and no push_history up to {DS}" in line
+    assert "+ python -m" not in line, "no job was begun"
+
+
+def test_pushes_are_those_between_the_cutoff_and_the_day(lake: Lake) -> None:
+    for ds in ("2026-11-10", "2026-11-11", DS, "2026-11-15"):
+        put(lake, "user_pushes", 2, ds)
+    days = [commit.partition["ds"] for commit in _pushes(lake, "2026-11-10", DS) if commit]
+    assert days == ["2026-11-11", DS]

@@ -1,0 +1,194 @@
+"""A person's page shows and keeps their own choices; e-mail opens by a second word only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from html import unescape
+from typing import Any
+from urllib.parse import urlencode
+
+import pyarrow as pa
+import pytest
+
+from angelia.contracts import arrow, dataset
+from angelia.delivery.channels.base import Provider
+from angelia.delivery.channels.mail_format import Mailbox
+from angelia.delivery.channels.smtp import SmtpAdapter
+from angelia.errors import InvalidInput
+from angelia.intake.dispatching import sample_night
+from angelia.lake import Lake
+from angelia.receive.api import create_app
+from angelia.receive.preferences import mailing
+from angelia.receive.preferences.links import CONFIRM, LIFE_S, Links
+from angelia.receive.preferences.links import PAGE as OF_PAGE
+from angelia.receive.receiver import CallbackReceiver
+from angelia.receive.trust import preferences_trust
+from angelia.transport.wire import Answer, Request
+from angelia.users.choices import CHOICES, choose, words_of
+from angelia.users.suppressions import close_person, refusals_of
+from tests.unit.delivery.callers import NOW, PAGE
+from tests.unit.delivery.conftest import TestClient
+from tests.unit.delivery.test_receive_callbacks import endpoints
+from tests.unit.delivery.test_receive_inbox import token
+
+USER = "u0000001"
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+LINKS = Links(PAGE.secret)
+MAIL = {**sample_night.CHANNEL, "id": "email", "provider": "smtp"}
+OFF = {**sample_night.CHANNEL, "id": "sms", "provider": "twilio", "enabled": False}
+
+
+class MailWire:
+    """Takes mails as a server would, and keeps what they say."""
+
+    def __init__(self, status: int = 250) -> None:
+        self.status = status
+        self.mails: list[str] = []
+
+    def submit(self, request: Request, _: bytes, done: Callable[[Any, Answer], None], tag: Any) -> None:
+        self.mails.append(request.body.decode())
+        done(tag, Answer(self.status))
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def wire(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> MailWire:
+    sample_night.make(lake, 3, "2026-11-14", documents=(*sample_night.DOCUMENTS, MAIL, OFF))
+    endpoints(lake, (USER, "email", "old@mail.example", 9), (USER, "email", "ann@mail.example", 2))
+    taken = MailWire()
+    adapter = SmtpAdapter(Mailbox("Shop", "news@shop.example"), "https://shop.example/u", b"s")
+    provider = Provider(adapter, "", None, open_transport=lambda _, __: taken)
+    monkeypatch.setattr(mailing, "open_provider", lambda _: provider)
+    return taken
+
+
+@pytest.fixture
+def client(receiver: CallbackReceiver, wire: MailWire) -> Iterator[TestClient]:
+    with TestClient(create_app(receiver)) as made:
+        yield made
+
+
+def ticks(text: str) -> dict[str, bool]:
+    """Return the boxes of a page, and whether they are ticked."""
+    boxes = re.findall(r'name="([a-z]+\.[a-z_]+)"\s*(checked)?', text)
+    return {name: bool(is_ticked) for name, is_ticked in boxes}
+
+
+def visit(client: TestClient, *kept: str, user: str = USER, at: datetime = NOW) -> str:
+    """Open a person's page and send it back with these boxes ticked."""
+    key = LINKS.make(OF_PAGE, [user], at)
+    answer = client.post(
+        "/preferences", content=urlencode({"t": key, **dict.fromkeys(kept, "on")}), headers=FORM
+    )
+    assert answer.status_code == 200
+    return str(answer.text)
+
+
+def test_a_signed_in_person_gets_a_link_that_names_nobody(client: TestClient) -> None:
+    answer = client.post("/preferences/link", content=b"", headers=token(USER))
+    link = answer.json()["link"]
+    assert link.startswith(f"{PAGE.url}?t=")
+    assert USER not in link
+    page = client.get(link.removeprefix("https://back.example"))
+    assert ticks(page.text) == {"topic.promo": True, "channel.fcm": True, "channel.email": True}
+    assert (page.headers["cache-control"], page.headers["referrer-policy"]) == ("no-store", "no-referrer")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert client.post("/preferences/link", content=b"").status_code == 401
+
+
+def test_a_link_that_is_forged_over_or_for_something_else(client: TestClient, lake: Lake) -> None:
+    old = NOW - timedelta(seconds=LIFE_S[OF_PAGE] + 1)
+    wrong = (
+        "", "x", "ü", Links("other").make(OF_PAGE, [USER], NOW), LINKS.make(CONFIRM, [USER, "email"], NOW),
+        LINKS.make(OF_PAGE, [USER], old),
+    )  # fmt: skip
+    for key in wrong:
+        assert client.get("/preferences", params={"t": key}).status_code == 401
+        assert client.post("/preferences", content=urlencode({"t": key}), headers=FORM).status_code == 401
+    body = urlencode({"t": LINKS.make(OF_PAGE, [USER], NOW)})
+    assert client.post("/preferences/confirm", content=body, headers=FORM).status_code == 401
+    assert client.post("/preferences", content=b"\xff", headers=FORM).status_code == 400
+    assert lake.read_log(CHOICES).num_rows == 0
+
+
+def test_what_is_chosen_stands_for_the_night_and_for_workers(client: TestClient, lake: Lake) -> None:
+    page = visit(client, "channel.email")
+    assert ticks(page) == {"topic.promo": False, "channel.fcm": False, "channel.email": True}
+    rows = lake.read_log(CHOICES).to_pylist()
+    assert {(row["user_id"], row["kind"], row["name"], row["is_opted_in"]) for row in rows} == {
+        (USER, "topic", "promo", False), (USER, "channel", "fcm", False),
+    }  # fmt: skip
+    assert refusals_of(lake.read_log("suppressions")).closed(USER, "fcm")
+    assert ticks(visit(client, "channel.email", "channel.fcm", "topic.promo")) == dict.fromkeys(
+        ticks(page), True
+    )
+    assert not refusals_of(Lake(lake.store).read_log("suppressions")).closed(USER, "fcm")
+    n_rows = lake.read_log(CHOICES).num_rows
+    visit(client, "channel.email", "channel.fcm", "topic.promo")  # nothing changed
+    assert lake.read_log(CHOICES).num_rows == n_rows
+    assert words_of(lake, "u0000002") == {}
+
+
+def test_email_opens_by_the_mailed_link_only(client: TestClient, lake: Lake, wire: MailWire) -> None:
+    visit(client, "channel.fcm", "topic.promo")
+    for _ in range(2):  # asked again within ten minutes: no second mail
+        page = visit(client, "channel.fcm", "topic.promo", "channel.email")
+        assert "please say yes in the mail" in page
+        assert ticks(page)["channel.email"] is False
+    (mail,) = wire.mails
+    assert "ann@mail.example" in mail
+    flat = mail.replace("=\r\n", "").replace("=3D", "=")
+    key = unescape(re.search(r"preferences/confirm\?t=([\w=-]+)", flat)[1])  # type: ignore[index]
+    asks = client.get("/preferences/confirm", params={"t": key})
+    assert "by email again?" in asks.text
+    assert refusals_of(Lake(lake.store).read_log("suppressions")).closed(USER, "email")  # a GET opens nothing
+    assert client.post("/preferences/confirm", content=urlencode({"t": key}), headers=FORM).status_code == 200
+    assert not refusals_of(Lake(lake.store).read_log("suppressions")).closed(USER, "email")
+    assert words_of(lake, USER)["channel", "email"] is True
+
+
+def test_without_a_mail_that_was_taken_nothing_is_promised(client: TestClient, wire: MailWire) -> None:
+    wire.status = 550
+    visit(client, "channel.fcm")
+    assert "no mail could be sent" in visit(client, "channel.fcm", "channel.email")
+    assert "no mail could be sent" in visit(client, "channel.fcm", "channel.email")
+    assert len(wire.mails) == 2
+
+
+def test_what_was_closed_for_good_stays_closed(client: TestClient, lake: Lake) -> None:
+    close_person(lake, USER, "fcm", for_good=True, at=NOW)
+    page = visit(client, "channel.fcm", "channel.email", "topic.promo")
+    assert "fcm was closed for good" in page
+    assert ticks(page)["channel.fcm"] is False
+
+
+def test_the_later_of_choice_and_imported_word_holds(lake: Lake) -> None:
+    def imported(is_yes: bool, at: datetime) -> None:
+        row = {"user_id": USER, "kind": "topic", "name": "promo", "is_opted_in": is_yes, "updated_ts": at}
+        table = pa.Table.from_pylist([row], schema=arrow.schema(dataset("user_preferences")))
+        with lake.attempt("user_preferences", ds="2026-11-14") as attempt:
+            attempt.write(table, "part-0000.parquet")
+            attempt.publish()
+
+    choose(lake, USER, {("topic", "promo"): False}, NOW)
+    imported(True, NOW - timedelta(days=1))
+    assert words_of(lake, USER) == {("topic", "promo"): False}
+    imported(True, NOW)
+    assert words_of(lake, USER) == {("topic", "promo"): False}  # at one time no holds
+    imported(True, NOW + timedelta(days=1))
+    assert words_of(lake, USER) == {("topic", "promo"): True}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"secret": "x"}, {"person_secret": ""}, {"url": "http://x.example/preferences"}, {"url": None}],
+)
+def test_the_page_needs_its_secrets_and_address(changes: dict[str, Any]) -> None:
+    held = {"secret": "a" * 32, "person_secret": "b" * 32, "url": "https://x.example/preferences"}
+    assert preferences_trust({"preferences": held}) is not None
+    with pytest.raises(InvalidInput, match="preferences needs"):
+        preferences_trust({"preferences": held | changes})
