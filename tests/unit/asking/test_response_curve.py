@@ -25,7 +25,7 @@ def put(lake: Lake, name: str, rows: list[dict[str, object]], ds: str = DS, **mo
         return attempt.publish(**more)  # type: ignore[arg-type]
 
 
-def test_the_window_counts_hours_days_pushes_and_opens(lake: Lake) -> None:
+def test_the_window_counts_hours_pushes_and_opens_of_one_person(lake: Lake) -> None:
     days = [
         {"ordinal": 1, "hours": 0b101, "event_type": "view"},
         {"ordinal": 1, "hours": 0b110, "event_type": "cart"},

@@ -61,7 +61,7 @@ def test_a_person_is_told_by_what_the_night_knew() -> None:
     assert "bitmap" not in text
 
 
-def test_a_sent_message_says_when_how_much_and_how_chosen() -> None:
+def test_a_sent_message_says_when_and_how_it_was_chosen() -> None:
     sent = campaign(
         outcome="sent",
         channel="fcm",

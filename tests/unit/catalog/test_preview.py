@@ -42,7 +42,7 @@ def test_a_sample_is_small(lake: Lake) -> None:
     assert (ds, len(rows), rows[0]) == ("2026-11-14", SAMPLE, {"ordinal": 0})
 
 
-def test_a_campaign_has_its_materials_templates_and_channels() -> None:
+def test_a_campaign_is_made_of_materials_templates_and_channels() -> None:
     raws = (POLICY, SHOE, TEMPLATE, CHANNEL)
     documents = {(raw["kind"], raw["id"]): parse_document(raw) for raw in raws}
     campaign = parse_document(SALE | {"materials": ["shoe", "gone"]})

@@ -56,7 +56,7 @@ def test_arms_are_shown_in_percent_and_nothing_without_any() -> None:
     assert '<td class="n">12.5</td><td class="n">10.0</td><td class="n">50.0</td>' in text
 
 
-def test_campaigns_sum_their_materials_and_rates_are_of_sent() -> None:
+def test_campaigns_are_summed_and_rates_are_of_sent() -> None:
     counts = {"n_users": 10, "n_sent": 8, "n_opened": 2, "n_converted": 1, "n_unsubscribed": 0}
     row = {"campaign_id": "sale", "arm": "treated", "material_id": "a", "channel": "fcm", **counts}
     none = row | {"material_id": None, "n_users": 5, "n_sent": 0, "n_opened": 0}

@@ -18,7 +18,7 @@ def test_rejects_are_a_share_of_what_was_not_filtered() -> None:
     assert staged(n_read=10, filtered={"old": 10}).reject_pct == 0.0
 
 
-def test_values_are_counted_where_the_mapping_did_not_ask() -> None:
+def test_lost_values_are_counted_by_column_where_nobody_asked() -> None:
     nulled = {
         "gender: not allowed": 2,
         "gender: too long": 1,

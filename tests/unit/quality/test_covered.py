@@ -37,7 +37,7 @@ def test_a_gate_counts_days_before_that_none_passed(judged: Lake, capsys: pytest
         ]
 
 
-def test_receipts_are_measured_for_four_nights_others_for_theirs() -> None:
+def test_receipts_are_measured_for_four_nights_others_for_one() -> None:
     assert days_for("user_events", DS) == [DS]
     assert days_for("push_receipts", DS) == ["2026-11-11", "2026-11-12", "2026-11-13", DS]
 

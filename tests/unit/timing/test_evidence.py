@@ -56,7 +56,7 @@ def test_activity_fades_and_keeps_to_its_cells() -> None:
     assert not count_activity(CLOCK, nobody, nobody, nobody).any()
 
 
-def test_inverse_propensities_are_clipped_unknown_ones_nought() -> None:
+def test_inverse_propensities_are_clipped_and_unknown_ones_zero() -> None:
     given = np.array([0.5, 1.0, 0.001, np.nan, 0.0, -1.0, 2.0])
     assert inverse_propensity(given).tolist() == [2.0, 1.0, MAX_INVERSE, 0.0, 0.0, 0.0, 1.0]
     weights = slot_weights(np.array([0.5, 0.25, np.nan]))

@@ -17,7 +17,7 @@ def test_priorities_weigh_as_the_plan_weighs_them() -> None:
 
 
 def says(kind: str, **changes: Any) -> list[tuple[str, bool]]:
-    """Return (path: words, whether nothing can be sent) of a changed document among good ones."""
+    """Return (path: words, whether nothing can be sent) of one changed document."""
     raws = {
         "policy": POLICY | {"explore": {"slot_share_pct": 5, "epsilon": 0.1}},
         "channel": CHANNEL,

@@ -1,4 +1,4 @@
-"""`angelia effects experiment`: names, shares and caps are checked before any reading."""
+"""`angelia effects experiment`: names, shares and caps are looked at before any reading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`angelia effects mart`: wrong options are one line, and nothing is written."""
+"""`angelia effects mart` and its figures: wrong options are one line, nothing is written."""
 
 from __future__ import annotations
 

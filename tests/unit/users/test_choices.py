@@ -1,0 +1,37 @@
+"""What people chose: the last word holds, and a channel closed for good stays closed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from angelia.lake import Lake
+from angelia.users.choices import choose, is_open, words_of
+from angelia.users.suppressions import close_person
+
+NOW = datetime(2026, 11, 15, 9, tzinfo=UTC)
+PROMO, SMS = ("topic", "promo"), ("channel", "sms")
+
+
+def test_the_last_word_holds_for_this_person_alone(lake: Lake) -> None:
+    assert choose(lake, "u1", {PROMO: False, SMS: True}, NOW) == set()
+    choose(lake, "u2", {PROMO: True}, NOW + timedelta(hours=1))
+    # A machine whose clock is behind still says the later word.
+    choose(lake, "u1", {PROMO: True}, NOW - timedelta(hours=1))
+    assert words_of(lake, "u1") == {PROMO: True, SMS: True}
+    assert words_of(lake, "u3") == {}
+
+
+def test_a_channel_is_closed_and_opened_again(lake: Lake) -> None:
+    assert is_open(lake, "u1", "sms", {})
+    choose(lake, "u1", {SMS: False}, NOW)
+    assert not is_open(lake, "u1", "sms", words_of(lake, "u1"))
+    assert not is_open(lake, "u1", "sms", {}), "workers read the suppressions alone"
+    choose(lake, "u1", {SMS: True}, NOW + timedelta(hours=1))
+    assert is_open(lake, "u1", "sms", words_of(lake, "u1"))
+
+
+def test_a_channel_that_was_closed_for_good_cannot_be_had(lake: Lake) -> None:
+    close_person(lake, "u1", "sms", for_good=True, at=NOW)
+    assert choose(lake, "u1", {SMS: True, PROMO: False}, NOW + timedelta(hours=1)) == {SMS}
+    assert words_of(lake, "u1") == {PROMO: False}
+    assert not is_open(lake, "u1", "sms", words_of(lake, "u1"))
