@@ -76,24 +76,6 @@ def test_what_the_questions_offer_is_what_the_job_takes(dags):
     assert {kind: tuple(dag.get_task(task).options) for kind, task in tasks.items()} == OFFERED
 
 
-def test_a_resend_is_told_what_was_answered_to_which_count(dags):
-    dag = dags["campaign_backfill"]
-    options, counted = ("--expect", "--answer", "--answered-by"), {"hash": "17-0123456789abcdef"}
-    assert options_of(dag, "resend", *options, count_resend=counted) == ("", "", ""), "marked as success"
-    answer = pushed(dag.get_task("approve_resend"), "Approve", about="16-fedcba9876543210")
-    given = options_of(dag, "resend", *options, count_resend=counted, approve_resend=answer)
-    assert given == ("16-fedcba9876543210", "Approve", "ada")
-
-
-def test_a_promotion_is_told_what_was_answered_to_which_version(dags):
-    dag = dags["weekly_retrain"]
-    options = ("--version", "--answer", "--by", "--about")
-    assert options_of(dag, "promote", *options, train=trained()) == ("2026-11-14-0123", "", "", "")
-    answer = pushed(dag.get_task("approve"), "Approve", about="2026-11-13-0123")
-    given = options_of(dag, "promote", *options, train=trained(), approve=answer)
-    assert given == ("2026-11-14-0123", "Approve", "ada", "2026-11-13-0123")
-
-
 def rendered(dag, task_id, **answers):
     """A question as its task asks it, rendered."""
     task = copy.deepcopy(dag).get_task(task_id)

@@ -1,21 +1,22 @@
-"""A list of similar people: what was typed reaches the command as one word each."""
+"""People like an audience: the form reaches the command, and none of it is an option."""
 
-from tests.dags.rendering import commands
-
-
-def test_name_and_seed_are_never_read_as_options(dags):
-    dag = dags["audience_lookalike"]
-    words = commands(dag, name="--seed=x", seed="--size 1", size=7)["find"][1:]
-    assert words[:3] == ["angelia", "audience", "lookalike"]
-    assert words[3] == "--seed=--size 1"
-    assert words[words.index("--size") + 1] == "7"
-    assert words[-2:] == ["--", "--seed=x"]
+from tests.dags.given import commands
 
 
-def test_an_empty_form_leaves_words_for_the_command_to_refuse(dags):
-    words = commands(dags["audience_lookalike"], name=None, seed=None)["find"]
-    assert ("--seed=" in words, words[-1]) == (True, "")
+def test_the_form_is_what_the_command_is_given(dags):
+    words = commands(dags["audience_lookalike"], name="like_regulars", seed="regulars", size=500)["find"]
+    assert "--seed=regulars" in words
+    assert words[words.index("--size") + 1] == "500"
+    assert words[-2:] == ["--", "like_regulars"]
 
 
-def test_it_takes_a_place_of_the_pool_that_bounds_spark(dags):
+def test_a_name_that_looks_like_an_option_stays_a_name(dags):
+    words = commands(dags["audience_lookalike"], name="--force", seed="--size 1")["find"]
+    assert words[-2:] == ["--", "--force"]
+    assert "--seed=--size 1" in words
+
+
+def test_a_form_that_names_nothing_is_the_commands_to_refuse(dags):
+    words = commands(dags["audience_lookalike"])["find"]
+    assert (words[-1], "--seed=" in words) == ("", True)
     assert dags["audience_lookalike"].get_task("find").pool == "spark"

@@ -1,10 +1,8 @@
-"""A backfill replays, unless a resend was approved; what it is asked reaches the command."""
-
-from __future__ import annotations
+"""Nights decided again, and messages sent again once somebody approved their number."""
 
 import pytest
 
-from tests.dags.rendering import commands
+from tests.dags.given import commands, options_of, pushed
 
 
 @pytest.mark.parametrize(("mode", "first"), [("replay", "replay"), ("resend", "count_resend")])
@@ -29,10 +27,27 @@ def test_changes_reach_the_command_as_json(dags):
     assert words[words.index("--from") + 1] == "2026-11-10"
 
 
-def test_a_resend_without_campaigns_names_the_field(dags):
-    from airflow.sdk.exceptions import AirflowFailException
+def test_a_resend_is_told_what_was_answered_to_which_count(dags):
+    dag = dags["campaign_backfill"]
+    options, counted = ("--expect", "--answer", "--answered-by"), {"hash": "17-0123456789abcdef"}
+    assert options_of(dag, "resend", *options, count_resend=counted) == ("", "", ""), "marked as success"
+    answer = pushed(dag.get_task("approve_resend"), "Approve", about="16-fedcba9876543210")
+    given = options_of(dag, "resend", *options, count_resend=counted, approve_resend=answer)
+    assert given == ("16-fedcba9876543210", "Approve", "ada")
 
-    choose = dags["campaign_backfill"].get_task("choose_mode").python_callable
-    for campaigns in (None, []):
-        with pytest.raises(AirflowFailException, match="field Campaigns"):
-            choose({"mode": "resend", "campaigns": campaigns})
+
+def test_of_no_message_nobody_is_asked(dags):
+    dag = dags["campaign_backfill"]
+    ask = dag.get_task("anything_to_resend")
+    assert dag.get_task("approve_resend").upstream_task_ids == {"anything_to_resend"}
+    assert ask.upstream_task_ids == {"count_resend"}
+    assert ask.python_callable({"resent": 0}) is False
+    assert ask.python_callable({"resent": 1}) is True
+
+
+def test_a_resend_that_waits_holds_back_no_replay(dags):
+    """Runs may stand side by side; what writes takes its turn in the pool of one slot."""
+    dag = dags["campaign_backfill"]
+    assert dag.max_active_runs > 1
+    assert {dag.get_task(name).pool for name in ("replay", "resend")} == {"plan"}
+    assert dag.get_task("approve_resend").pool != "plan"

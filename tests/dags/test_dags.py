@@ -1,7 +1,6 @@
 """Policy of every DAG, and every rendered command parsed by the job's own parser."""
 
 import ast
-import importlib
 import json
 import os
 import re
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from angelia.contracts import CONTRACTS
-from tests.dags.rendering import PROJECT, commands, render
+from tests.dags.given import PROJECT, commands, render
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "commands.json"
 WRITE_GOLDEN = os.environ.get("ANGELIA_GOLDEN") == "write"  # read now: fixtures clear ANGELIA_*
@@ -55,24 +54,6 @@ def test_outlets_are_contracts(dags):
         for task in dag.tasks:
             for asset in task.outlets:
                 assert asset.name in CONTRACTS
-
-
-@pytest.mark.parametrize("run_type", ["scheduled", "backfill"])
-def test_each_jobs_own_parser_takes_its_rendered_arguments(dags, run_type):
-    dag = dags["nightly_personalization"]
-    for name, words in commands(dag, run_type=run_type).items():
-        if words[0] != "spark-submit":
-            continue
-        args = importlib.import_module(f"spark_jobs.{name}").arg_parser_for_job().parse_args(words[2:])
-        assert args.ds == "2026-11-14"
-        assert args.branch == ("main" if run_type == "scheduled" else "replay-2026-11-14")
-        gates = {
-            name for name in dag.get_task(name).get_flat_relative_ids(upstream=True) if name[:6] == "check_"
-        }
-        assert args.judged
-        assert {f"check_{gate}" for gate in args.after} == gates - {"check_plan"}, (
-            "emit_manifests asks release"
-        )
 
 
 def imported(path):

@@ -1,5 +1,8 @@
 """Which days' plans are read again each morning."""
 
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
 import pytest
 
 from angelia import cli
@@ -104,3 +107,16 @@ def test_four_weeks_are_drawn_after_the_marts(dags, lake):
     assert words == ["angelia", "effects", "series", "--from", "2026-10-17", "--to", "2026-11-13", "--json"]
     assert series.upstream_task_ids == {"spans", "mart"}
     assert series.trigger_rule == "all_done"
+
+
+@pytest.mark.usefixtures("settings_home")
+def test_effects_without_a_date_begin_at_the_last_closed_day(dags, lake):
+    from angelia.contracts.rows import valid_rows
+
+    with lake.attempt("decisions", ds="2026-11-13") as attempt:
+        attempt.write(valid_rows("decisions", 1), "part-0000.parquet")
+        attempt.publish()
+    reports = dags["daily_effects"].get_task("reports").python_callable
+    run = SimpleNamespace(run_after=datetime(2026, 11, 15, 2, tzinfo=UTC))
+    [words] = reports(params={"conversion": "purchase"}, dag_run=run)
+    assert words[words.index("--ds") + 1] == "2026-11-13"

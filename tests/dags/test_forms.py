@@ -182,18 +182,6 @@ def test_a_run_with_a_date_keeps_it(dags):
     assert words[words.index("--ds") + 1] == "2026-11-01"
 
 
-@pytest.mark.usefixtures("settings_home")
-def test_effects_without_a_date_begin_at_the_last_closed_day(dags, lake):
-    from angelia.contracts.rows import valid_rows
-
-    with lake.attempt("decisions", ds="2026-11-13") as attempt:
-        attempt.write(valid_rows("decisions", 1), "part-0000.parquet")
-        attempt.publish()
-    reports = dags["daily_effects"].get_task("reports").python_callable
-    [words] = reports(params={"conversion": "purchase"}, dag_run=SimpleNamespace(run_after=DUE))
-    assert words[words.index("--ds") + 1] == "2026-11-13"
-
-
 @pytest.mark.parametrize(
     ("dag_id", "task_id", "conf"),
     [
@@ -238,6 +226,15 @@ def test_a_form_refuses_what_no_command_takes(dags, dag_id, conf):
     task = dags[dag_id].tasks[0]
     with pytest.raises(ParamValidationError):
         context_of(task, conf=conf)
+
+
+def test_a_resend_without_campaigns_names_the_field(dags):
+    from airflow.sdk.exceptions import AirflowFailException
+
+    choose = dags["campaign_backfill"].get_task("choose_mode").python_callable
+    for campaigns in (None, []):
+        with pytest.raises(AirflowFailException, match="field Campaigns"):
+            choose({"mode": "resend", "campaigns": campaigns})
 
 
 @pytest.mark.usefixtures("settings_home", "dags")

@@ -1,6 +1,4 @@
-"""Every due part becomes one delivery command of its channel."""
-
-from __future__ import annotations
+"""The hour's parts, each a command in the pool of its channel."""
 
 
 def test_each_due_part_is_one_command_of_its_channel(dags):

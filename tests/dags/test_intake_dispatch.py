@@ -1,20 +1,25 @@
-"""The intake's dispatch: once a minute, with its share of what the pools' workers may send."""
+"""The intake's dispatcher as a DAG: each run sends what is due and ends."""
 
-from angelia.contracts.sources import CHANNELS
-from tests.dags.rendering import commands
+from datetime import timedelta
 
-
-def test_one_run_at_a_time_and_none_is_made_up_for(dags):
-    dag = dags["intake_dispatch"]
-    assert (dag.max_active_runs, dag.catchup) == (1, False)
-    assert dag.timetable.expression == "* * * * *"
+from tests.dags.given import commands
 
 
-def test_the_quota_is_shared_with_every_worker_of_a_pool(dags):
+def test_a_run_sends_what_is_due_and_ends(dags):
     words = commands(dags["intake_dispatch"])["dispatch_intake"]
-    fan_out = dags["hourly_dispatch"].get_task(f"list_parts_{CHANNELS[0]}").python_callable
-    part = {"ds": "2026-11-14", "send_hour": "2026-11-15T04", "part": 0, "channel": CHANNELS[0]}
-    ((*pool,),) = fan_out({"parts": [part]}, CHANNELS[0], {"clock": "wall"})
-    slots = [int(each[each.index("--slots") + 1]) for each in (words, pool)]
-    assert slots[0] == slots[1] + 1, "the intake is one sender more than the pool's workers"
-    assert "--once" in words
+    assert words[1:4] == ["angelia", "intake", "dispatch"]
+    assert "--once" in words, "or the task would run until its time is over"
+
+
+def test_the_quota_is_shared_with_the_pools_workers(dags):
+    """A channel's pool has two slots, and this run may send beside both."""
+    words = commands(dags["intake_dispatch"])["dispatch_intake"]
+    assert words[words.index("--slots") + 1] == "3"
+
+
+def test_a_run_ends_before_the_runs_limit(dags):
+    dag = dags["intake_dispatch"]
+    assert dag.get_task("dispatch_intake").execution_timeout < dag.dagrun_timeout
+    assert dag.max_active_runs == 1
+    assert dag.timetable.expression == "* * * * *"
+    assert dag.dagrun_timeout >= timedelta(hours=1)

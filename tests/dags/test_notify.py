@@ -12,9 +12,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "dags"))
 
-import sys
-from pathlib import Path
-
 from _notify import TALKATIVE, FailureNotifier
 
 KEY = "11111111-2222-3333-4444-555555555555"

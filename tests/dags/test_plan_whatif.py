@@ -1,19 +1,25 @@
-"""A plan under other settings: they reach the command as JSON, whatever was typed."""
+"""What if: the form's night and settings reach the command, whatever is in them."""
 
 import json
 
-from tests.dags.rendering import commands
+from tests.dags.given import commands
 
 
-def test_settings_reach_the_command_as_json(dags):
-    settings = {"caps.user_per_day": "1", "odd": "'; {{ ds }} \"<é>"}
-    words = commands(dags["plan_whatif"], ds="2026-11-10", settings=settings)["solve"]
-    assert json.loads(words[words.index("--settings") + 1]) == settings
-    assert words[words.index("--ds") + 1] == "2026-11-10"
+def asked_for(dags, **params):
+    """Return the night and the settings that the command is given."""
+    words = commands(dags["plan_whatif"], **params)["solve"]
+    assert "--keep" in words, "or the console has nothing to show"
+    return words[words.index("--ds") + 1], json.loads(words[words.index("--settings") + 1])
 
 
-def test_an_empty_form_asks_of_the_newest_plan(dags):
-    words = commands(dags["plan_whatif"], ds=None)["solve"]
-    assert words[words.index("--ds") + 1] == ""
-    assert json.loads(words[words.index("--settings") + 1]) == {}
+def test_an_empty_form_asks_about_the_newest_night(dags):
+    assert asked_for(dags) == ("", {})
+
+
+def test_settings_reach_the_command_as_they_are(dags):
+    settings = {"caps.user_per_day": "1", "window.sale": "9-18", "quiet_hours": "none; \"'$(x)"}
+    assert asked_for(dags, ds="2026-11-10", settings=settings) == ("2026-11-10", settings)
+
+
+def test_solving_takes_its_turn_among_plans(dags):
     assert dags["plan_whatif"].get_task("solve").pool == "plan"

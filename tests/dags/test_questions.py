@@ -11,36 +11,6 @@ import pytest
 from tests.dags.given import BREACHES, COUNTED, asked, guarded, pushed, trained
 
 
-@pytest.mark.parametrize(
-    ("verdict", "ask", "run_type", "goes_to"),
-    [
-        ("open", True, "scheduled", "emit_manifests"),
-        ("campaigns", True, "scheduled", "ask_campaigns"),
-        ("night", True, "scheduled", "ask_night"),
-        ("missing", True, "scheduled", "emit_manifests"),  # nothing to hold back, nothing to ask
-        ("campaigns", False, "scheduled", "emit_manifests"),  # held back without a question
-        ("campaigns", True, "backfill", "emit_manifests"),
-    ],
-)
-def test_a_person_is_asked_where_the_answer_matters(dags, verdict, ask, run_type, goes_to):
-    who_decides = dags["nightly_personalization"].get_task("who_decides").python_callable
-    guard = {"verdict": verdict, "held": ["sale"], "breaches": [{"says": "ten times the usual"}]}
-    assert (
-        who_decides(guard, {"ask": ask, "mode": "auto"}, SimpleNamespace(run_type=run_type), "2026-11-14")
-        == goes_to
-    )
-
-
-@pytest.mark.parametrize(("ask", "run_type"), [(False, "scheduled"), (True, "backfill")])
-def test_a_night_held_back_with_nobody_to_ask_fails(dags, ask, run_type):
-    from airflow.sdk.exceptions import AirflowFailException
-
-    who_decides = dags["nightly_personalization"].get_task("who_decides").python_callable
-    guard = {"verdict": "night", "held": [], "breaches": [{"says": "ten times the usual"}]}
-    with pytest.raises(AirflowFailException, match="ten times the usual"):
-        who_decides(guard, {"ask": ask, "mode": "auto"}, SimpleNamespace(run_type=run_type), "2026-11-14")
-
-
 def test_the_question_names_the_numbers_and_what_is_held_back(dags):
     dag = dags["nightly_personalization"]
     night = asked(dag, "ask_night", plan_guard=guarded("night"))
@@ -72,12 +42,6 @@ def test_no_answer_is_the_careful_one(dags, dag_id, task_id, options, default):
     assert task.execution_timeout is None, "it would end the question instead of answering it"
 
 
-def test_the_nights_questions_are_answered_before_its_first_hour(dags):
-    """It starts at 02:00 and plans from 04:00; the manifests take their time, too."""
-    for task_id in ("ask_night", "ask_campaigns"):
-        assert dags["nightly_personalization"].get_task(task_id).response_timeout == timedelta(minutes=90)
-
-
 @pytest.mark.parametrize(
     ("dag_id", "task_id", "skipped"),
     [
@@ -98,13 +62,6 @@ def test_a_rejection_skips_what_comes_next(dags, dag_id, task_id, skipped, who):
     with pytest.raises(DownstreamTasksSkipped) as skip:
         pushed(task, "Reject", who)
     assert skip.value.tasks == skipped
-
-
-def test_manifests_are_emitted_after_a_skipped_question(dags):
-    emit = dags["nightly_personalization"].get_task("emit_manifests")
-    assert emit.trigger_rule == "none_failed_min_one_success"
-    assert emit.upstream_task_ids == {"who_decides", "ask_night", "ask_campaigns"}
-    assert emit.downstream_task_ids == set(), "a rejection skips the next task only"
 
 
 QUESTIONS = [
@@ -157,20 +114,3 @@ def test_a_question_is_told_to_whoever_listens(
     [notice] = receiver.received
     assert notice["text"].startswith(f"{dag_id}.{task_id} asks: ")
     assert f"no answer counts as '{silence}'. http://localhost/log" in notice["text"]
-
-
-def test_of_no_message_nobody_is_asked(dags):
-    dag = dags["campaign_backfill"]
-    ask = dag.get_task("anything_to_resend")
-    assert dag.get_task("approve_resend").upstream_task_ids == {"anything_to_resend"}
-    assert ask.upstream_task_ids == {"count_resend"}
-    assert ask.python_callable({"resent": 0}) is False
-    assert ask.python_callable({"resent": 1}) is True
-
-
-def test_a_resend_that_waits_holds_back_no_replay(dags):
-    """Runs may stand side by side; what writes takes its turn in the pool of one slot."""
-    dag = dags["campaign_backfill"]
-    assert dag.max_active_runs > 1
-    assert {dag.get_task(name).pool for name in ("replay", "resend")} == {"plan"}
-    assert dag.get_task("approve_resend").pool != "plan"

@@ -1,12 +1,19 @@
-"""Who promotes a model sees its rank, its worth, and what would be refused."""
-
-from __future__ import annotations
+"""What somebody sees who promotes a model, and what their answer is about."""
 
 import pytest
 
 from models.evaluate import Estimate, estimates_json
 from models.judging.rehearsed import SKIPPED, card_path, shortfalls
-from tests.dags.given import asked, pulling, trained
+from tests.dags.given import asked, options_of, pulling, pushed, trained
+
+
+def test_a_promotion_is_told_what_was_answered_to_which_version(dags):
+    dag = dags["weekly_retrain"]
+    options = ("--version", "--answer", "--by", "--about")
+    assert options_of(dag, "promote", *options, train=trained()) == ("2026-11-14-0123", "", "", "")
+    answer = pushed(dag.get_task("approve"), "Approve", about="2026-11-13-0123")
+    given = options_of(dag, "promote", *options, train=trained(), approve=answer)
+    assert given == ("2026-11-14-0123", "Approve", "ada", "2026-11-13-0123")
 
 
 def value_of(value):

@@ -24,7 +24,7 @@ def test_a_second_message_of_a_dispatch_is_a_double() -> None:
 
 def test_most_under_way_is_the_peak_and_not_the_end() -> None:
     phones = Phones()
-    for step in (phones.begin, phones.begin, phones.end, phones.begin, phones.end, phones.end):
+    for step in (phones.begin, phones.begin, phones.end, phones.end, phones.begin, phones.end):
         step()
     assert phones.stats()["most_under_way"] == 2
 

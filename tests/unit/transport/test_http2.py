@@ -17,7 +17,7 @@ HEAD = plain_block([(b":status", b"200")])
 
 
 class Side(Http2Protocol):
-    """Keeps what it is told."""
+    """Keeps what it is handed."""
 
     def __init__(self) -> None:
         super().__init__()
