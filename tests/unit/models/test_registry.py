@@ -85,7 +85,7 @@ def test_champions_follow_each_other_and_none_comes_twice(registry: Registry) ->
         registry.require_champion()
     first, second = registry.add(DS, files()), registry.add(DS, files(b"y"))
     champion = promote(registry, first)
-    assert (one.number, promote(registry, first)) == (1, champion)
+    assert (champion.number, promote(registry, first)) == (1, champion)
     assert promote(registry, second, expected=1).number == 2
     assert registry.require_champion() == replace(champion, number=2, version=second)
     assert [champion.version for champion in registry.champions()] == [first, second]
