@@ -28,7 +28,7 @@ NUMBERS = {
     "n_pushes_7d": 6, "n_pushes_28d": 6,
     "n_opens_28d": 6, "days_since_push": 6,
 }  # fmt: skip
-FRACTIONS = {"value_28d": 14, "open_rate_28d": 7}  # bits of their hundredths
+FRACTIONS = {"value_28d": 14, "open_rate_28d": 7, "uplift_score": 7}  # bits of their hundredths
 
 
 def features(first: int, n: int, seed: int) -> pa.Table:

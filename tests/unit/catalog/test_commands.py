@@ -185,8 +185,11 @@ def test_apply_and_preview_warn_of_what_people_may_make_too_long(
     with lake.attempt("user_features", ds="2026-11-13") as attempt:
         levels = pa.array([9] * 3 + [0] * 5, pa.int16())
         table = valid_rows("user_features", 8)
-        index = table.schema.get_field_index("membership_level")
-        attempt.write(table.set_column(index, table.schema.field(index), levels), "part-0000.parquet")
+        for name, values in (("membership_level", levels), ("locale", pa.array(["en"] * 8))):
+            index = table.schema.get_field_index(name)
+            field = table.schema.field(index)
+            table = table.set_column(index, field, values.cast(field.type))
+        attempt.write(table, "part-0000.parquet")
         attempt.publish()
     code, out, err = run(capsys, "preview", "--campaign", "sale")
     assert (code, err.count("warning: template/sale: variants.en.body: ")) == (0, 2)
