@@ -43,25 +43,25 @@ def find(name: str, seed: str, size: int, ds: str, random_seed: int) -> dict[str
         str(random_seed),
     ]
     command = [sys.executable, "-m", "spark_jobs.score_lookalikes", *options]
-    process = subprocess.Popen(
+    refusal = ""
+    with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
         errors="replace",
-    )
-    assert process.stderr is not None
-    assert process.stdout is not None
-    refusal = ""
-    for line in process.stderr:
-        if line.startswith("error: "):
-            refusal = line.removeprefix("error: ").strip()
-        elif line.startswith(("score_lookalikes: ", "__main__: ")):
-            progress(line.rstrip())
-    out = process.stdout.read()
+    ) as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        for line in process.stderr:
+            if line.startswith("error: "):
+                refusal = line.removeprefix("error: ").strip()
+            elif line.startswith(("score_lookalikes: ", "__main__: ")):
+                progress(line.rstrip())
+        out = process.stdout.read()
     # With exit code 2 the job refused, and its own words name the fix; anything else is a crash.
-    if code := process.wait():
+    if code := process.returncode:
         raise (
             InvalidInput(refusal)
             if code == 2 and refusal
