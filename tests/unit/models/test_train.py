@@ -122,8 +122,8 @@ def test_commands(week, settings_home, capsys) -> None:
         assert (printed.out, printed.err.count("\n")) == ("", 1)
         assert says in printed.err
     assert Registry.open(settings_home / "models").champion() is None
-    assert promote_main([*words, "--by", "ada", "--answer", "Approve", "--about", version]) == 0
-    assert version in capsys.readouterr().out
+    assert promote_main([*words, "--by", "ada", "--answer", "Approve", "--about", version]) == 2
+    assert "it was not rehearsed" in capsys.readouterr().err
     assert promote_main(["--version", version, "--by", "ada", "--reason", "looks fine"]) == 0
     assert version in capsys.readouterr().out
     for argv in (

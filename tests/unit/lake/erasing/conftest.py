@@ -19,7 +19,7 @@ from angelia.lake.store import LocalStore, Store
 from angelia.users.index import append_users
 
 DAYS = ("2026-11-13", "2026-11-14")
-PERSONAL = ("user_id", "address", "fields")
+PERSONAL = ("user_id", "address", "fields", "title", "body", "link")
 LAYOUT = {"send_hour": "2026-11-15T04", "channel": "fcm", "priority": "high"}
 
 
@@ -36,6 +36,7 @@ def fill(store: Store) -> Lake:
             for ds in DAYS if branch == "main" else DAYS[:1]:
                 for seed in (1, 2) if ds == DAYS[0] else (1,):
                     leaf = {"ds": ds, "source": "fcm", "part": "p1", "send_hour": "2026-11-15T04"}
+                    leaf["accept_hour"] = f"{ds}T04"
                     with Lake(store, branch).attempt(
                         name, **{key: leaf[key] for key in contract.partition}
                     ) as attempt:
