@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
 import signal
@@ -32,7 +31,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from angelia.errors import AngeliaError, InvalidInput
+from angelia.errors import InvalidInput
 from angelia.intake.database import connect, writing
 from angelia.intake.dispatching.batches import due_query
 from angelia.intake.keys import SCOPES, Keys
@@ -40,6 +39,7 @@ from angelia.intake.message import IntakeMessage, draft, now
 from angelia.intake.tables import messages
 from angelia.output import progress
 from benchmarks.harness.result import Result
+from benchmarks.harness.serving import loaded, start_server, uvicorn_peer
 from benchmarks.measured.intake_dispatch import dispatched_of
 from benchmarks.measured.intake_latency import latency_of
 
@@ -64,6 +64,7 @@ def main(argv: Sequence[str]) -> Result:
             "--connections, --timed, --dispatched and --seconds are above 0, --kills is 0 or more"
         )
     folder = Path(tempfile.mkdtemp(prefix="angelia-intake-"))
+    peer_url = f"sqlite:///{folder / 'peer.db'}"
     try:
         key = _key(folder)
         with _server(folder) as (port, pid):
@@ -71,7 +72,7 @@ def main(argv: Sequence[str]) -> Result:
             progress("intake: single messages taken")
             batch = _load(port, pid, key, args.seconds, 4, BATCH, "batch")
         progress("intake: batches taken")
-        with _peer(folder) as (port, pid):
+        with uvicorn_peer("benchmarks.peers.intake_peer:app", {"INTAKE_PEER_URL": peer_url}) as (port, pid):
             peer = _load(port, pid, key, args.seconds, args.connections, 1, "peer")
         progress("intake: peer measured")
         lost, doubled, acknowledged = _kills(folder, args.kills, random.Random(args.seed))
@@ -125,45 +126,7 @@ def _server(home: Path) -> Iterator[tuple[int, int]]:
 
 
 def _start(home: Path) -> tuple[subprocess.Popen[bytes], int]:
-    ready = home / "ready.json"
-    ready.unlink(missing_ok=True)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "angelia.cli", "intake", "serve", "--port", "0", "--ready-file", str(ready)],
-        env=os.environ | {"ANGELIA_HOME": str(home)},
-        stderr=subprocess.DEVNULL,
-    )
-    _wait(lambda: ready.exists() and ready.stat().st_size > 0, process)
-    return process, int(json.loads(ready.read_text())["port"])
-
-
-@contextmanager
-def _peer(home: Path) -> Iterator[tuple[int, int]]:
-    import socket
-
-    listener = socket.create_server(("127.0.0.1", 0), backlog=2_048)
-    command = [sys.executable, "-m", "uvicorn", "benchmarks.peers.intake_peer:app", "--no-access-log"]
-    process = subprocess.Popen(
-        [*command, "--log-level", "error", "--fd", str(listener.fileno())],
-        env=os.environ | {"INTAKE_PEER_URL": f"sqlite:///{home / 'peer.db'}"},
-        pass_fds=[listener.fileno()],
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield listener.getsockname()[1], process.pid
-    finally:
-        listener.close()
-        process.terminate()
-        process.wait(60)
-
-
-def _wait(is_there: Any, process: subprocess.Popen[bytes]) -> None:
-    ends = time.monotonic() + 60
-    while not is_there():
-        if process.poll() is not None or time.monotonic() > ends:
-            raise AngeliaError(
-                "the server under test did not start", fix="run `angelia intake serve` by hand"
-            )
-        time.sleep(0.02)
+    return start_server(["intake", "serve"], {"ANGELIA_HOME": str(home)}, home / "ready.json")
 
 
 def _loading(
@@ -177,21 +140,10 @@ def _loading(
 def _load(
     port: int, pid: int, key: str, seconds: float, connections: int, batch: int, prefix: str
 ) -> dict[str, Any]:
-    # The first answers pay for imports and connections.
-    _loading(port, key, min(2.0, seconds), connections, batch, f"warm-{prefix}").communicate()
-    before = _processor_s(pid)
-    text = _loading(port, key, seconds, connections, batch, prefix).communicate()[0]
-    seen: dict[str, Any] = json.loads(text)
-    seen["processor_s"] = _processor_s(pid) - before
-    if seen["unknown"] or seen["refused"] or not seen["acknowledged"]:
-        raise AngeliaError(f"the load {prefix} was not answered: {seen['refused']}", fix="run it again")
-    return seen
+    def loading(lasts: float, name: str) -> subprocess.Popen[str]:
+        return _loading(port, key, lasts, connections, batch, name)
 
-
-def _processor_s(pid: int) -> float:
-    """Return the processor time that a process has used, in it and in the system."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return loaded(loading, pid, seconds, prefix)
 
 
 def _kills(folder: Path, rounds: int, drawn: random.Random) -> tuple[int, int, int]:
@@ -203,11 +155,11 @@ def _kills(folder: Path, rounds: int, drawn: random.Random) -> tuple[int, int, i
     for number in range(rounds):
         process, port = _start(home)
         batch = drawn.choice([1, 50])
-        load = _loading(port, key, 30.0, 16, batch, f"kill{number}")
+        sending = _loading(port, key, 30.0, 16, batch, f"kill{number}")
         time.sleep(0.6 + drawn.random() * 1.5)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        seen = json.loads(load.communicate()[0])
+        seen = json.loads(sending.communicate()[0])
         process, port = _start(home)
         again = _send_again(port, key, seen["unknown"])
         process.terminate()

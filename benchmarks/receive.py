@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +30,7 @@ from angelia.lake.store import LocalStore
 from angelia.output import progress
 from angelia.receive.journal import Journal
 from benchmarks.harness.result import Result
+from benchmarks.harness.serving import loaded, start_server, uvicorn_peer
 
 SECRET = "benchmark-secret-of-32-characters"
 
@@ -52,6 +51,7 @@ def main(argv: Sequence[str]) -> Result:
             "--connections and --seconds are above 0, --batch is 1 to 1,000, --kills 0 or more"
         )
     folder = Path(tempfile.mkdtemp(prefix="angelia-receive-"))
+    peer_env = {"RECEIVE_PEER_FILE": str(folder / "peer.db"), "RECEIVE_PEER_SECRET": SECRET}
     try:
         (folder / "receive.json").write_text(json.dumps({"secret": SECRET}), "utf-8")
         with _ours(folder / "ours") as (port, pid):
@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> Result:
             progress("receive: single callbacks taken")
             batch = _load(port, pid, args.seconds, 4, args.batch, "batch")
         progress("receive: batches taken")
-        with _peer(folder) as (port, pid):
+        with uvicorn_peer("benchmarks.peers.receive_peer:app", peer_env) as (port, pid):
             peer = _load(port, pid, args.seconds, args.connections, 1, "single")
             peer_batch = _load(port, pid, args.seconds, 4, args.batch, "batch")
         progress("receive: peer measured")
@@ -102,44 +102,12 @@ def _ours(home: Path) -> Iterator[tuple[int, int]]:
 
 def _start(home: Path) -> tuple[subprocess.Popen[bytes], int]:
     home.mkdir(exist_ok=True)
-    ready = home / "ready.json"
-    ready.unlink(missing_ok=True)
-    words = ["receive", "--port", "0", "--ready-file", str(ready), "--fold-seconds", "86400"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "angelia.cli", *words],
-        env=os.environ
-        | {
-            "ANGELIA_HOME": str(home),
-            "ANGELIA_LAKE": str(home / "lake"),
-            "ANGELIA_RECEIVE_CREDENTIALS": str(home.parent / "receive.json"),
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    ends = time.monotonic() + 60
-    while not (ready.exists() and ready.stat().st_size):
-        if process.poll() is not None or time.monotonic() > ends:
-            raise AngeliaError("the server under test did not start", fix="run `angelia receive` by hand")
-        time.sleep(0.02)
-    return process, int(json.loads(ready.read_text())["port"])
-
-
-@contextmanager
-def _peer(folder: Path) -> Iterator[tuple[int, int]]:
-    listener = socket.create_server(("127.0.0.1", 0), backlog=2_048)
-    command = [sys.executable, "-m", "uvicorn", "benchmarks.peers.receive_peer:app", "--no-access-log"]
-    process = subprocess.Popen(
-        [*command, "--log-level", "error", "--fd", str(listener.fileno())],
-        env=os.environ | {"RECEIVE_PEER_FILE": str(folder / "peer.db"), "RECEIVE_PEER_SECRET": SECRET},
-        pass_fds=[listener.fileno()],
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield listener.getsockname()[1], process.pid
-    finally:
-        listener.close()
-        process.terminate()
-        process.wait(60)
+    env = {
+        "ANGELIA_HOME": str(home),
+        "ANGELIA_LAKE": str(home / "lake"),
+        "ANGELIA_RECEIVE_CREDENTIALS": str(home.parent / "receive.json"),
+    }
+    return start_server(["receive", "--fold-seconds", "86400"], env, home / "ready.json")
 
 
 def _loading(port: int, seconds: float, connections: int, batch: int, prefix: str) -> subprocess.Popen[str]:
@@ -149,20 +117,10 @@ def _loading(port: int, seconds: float, connections: int, batch: int, prefix: st
 
 
 def _load(port: int, pid: int, seconds: float, connections: int, batch: int, prefix: str) -> dict[str, Any]:
-    # The first answers pay for imports and connections.
-    _loading(port, min(2.0, seconds), connections, batch, f"warm-{prefix}").communicate()
-    before = _processor_s(pid)
-    seen: dict[str, Any] = json.loads(_loading(port, seconds, connections, batch, prefix).communicate()[0])
-    seen["processor_s"] = _processor_s(pid) - before
-    if seen["refused"] or not seen["acknowledged"]:
-        raise AngeliaError(f"the load {prefix} was not answered: {seen['refused']}", fix="run it again")
-    return seen
+    def loading(lasts: float, name: str) -> subprocess.Popen[str]:
+        return _loading(port, lasts, connections, batch, name)
 
-
-def _processor_s(pid: int) -> float:
-    """Return the processor time that a process has used, in it and in the system."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return loaded(loading, pid, seconds, prefix)
 
 
 def _kills(folder: Path, rounds: int, drawn: random.Random) -> tuple[int, int]:
@@ -171,13 +129,13 @@ def _kills(folder: Path, rounds: int, drawn: random.Random) -> tuple[int, int]:
     for number in range(rounds):
         process, port = _start(home)
         before = _objects(home)
-        load = _loading(port, 30.0, 16, drawn.choice([1, 50]), f"kill{number}")
-        while _objects(home) == before and load.poll() is None:  # the load's imports take their time
+        sending = _loading(port, 30.0, 16, drawn.choice([1, 50]), f"kill{number}")
+        while _objects(home) == before and sending.poll() is None:  # the load's imports take their time
             time.sleep(0.02)
         time.sleep(0.1 + drawn.random() * 1.5)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        acknowledged |= json.loads(load.communicate()[0])["acknowledged"]
+        acknowledged |= json.loads(sending.communicate()[0])["acknowledged"]
     if rounds and not acknowledged:
         raise AngeliaError("nothing was acknowledged before the server was killed", fix="run it again")
     kept = {event.id for _, events in Journal(LocalStore(home / "lake")).pending() for event in events}
