@@ -1,4 +1,4 @@
-"""Servers under test, and loads on them: each a process of its own, ended by who started it."""
+"""Servers under test, and loads on them: processes that end with who started them."""
 
 from __future__ import annotations
 
