@@ -8,7 +8,7 @@ a complaint, an operator or an erasure closed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import pyarrow as pa
@@ -38,10 +38,10 @@ def words_of(lake: Lake, user: str) -> dict[Choice, bool]:
     return {(row["kind"], row["name"]): bool(row["is_opted_in"]) for row in rows}
 
 
-def is_open(lake: Lake, user: str, channel: str, words: Mapping[Choice, bool]) -> bool:
-    """Say whether a person takes messages through a channel."""
+def openness(lake: Lake, user: str, channels: Iterable[str], words: Mapping[Choice, bool]) -> dict[str, bool]:
+    """Say of each channel whether a person takes messages through it; the log is read once."""
     refusals = refusals_of(lake.read_log("suppressions"))
-    return words.get(("channel", channel), True) and not refusals.closed(user, channel)
+    return {name: words.get(("channel", name), True) and not refusals.closed(user, name) for name in channels}
 
 
 def choose(lake: Lake, user: str, chosen: Mapping[Choice, bool], at: datetime) -> set[Choice]:

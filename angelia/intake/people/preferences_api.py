@@ -23,7 +23,7 @@ from angelia.intake.errors import Refused, documented, refused
 from angelia.intake.keys import Key
 from angelia.intake.message import refusal_of
 from angelia.lake import Lake
-from angelia.users.choices import Choice, choose, is_open, words_of
+from angelia.users.choices import Choice, choose, openness, words_of
 
 MAX_PREFERENCES_BYTES = 16_384
 MOST = 100
@@ -113,7 +113,7 @@ async def _asked(function: Any, *arguments: Any) -> dict[str, Any]:
 def _view(lake: Lake, user: str) -> dict[str, Any]:
     words = words_of(lake, user)
     spoken = {name for kind, name in words if kind == "channel"}
-    channels = {name: is_open(lake, user, name, words) for name in sorted(spoken | set(CHANNELS))}
+    channels = openness(lake, user, sorted(spoken | set(CHANNELS)), words)
     return {
         "topics": {name: yes for (kind, name), yes in sorted(words.items()) if kind == "topic"},
         # Open and never spoken of is as everywhere: it is left out.
@@ -124,11 +124,12 @@ def _view(lake: Lake, user: str) -> dict[str, Any]:
 def _kept(lake: Lake, user: str, wanted: PreferencesSaid) -> dict[str, Any]:
     words = words_of(lake, user)
     chosen: dict[Choice, bool] = {}
+    opened = openness(lake, user, wanted.channels, words)
     for kind, named in (("topic", wanted.topics), ("channel", wanted.channels)):
         for name, yes in named.items():
             is_said = words.get((kind, name)) is yes
             # A word that holds already is not written again, so a request may be repeated.
-            if not is_said or (kind == "channel" and is_open(lake, user, name, words) is not yes):
+            if not is_said or (kind == "channel" and opened[name] is not yes):
                 chosen[kind, name] = yes
     closed = choose(lake, user, chosen, datetime.now(UTC)) if chosen else set()
     return _view(lake, user) | {"still_closed": sorted(name for _, name in closed)}

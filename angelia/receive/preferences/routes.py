@@ -20,7 +20,7 @@ from angelia.receive.inbox.tokens import person_of
 from angelia.receive.preferences.links import CONFIRM, PAGE, Links
 from angelia.receive.preferences.mailing import MAILS, ConfirmationMails
 from angelia.receive.preferences.page import render
-from angelia.users.choices import Choice, choose, is_open, words_of
+from angelia.users.choices import Choice, choose, openness, words_of
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Preferences:
         channels = [name for name, channel in catalog.channels.items() if channel.enabled]
         return {
             "topic": {name: words.get(("topic", name), True) for name in topics},
-            "channel": {name: is_open(self._lake, user, name, words) for name in channels},
+            "channel": openness(self._lake, user, channels, words),
         }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from angelia.lake import Lake
-from angelia.users.choices import choose, is_open, words_of
+from angelia.users.choices import choose, openness, words_of
 from angelia.users.suppressions import close_person
 
 NOW = datetime(2026, 11, 15, 9, tzinfo=UTC)
@@ -22,16 +22,16 @@ def test_the_last_word_holds_for_this_person_alone(lake: Lake) -> None:
 
 
 def test_a_channel_is_closed_and_opened_again(lake: Lake) -> None:
-    assert is_open(lake, "u1", "sms", {})
+    assert openness(lake, "u1", ["sms"], {}) == {"sms": True}
     choose(lake, "u1", {SMS: False}, NOW)
-    assert not is_open(lake, "u1", "sms", words_of(lake, "u1"))
-    assert not is_open(lake, "u1", "sms", {}), "workers read the suppressions alone"
+    assert openness(lake, "u1", ["sms"], words_of(lake, "u1")) == {"sms": False}
+    assert openness(lake, "u1", ["sms"], {}) == {"sms": False}, "workers read the suppressions alone"
     choose(lake, "u1", {SMS: True}, NOW + timedelta(hours=1))
-    assert is_open(lake, "u1", "sms", words_of(lake, "u1"))
+    assert openness(lake, "u1", ["sms"], words_of(lake, "u1")) == {"sms": True}
 
 
 def test_a_channel_that_was_closed_for_good_cannot_be_had(lake: Lake) -> None:
     close_person(lake, "u1", "sms", for_good=True, at=NOW)
     assert choose(lake, "u1", {SMS: True, PROMO: False}, NOW + timedelta(hours=1)) == {SMS}
     assert words_of(lake, "u1") == {PROMO: False}
-    assert not is_open(lake, "u1", "sms", words_of(lake, "u1"))
+    assert openness(lake, "u1", ["sms"], words_of(lake, "u1")) == {"sms": False}
