@@ -94,7 +94,8 @@ class _Routes:
         scope["route"] = SimpleNamespace(path=scope["path"])  # for the access log
         endpoint = methods.get(scope["method"])
         if endpoint is None:
-            raise NotTaken(405, next(iter(methods)))
+            allowed = ", ".join(methods)
+            raise NotTaken(405, allowed, headers={"allow": allowed})
         if scope["method"] != "POST":
             return await endpoint(request)
         length = request.headers.get("content-length", "")

@@ -74,3 +74,8 @@ def test_a_link_that_was_cut_or_changed_unsubscribes_nobody(
     assert (page.status_code, "open it once more" in page.text, "<button>" in page.text) == (401, True, False)
     assert client.post(link, data={"List-Unsubscribe": "One-Click"}, headers=BROWSER).status_code == 401
     assert kinds(journal) == []
+
+
+def test_another_method_is_told_which_are_there(client: TestClient) -> None:
+    answer = client.put(LINK)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST, GET")
