@@ -45,11 +45,17 @@ def main(argv: Sequence[str]) -> Result:
     parser.add_argument("--history-days", type=int, default=28, help="of events and pushes before night 1")
     parser.add_argument("--kept", type=Path, help="folder in which each seed's nights are kept as they end")
     parser.add_argument("--policies", default=",".join(DEFAULT), help="`ours` first: it sets the volume")
+    parser.add_argument(
+        "--refusal-opens", default="", help="prices of a refusal in opens, with commas: all live at each, too"
+    )
     args = parser.parse_args(argv)
     seeds = [int(word) for word in args.seeds.split(",")]
     policies = args.policies.split(",")
     if policies[0] != "ours":
         raise InvalidInput("--policies must begin with ours", fix="ours sets every night's volume")
+    policies += [
+        f"{name}@{float(price):g}" for price in args.refusal_opens.split(",") if price for name in policies
+    ]
     if not 2_000 <= args.users <= 100_000 or not 1 <= args.nights <= 60:
         raise InvalidInput("--users must be 2,000 to 100,000, --nights 1 to 60")
     if not 28 <= args.history_days <= 365:
@@ -74,12 +80,18 @@ def main(argv: Sequence[str]) -> Result:
         },
         "ours": figures([one["ours"] for one in lived], None),
         "peers": {
-            name: figures([one[name] for one in lived], [one["ours"] for one in lived])
+            name: figures([one[name] for one in lived], [one[beside(name)] for one in lived])
             for name in policies[1:]
         },
         "runs": len(seeds),
         "notes": {"interval": "95 % over seeds, t distribution; *_pct is ours over the peer, a message"},
     }
+
+
+def beside(name: str) -> str:
+    """Return what a policy is compared with: ours at the same price of a refusal, and that with ours."""
+    policy, at, price = name.partition("@")
+    return "ours" if policy == "ours" else f"ours{at}{price}"
 
 
 def live(

@@ -194,6 +194,9 @@ def later_paid(terms: Terms, rows: pa.Table, night: ShardRounds) -> np.ndarray:
     """Return what the messages that are sent are expected to cost later, in micro-units."""
     sent = np.flatnonzero(night.held.slot >= 0)
     flat, share = (rows[name].to_numpy()[sent] for name in ("later_flat", "later_share"))
+    if "later_by_hour" in rows.column_names:
+        by_hour = rows["later_by_hour"].combine_chunks().flatten().to_numpy().reshape(rows.num_rows, -1)
+        flat = flat + by_hour[sent, night.held.slot[sent]]
     net = night.held.bid[sent] + terms.limits().cost[night.held.channel[sent]]
     # A net worth is what the share and the flat amount left; without the share nothing would be left.
     worth = np.divide(net + flat, 1.0 - share, out=np.zeros(len(sent)), where=share < 1.0)

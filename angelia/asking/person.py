@@ -75,11 +75,17 @@ class PersonNight:
             built.later,
         )
 
-    def later(self, row: int) -> Later | None:
-        """Return what a message of a pair costs later; None where it is not priced."""
+    def later(self, row: int, slot: int | None = None) -> Later | None:
+        """Return what a message of a pair costs later, in this slot; None where it is not priced."""
         costs = self.costs
         if costs is None or self.problem.is_exempt[row]:
             return None
+        refusal = 0.0
+        if costs.by_hour is not None:
+            hours = costs.by_hour[row]
+            # Without a planned hour, the cheapest of those that are open, or of all.
+            open_hours = hours[self.problem.allowed[row]]
+            refusal = hours[slot] if slot is not None else min(open_hours if len(open_hours) else hours)
         return Later(
             round(float(costs.felt[row]), 3),
             round(float(costs.rate[row]), 3),
@@ -87,6 +93,7 @@ class PersonNight:
             round(float(costs.chance[row]), 6),
             round(float(costs.flat[row])),
             round(float(costs.share[row]), 4),
+            round(float(refusal)),
         )
 
     def clock(self) -> list[str]:

@@ -116,6 +116,7 @@ class Later:
         felt: messages that the person still feels. rate: messages they get a day.
         lost: opens of later messages that it costs, in opens of one. chance: that it is refused.
         flat_micros: cost of the lost opens. share: of the worth, for the chance of a refusal.
+        refusal_micros: the policy's own price of that chance, in the planned hour or else the cheapest.
     """
 
     felt: float
@@ -124,6 +125,7 @@ class Later:
     chance: float
     flat_micros: int
     share: float
+    refusal_micros: int = 0
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,7 @@ def settings_of(catalog: Catalog, running: Sequence[str]) -> list[Setting]:
             "fatigue.weight", f"{policy.fatigue.weight:g}", "factor on the price of fatigue", "0 or more"
         ),
         Setting("fatigue.days", str(policy.fatigue.horizon_days), "days lost by a refusal", "a number"),
+        Setting("fatigue.refusal", f"{policy.fatigue.refusal_opens:g}", "opens a refusal costs", "0 or more"),
     ]
     for name, channel in sorted(catalog.channels.items()):
         if channel.enabled:
@@ -223,6 +224,8 @@ class _Changes:
                 self._part(policy, name, "fatigue", "weight", _number(name, value))
             case "fatigue", "days":
                 self._part(policy, name, "fatigue", "horizon_days", _whole(name, value))
+            case "fatigue", "refusal":
+                self._part(policy, name, "fatigue", "refusal_opens", _number(name, value))
             case "cost", channel:
                 self._put(("channel", channel), name, "cost_per_message", _number(name, value))
             case "budget", campaign:

@@ -187,7 +187,7 @@ class _Answer:
             row = self.mine.row(name)
             if row is not None:
                 offers = self.mine.best_offers(row, self.night.limits, chosen)
-                later = self.mine.later(row)
+                later = self.mine.later(row, chosen[0] if chosen else None)
         fate = None
         if is_sent:
             message, slot = choice["message_id"], choice["slot"]

@@ -165,10 +165,12 @@ def _fate(fate: Fate) -> str:
 
 
 def _later(later: Later) -> str:
+    price = f"; the policy's price on that is {_money(later.refusal_micros)}" if later.refusal_micros else ""
     return (
         f"{_money(later.flat_micros)} and {100 * later.share:.1f} % of its worth are taken off for what it "
         f"costs later: {later.felt:.1f} messages still felt, {later.rate:.2f} a day; those of the next week "
         f"lose the opens of {later.lost:.3f} messages, and it is refused with probability {later.chance:.5f}"
+        f"{price}"
     )
 
 

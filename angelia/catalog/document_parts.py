@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from angelia.contracts.sources import CHANNEL, LOCALE, NAME
 from angelia.days import FIRST_DAY, LAST_DAY
@@ -89,10 +97,22 @@ class Explore(DocumentPart):
 
 
 class FatiguePolicy(DocumentPart):
-    """The price of later costs: its weight, and for how long a refused topic counts as lost."""
+    """The price of later costs: its weight, and for how long a refused topic counts as lost.
+
+    `refusal_opens` is what a refusal costs besides, in opens of its campaign; without it a document keeps the
+    text it had before the setting existed.
+    """
 
     weight: float = Field(default=1.0, ge=0, le=100)
     horizon_days: int = Field(default=365, ge=1, le=730)
+    refusal_opens: float = Field(default=0.0, ge=0, le=1000)
+
+    @model_serializer(mode="wrap")
+    def _without_no_price(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        body: dict[str, Any] = handler(self)
+        if not self.refusal_opens:
+            del body["refusal_opens"]
+        return body
 
 
 class Variable(DocumentPart):

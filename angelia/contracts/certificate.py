@@ -139,10 +139,11 @@ def later_says(meta: Mapping[str, Any]) -> str:
     fatigue = meta.get("fatigue")
     if not fatigue:
         return "not priced: the model has learned nothing of it, or the policy gives it no weight"
+    refusal = f", and {fatigue['refusal_opens']:g} opens a refusal" if "refusal_opens" in fatigue else ""
     return (
         f"{fatigue['paid_micros'] / 1e6:,.2f} of later opens and refusals, taken off the value (weight "
         f"{fatigue['weight']:g}; an open in {fatigue['tires']:.3f} lost per log message felt, "
-        f"{fatigue['refuses']:.6f} refusals a message, lost for {fatigue['horizon_days']} days)"
+        f"{fatigue['refuses']:.6f} refusals a message, lost for {fatigue['horizon_days']} days{refusal})"
     )
 
 

@@ -91,12 +91,13 @@ def certificate(
 
 def later_meta(terms: Terms, fatigue: Fatigue | None, paid: int) -> dict[str, object]:
     """Return what a plan says of the price of fatigue; empty where it has none."""
-    if fatigue is None or not terms.fatigue_weight:
+    if fatigue is None or not terms.prices_fatigue:
         return {}
     return {
         **fatigue.as_meta(),
         "weight": terms.fatigue_weight,
         "horizon_days": terms.lost_days,
+        **({"refusal_opens": terms.refusal_opens} if terms.refusal_opens else {}),
         "paid_micros": paid,
     }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -20,7 +20,7 @@ from angelia.contracts import outcomes
 from angelia.contracts.ids import U64, message_id, mix, uniform
 from angelia.matching import assign_arms, buckets
 from angelia.planning.before import Past, already_sent, lower_for_vendors, room_for, too_near
-from angelia.planning.later import Fatigue, LaterCosts, later_costs
+from angelia.planning.later import Fatigue, LaterCosts, bears_two, later_costs, look_costs
 from angelia.planning.problem import I64, Bools, Choice, Limits, Problem, of_each
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
@@ -267,7 +267,7 @@ def assemble(
         worth += lift[:, None] * curve * factor
         at_mean = at_mean + lift
     later = None
-    if pairs.fatigue is not None and terms.fatigue_weight:
+    if pairs.fatigue is not None and terms.prices_fatigue:
         topics = [campaign.topic for campaign in terms.campaigns]
         # A transactional message is owed whatever it costs later, and stands for no later one.
         later = later_costs(
@@ -275,6 +275,15 @@ def assemble(
             [topics[k] for k in pairs.campaign.tolist()], past.user[marketing], past.hours[marketing],
             n_users=n, weight=terms.fatigue_weight, horizon_days=terms.lost_days,
         )  # fmt: skip
+        if terms.refusal_opens:
+            per_refusal = np.where(exempt, 0.0, weight * terms.refusal_opens)
+            curve = slot_response(people, pairs, local, off, clock)[0]
+            later = replace(later, by_hour=look_costs(later.chance, per_refusal, curve))
+            two = bears_two(pairs.fatigue, later, np.where(allowed, worth, 0.0), ~exempt, pairs.user, n)
+            # A campaign with a minimum is paid to send: whom it wants keeps room for both.
+            asks = np.array([campaign.min_messages > 0 for campaign in terms.campaigns], bool)
+            two[pairs.user[asks[pairs.campaign]]] = True
+            room = np.where(two[:, None], room, np.minimum(room, 1))
     problem = Problem(
         n_users=n,
         pair_user=pairs.user,

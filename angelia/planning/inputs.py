@@ -27,8 +27,7 @@ from angelia.lake.commit import in_shard
 from angelia.matching import assign_arms
 from angelia.planning.before import Past, add_pending
 from angelia.planning.eligibility import Pairs, ShardPeople, clock_hours
-from angelia.planning.later import Fatigue
-from angelia.planning.later.fatigue import WEEK_DAYS as FELT_DAYS
+from angelia.planning.later import FELT_DAYS, Fatigue
 from angelia.planning.offers import CampaignOffer, MaterialFacts, draw_material, gather, lift_worth
 from angelia.planning.terms import ArmTerms, CampaignTerms, CapTerms, ChannelTerms, Terms
 from angelia.timing.category_hours import CategoryHours
@@ -111,7 +110,7 @@ def days_needed(terms: Terms, history_days: int) -> int:
 
 def _policy_days(terms: Terms) -> int:
     """Return for how many days a message counts against those of other campaigns."""
-    felt = FELT_DAYS + 1 if terms.fatigue_weight else 1
+    felt = FELT_DAYS + 1 if terms.prices_fatigue else 1
     return max([felt, -(-terms.gap_hours // 24), *(cap.days for cap in terms.caps)])
 
 
@@ -155,6 +154,7 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
         salt=policy.salt,
         fatigue_weight=policy.fatigue.weight,
         lost_days=policy.fatigue.horizon_days,
+        refusal_opens=policy.fatigue.refusal_opens,
     )
 
 

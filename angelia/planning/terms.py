@@ -95,6 +95,12 @@ class Terms:
     priority_weight: tuple[tuple[str, int], ...] = (("high", 4), ("medium", 2), ("low", 1))
     fatigue_weight: float = 1.0  # multiplies the price of fatigue
     lost_days: int = 365  # for how long a refused topic's messages count as lost
+    refusal_opens: float = 0.0  # opens of its campaign that a refusal costs besides
+
+    @property
+    def prices_fatigue(self) -> bool:
+        """Whether messages pay for what they cost later."""
+        return bool(self.fatigue_weight or self.refusal_opens)
 
     def slots(self) -> npt.NDArray[np.datetime64]:
         """Return the plan's UTC hours, datetime64[h], (h,)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 
@@ -12,7 +14,14 @@ from spark_jobs import build_bitmaps, build_send_times, score_materials, select_
 
 
 def decide(
-    site: Site, ds: str, policy: str, volume: int | None = None, *, curves: bool = True, model: str = ""
+    site: Site,
+    ds: str,
+    policy: str,
+    volume: int | None = None,
+    *,
+    curves: bool = True,
+    model: str = "",
+    refusal_opens: float | None = None,
 ) -> Sent:
     """Return a policy's messages of a night whose features and catalog are written.
 
@@ -23,6 +32,7 @@ def decide(
         volume: at most so many messages, for policies that take it.
         curves: build response curves; policies that do not look at them get flat ones, in no time.
         model: score with this version instead of the shop's champion.
+        refusal_opens: what a refusal costs, instead of what the catalog's policy says.
     """
     with site.here():
         for job in (build_bitmaps, select_audiences):
@@ -32,7 +42,10 @@ def decide(
             build_send_times.main(["--ds", ds])
         else:
             flat_curves(site, ds)
-    return POLICIES[policy](PolicyView.of(site, ds), volume)
+    view = PolicyView.of(site, ds)
+    if refusal_opens is not None:
+        view = replace(view, terms=replace(view.terms, refusal_opens=refusal_opens))
+    return POLICIES[policy](view, volume)
 
 
 def flat_curves(site: Site, ds: str) -> None:

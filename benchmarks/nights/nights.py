@@ -53,8 +53,9 @@ def lives(
     lived: dict[str, Nights] = {name: [] for name in policies}
     for number in range(nights):
         for name, site in sites.items():
-            # Whoever comes after ours may send as many as ours did.
-            volume = int(lived["ours"][number]["sent"]) if len(lived["ours"]) > number else None
+            # Whoever comes after ours at the same price of a refusal may send as many as it did.
+            first = lived["ours" + "".join(name.partition("@")[1:])]
+            volume = int(first[number]["sent"]) if len(first) > number else None
             lived[name].append(night(site, name, number, volume))
         keep(lived)
         sent, opens = (lived["ours"][number][key] for key in ("sent", "opens"))
@@ -70,7 +71,8 @@ def retrain(site: Site, ds: str) -> None:
 
 
 def night(site: Site, name: str, number: int, volume: int | None) -> dict[str, float]:
-    """Live one night and the day after it."""
+    """Live one night and the day after it; `NAME@OPENS` is the policy NAME at that price of a refusal."""
+    name, _, price = name.partition("@")
     ds = day_name(day_number(ANCHOR) + number)
     site.write_features(ds)
     site.snapshot(ds)
@@ -79,7 +81,8 @@ def night(site: Site, name: str, number: int, volume: int | None) -> dict[str, f
             retrain(site, ds)
         elif name == "usual":
             site.usual = UsualModel.train(site.lake, ds)
-    sent = decide(site, ds, name, volume, curves=name in WITH_CURVES)
+    priced = float(price) if price else None
+    sent = decide(site, ds, name, volume, curves=name in WITH_CURVES, refusal_opens=priced)
     came = site.deliver(sent, ds)
     campaigns = load_snapshot(site.lake, ds).campaigns
     worth = np.array([campaigns[campaign].value_micros for campaign in sent.campaign]) / 1e6

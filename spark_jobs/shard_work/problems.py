@@ -204,7 +204,8 @@ def undecided_rows(planned: PlannedShard, terms: Terms) -> pa.Table:
     """Return every considered pair of a shard: what is known of it before the night is solved.
 
     `may_value` is what the best open hour would be worth, `has_value` whether that covers a channel's cost.
-    `later_flat` and `later_share` are what a message costs later, which these values are net of.
+    `later_flat`, `later_share` and, by slot, `later_by_hour` are what a message costs later, which these
+    values are net of; the last is there only if the policy prices refusals.
     """
     problem, shard, limits = planned.problem, planned.shard, terms.limits()
     ids = [campaign.id for campaign in terms.campaigns]
@@ -214,6 +215,10 @@ def undecided_rows(planned: PlannedShard, terms: Terms) -> pa.Table:
     best = problem.value.max(axis=1, initial=0, where=problem.allowed)
     later = planned.later
     nothing = np.zeros(problem.n_pairs)
+    by_hour = {}
+    if later is not None and later.by_hour is not None:
+        flat = pa.array(later.by_hour.astype(np.float32).ravel())  # half the bytes, for a sum that is shown
+        by_hour["later_by_hour"] = pa.FixedSizeListArray.from_arrays(flat, problem.n_slots)
     # `from_pandas`: NaN means "not drawn" in arrays, null in the table.
     return pa.table(
         {
@@ -235,6 +240,7 @@ def undecided_rows(planned: PlannedShard, terms: Terms) -> pa.Table:
             "is_explore": pa.array(problem.is_explore),
             "later_flat": pa.array(nothing if later is None else later.flat),
             "later_share": pa.array(nothing if later is None else later.share),
+            **by_hour,
         }
     )
 

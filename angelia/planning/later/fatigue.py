@@ -20,7 +20,7 @@ import numpy.typing as npt
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 
-WEEK_DAYS = 7
+FELT_DAYS = 7
 _FINE, _COARSE = 32, 16  # binary places of chances, and of messages still felt
 
 
@@ -61,7 +61,8 @@ class LaterCosts:
     Attributes:
         flat: micro-units whatever the hour. share: of the message's worth in its hour. felt: messages that
             the person still feels. rate: messages they get a day. lost: share of a later message's opens that
-            this one costs, summed over a week's. chance: that it is refused, at a mean hour.
+            this one costs, summed over a week's. chance: that it is refused, at a mean hour. by_hour:
+            micro-units in each slot for that chance, (m, h); None where the policy sets no price on it.
     """
 
     flat: F64
@@ -70,10 +71,12 @@ class LaterCosts:
     rate: F64
     lost: F64
     chance: F64
+    by_hour: F64 | None = None
 
     def net(self, worth: F64) -> F64:
         """Return what messages are worth in each hour after this price, (m, h)."""
-        return np.asarray(worth * (1.0 - self.share)[:, None] - self.flat[:, None])
+        net = np.asarray(worth * (1.0 - self.share)[:, None] - self.flat[:, None])
+        return net if self.by_hour is None else net - self.by_hour
 
 
 def later_costs(
@@ -135,18 +138,18 @@ def still_felt(fatigue: Fatigue, user: I64, hours: F64, n_users: int) -> tuple[F
     The daily number leans to everybody's by as much as a week of their own messages.
     """
     age = np.maximum(np.floor(-hours), 0.0).astype(np.int64)
-    recent = age < 24 * WEEK_DAYS
+    recent = age < 24 * FELT_DAYS
     # As in training, a message counts as felt in the middle of the day that is planned.
-    table = np.exp(-((np.arange(24 * WEEK_DAYS) + 0.5) / 24.0 + 0.5) / fatigue.tired_days)
+    table = np.exp(-((np.arange(24 * FELT_DAYS) + 0.5) / 24.0 + 0.5) / fatigue.tired_days)
     weights = _rounded(table, _COARSE)[age[recent]]
     felt = np.bincount(user[recent], weights=weights, minlength=n_users).astype(np.float64)
     n = np.bincount(user[recent], minlength=n_users)
-    return felt, np.asarray((n + WEEK_DAYS * fatigue.rate) / (2.0 * WEEK_DAYS), np.float64)
+    return felt, np.asarray((n + FELT_DAYS * fatigue.rate) / (2.0 * FELT_DAYS), np.float64)
 
 
 def _ahead(tired_days: float) -> float:
     """Return how strongly one message is felt at a message of each of the next days, summed."""
-    return float(_rounded(np.exp(-np.arange(1, WEEK_DAYS + 1) / tired_days), _COARSE).sum())
+    return float(_rounded(np.exp(-np.arange(1, FELT_DAYS + 1) / tired_days), _COARSE).sum())
 
 
 def _rounded(values: F64, bits: int) -> F64:
