@@ -43,6 +43,24 @@ DECIDING = (
         ("planning/test_limits.py",),
     ),
     Mutant(
+        "an hour's looks are left out of the price of a refusal",
+        "np.maximum(1.0 + TILT * (curve - 1.0), 0.0)",
+        "np.ones_like(curve)",
+        ("planning/later/test_refusals.py",),
+    ),
+    Mutant(
+        "a second message need not bear the first",
+        "np.bincount(user[bears], minlength=n_users) >= 2",
+        "np.bincount(user[bears], minlength=n_users) >= 0",
+        ("planning/later/test_refusals.py",),
+    ),
+    Mutant(
+        "a price of refusals is shown and not paid",
+        "return net if self.by_hour is None else net - self.by_hour",
+        "return net",
+        ("planning/later/test_refusals.py",),
+    ),
+    Mutant(
         "suppressed people count as reachable",
         "allowed = ~is_suppressed[owners]",
         "allowed = is_suppressed[owners] | True",

@@ -21,7 +21,7 @@ I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 
 FELT_DAYS = 7
-_FINE, _COARSE = 32, 16  # binary places of chances, and of messages still felt
+FINE, _COARSE = 32, 16  # binary places of chances, and of messages still felt
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def later_costs(
     """
     felt, rate = still_felt(fatigue, past_user, past_hours, n_users)
     lost = fatigue.tires * rate * _ahead(fatigue.tired_days) / (1.0 + felt)
-    chance = _rounded(fatigue.refuses * np.exp(fatigue.refuses_more * np.log1p(felt)), _FINE)
+    chance = rounded(fatigue.refuses * np.exp(fatigue.refuses_more * np.log1p(felt)), FINE)
     own = np.zeros(n_users)
     np.maximum.at(own, user[bears], worth[bears].max(axis=1, initial=0.0))
     # A topic's share of later messages is its share of tonight's campaigns.
@@ -141,7 +141,7 @@ def still_felt(fatigue: Fatigue, user: I64, hours: F64, n_users: int) -> tuple[F
     recent = age < 24 * FELT_DAYS
     # As in training, a message counts as felt in the middle of the day that is planned.
     table = np.exp(-((np.arange(24 * FELT_DAYS) + 0.5) / 24.0 + 0.5) / fatigue.tired_days)
-    weights = _rounded(table, _COARSE)[age[recent]]
+    weights = rounded(table, _COARSE)[age[recent]]
     felt = np.bincount(user[recent], weights=weights, minlength=n_users).astype(np.float64)
     n = np.bincount(user[recent], minlength=n_users)
     return felt, np.asarray((n + FELT_DAYS * fatigue.rate) / (2.0 * FELT_DAYS), np.float64)
@@ -149,8 +149,9 @@ def still_felt(fatigue: Fatigue, user: I64, hours: F64, n_users: int) -> tuple[F
 
 def _ahead(tired_days: float) -> float:
     """Return how strongly one message is felt at a message of each of the next days, summed."""
-    return float(_rounded(np.exp(-np.arange(1, FELT_DAYS + 1) / tired_days), _COARSE).sum())
+    return float(rounded(np.exp(-np.arange(1, FELT_DAYS + 1) / tired_days), _COARSE).sum())
 
 
-def _rounded(values: F64, bits: int) -> F64:
+def rounded(values: F64, bits: int) -> F64:
+    """Return values to so many binary places, in which all processors agree."""
     return np.asarray(np.rint(values * 2.0**bits) / 2.0**bits)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from angelia.planning.later.fatigue import F64, I64, Fatigue, LaterCosts
+from angelia.planning.later.fatigue import F64, FINE, I64, Fatigue, LaterCosts, rounded
 
 TILT = 1.6  # how far an hour's looks count from the mean's, of its response's distance
 
@@ -46,8 +46,8 @@ def bears_two(
         n_users: n.
     """
     more = np.log((2.0 + costs.felt) / (1.0 + costs.felt))
-    grows = np.exp(fatigue.refuses_more * more)[:, None]
-    opened = worth * np.exp(-fatigue.tires * more)[:, None]
+    grows = rounded(np.exp(fatigue.refuses_more * more), FINE)[:, None]
+    opened = worth * rounded(np.exp(-fatigue.tires * more), FINE)[:, None]
     by_hour = np.zeros(1) if costs.by_hour is None else costs.by_hour
     second = opened * (1.0 - costs.share[:, None] * grows) - costs.flat[:, None] - by_hour * grows
     bears = pays & ((second > 0) & (worth > 0)).any(axis=1)

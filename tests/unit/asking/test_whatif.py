@@ -85,6 +85,12 @@ def test_a_budget_bounds_and_a_stop_ends_a_campaign(tight: Lake) -> None:
     assert answer.moves["digest"].lost == answer.campaigns["digest"].plan.messages
 
 
+def test_a_price_on_refusals_sends_less(tight: Lake) -> None:
+    answer = ask(tight, "fatigue.refusal=200")
+    assert 0 < answer.total.what_if.messages < answer.total.plan.messages
+    assert answer.certificates["what_if"]["gap_pct"] >= 0
+
+
 def test_every_listed_setting_can_be_set_as_it_is(tight: Lake) -> None:
     known = known_settings(tight, DS)
     assert not [name for name, n in Counter(one.name for one in known).items() if n > 1]

@@ -62,7 +62,7 @@ def test_every_policy_lives_a_night_before_the_next(tmp_path: Path, monkeypatch:
 
     def live(site: Shop, name: str, number: int, volume: int | None) -> dict[str, float]:
         order.append((name, number, volume))
-        return a_night(10 + number, 1.0, 0.0)
+        return a_night((7 if "@" in name else 10) + number, 1.0, 0.0)
 
     monkeypatch.setattr(lived_nights, "Site", Shop)
     monkeypatch.setattr(lived_nights, "night", live)
@@ -70,11 +70,28 @@ def test_every_policy_lives_a_night_before_the_next(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(lived_nights.UsualModel, "train", lambda lake, ds: None)
     kept: list[list[int]] = []
     lived_nights.lives(
-        tmp_path, 1, users=2, nights=2, history_days=28, policies=["ours", "usual"],
+        tmp_path, 1, users=2, nights=2, history_days=28, policies=["ours", "usual", "ours@60", "usual@60"],
         note=lambda text: None, keep=lambda lived: kept.append([len(nights) for nights in lived.values()]),
     )  # fmt: skip
-    assert order == [("ours", 0, None), ("usual", 0, 10), ("ours", 1, None), ("usual", 1, 11)]
-    assert kept == [[1, 1], [2, 2]]
+    assert order[:4] == [("ours", 0, None), ("usual", 0, 10), ("ours@60", 0, None), ("usual@60", 0, 7)]
+    assert order[4:] == [("ours", 1, None), ("usual", 1, 11), ("ours@60", 1, None), ("usual@60", 1, 8)]
+    assert kept == [[1, 1, 1, 1], [2, 2, 2, 2]]
+
+
+def test_each_price_of_a_refusal_has_its_own_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prices: list[float | None] = []
+
+    def decide(site: Any, ds: str, name: str, volume: int | None, **how: Any) -> Any:
+        prices.append(how["refusal_opens"])
+        raise KeyError(name)
+
+    monkeypatch.setattr(lived_nights, "decide", decide)
+    site = SimpleNamespace(write_features=lambda ds: None, snapshot=lambda ds: None)
+    for name in ("ours", "usual@60"):
+        with pytest.raises(KeyError, match=name.partition("@")[0]):
+            lived_nights.night(site, name, 0, None)  # type: ignore[arg-type]
+    assert prices == [None, 60.0]
+    assert [uplift.beside(name) for name in ("usual", "ours@60", "usual@60")] == ["ours", "ours", "ours@60"]
 
 
 @pytest.mark.parametrize(("name", "again"), [("ours", ["ours"]), ("usual", ["usual"]), ("oracle", [])])

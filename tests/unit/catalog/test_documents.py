@@ -35,6 +35,14 @@ def samples() -> dict[tuple[str, str], AnyDocument]:
     return {key: document for key, (document, _) in read_documents([SAMPLES]).items()}
 
 
+def test_a_policy_without_a_price_of_refusals_keeps_its_text(samples) -> None:
+    policy = samples["policy", "default"]
+    assert "refusal_opens" not in canonical(policy)
+    priced = json.loads(canonical(policy))
+    priced["fatigue"]["refusal_opens"] = 60
+    assert json.loads(canonical(parse_document(priced)))["fatigue"]["refusal_opens"] == 60
+
+
 def test_canonical_text_is_stable_and_complete(samples: dict[tuple[str, str], AnyDocument]) -> None:
     for document in samples.values():
         text = canonical(document)
