@@ -51,10 +51,12 @@ def promote(
         Conflict: somebody else promoted meanwhile.
     """
     current = registry.champion()
-    refusals = objections(json.loads(registry.load(version)["metrics.json"]), bar)
-    refusals += objections_of(registry, version, needed=must_be_rehearsed)
+    files = registry.load(version)
+    # The present champion needs no verdict: one that is damaged must not refuse what changes nothing.
     if current is not None and current.version == version:
         return current
+    refusals = objections(json.loads(files["metrics.json"]), bar)
+    refusals += objections_of(registry, version, needed=must_be_rehearsed)
     if refusals and not force:
         raise GateClosed(
             f"model {version} is not promoted: {'; '.join(refusals)}",

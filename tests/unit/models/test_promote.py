@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from angelia.errors import Conflict, GateClosed, NotFound
+from angelia.errors import Conflict, Corrupt, GateClosed, NotFound
 from models.dataset import read_examples
 from models.judging import BARS, objections
+from models.judging.rehearsed import objections_of
 from models.promote import main, promote
 from models.registry import FILES, to_json
 from models.train import train
@@ -50,6 +51,17 @@ def test_objections_close_the_gate_unless_forced(week, registry) -> None:
     with pytest.raises(GateClosed, match="no better"):
         promote(registry, bad, actor="ada", reason="hope", at=AT)
     assert promote(registry, bad, actor="ada", reason="hope", at=AT, force=True).version == bad
+
+
+def test_the_champion_needs_no_verdict_again(registry) -> None:
+    good = {"test": {"logloss": 0.2, "logloss_base_rate": 0.3}}
+    files = dict.fromkeys(FILES, b"{}") | {"model.txt": b"", "metrics.json": to_json(good)}
+    version = registry.add(DS, files)
+    champion = promote(registry, version, actor="ada", reason="first", at=AT)
+    registry.store.put(f"p_open/rehearsals/{version}/verdict.json", b"{")
+    assert promote(registry, version, actor="bob", reason="again", at=AT, must_be_rehearsed=True) == champion
+    with pytest.raises(Corrupt, match="verdict of its rehearsal is damaged"):
+        objections_of(registry, version, needed=True)
 
 
 def test_labels_at_random_are_not_promoted(week, registry, monkeypatch) -> None:
