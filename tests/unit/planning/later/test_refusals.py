@@ -46,12 +46,15 @@ def test_a_look_costs_by_the_curve_and_never_earns() -> None:
     assert (cost[1] == 0).all(), "whoever pays nothing pays in no hour"
 
 
-def test_without_a_price_the_problem_is_the_same() -> None:
+def test_without_a_price_nobody_loses_room() -> None:
     who, mine = some_people(6), pairs(6)
-    priced, unsaid = (assemble(terms, who, mine, OLD) for terms in (replace(FREE, refusal_opens=0.0), FREE))
-    for name in ("value", "allowed", "room"):
-        assert np.array_equal(getattr(priced.problem, name), getattr(unsaid.problem, name))
-    assert priced.later is None
+    # Later opens cost more than messages are worth: nobody could bear a second one.
+    weary = assemble(replace(FREE, fatigue_weight=30.0, refusal_opens=0.0), who, mine, OLD)
+    assert weary.later is not None
+    assert weary.later.by_hour is None
+    assert np.array_equal(weary.problem.room, assemble(FREE, who, mine, OLD).problem.room)
+    priced = assemble(replace(FREE, fatigue_weight=30.0, refusal_opens=1.0), who, mine, OLD)
+    assert (priced.problem.room == 1).all()
 
 
 def test_a_higher_price_never_sends_more() -> None:
