@@ -240,7 +240,8 @@ def first_come(night: PolicyView, shard: ShardInputs, value: F64, order: F64, vo
 
     A second message follows where caps and gap allow, once everybody had a first, up to `volume` messages.
     """
-    terms = night.terms
+    # Other products know no price of a refusal, which would take away the room for second messages.
+    terms = replace(night.terms, refusal_opens=0.0)
     problem, outcome, _ = build(terms, shard.people, shard.pairs, shard.past)
     limits = terms.limits()
     left = limits.capacity.sum(axis=0)
