@@ -89,7 +89,10 @@ def main(argv: Sequence[str]) -> Result:
 
 
 def beside(name: str) -> str:
-    """Return what a policy is compared with: ours at the same price of a refusal, and that with ours."""
+    """Return what a policy is compared with.
+
+    That is ours at the same price of a refusal, and for that one ours as the sample has it.
+    """
     policy, at, price = name.partition("@")
     return "ours" if policy == "ours" else f"ours{at}{price}"
 

@@ -71,7 +71,10 @@ def retrain(site: Site, ds: str) -> None:
 
 
 def night(site: Site, name: str, number: int, volume: int | None) -> dict[str, float]:
-    """Live one night and the day after it; `NAME@OPENS` is the policy NAME at that price of a refusal."""
+    """Live one night and the day after it.
+
+    `NAME@OPENS` is the policy NAME at that price of a refusal.
+    """
     name, _, price = name.partition("@")
     ds = day_name(day_number(ANCHOR) + number)
     site.write_features(ds)

@@ -1,4 +1,4 @@
-"""The price an operator sets on a refusal, by the hour: more looks are more chances to refuse.
+"""An operator's price on refusals: an hour with more looks brings more of them.
 
 Grain: pair (user x campaign) by slot. `fatigue.refusal_opens` says how many opens of its campaign a refusal
 costs, beside what `later_costs` takes off. An hour's looks follow the person's curve alone: a category's good
