@@ -275,7 +275,7 @@ def test_the_trail_is_searched_by_a_form(watched, seen):
     page = watched.open("/angelia/audit", user="vera")
     page.get_by_label("Words").fill("hostile u99999999")
     page.get_by_role("button", name="Search").click()
-    page.get_by_text("Nothing was done that has these words.").wait_for()
+    page.get_by_text("Nothing in the trail fits this search.").wait_for()
     page.get_by_label("Words").fill("material hostile")
     page.get_by_role("button", name="Search").click()
     page.get_by_role("link", name="material/hostile").wait_for()

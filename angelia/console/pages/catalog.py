@@ -27,7 +27,7 @@ DOWNLOAD = {"Content-Type": "application/yaml; charset=utf-8"}
 def listing(desk: Desk, kind: str = "") -> Response:
     """List the documents, of one kind or of all."""
     if kind and kind not in KINDS:
-        raise InvalidInput("there is no such kind of document", fix=f"kinds are {', '.join(KINDS)}")
+        raise InvalidInput("there is no such kind of document", fix=f"one of {', '.join(KINDS)}")
     heads = [head for head in desk.engine.store().heads(tolerant=True).values() if _is_there(head)]
     shown = [head for head in heads if kind in ("", head.kind)]
     return desk.show(
@@ -165,7 +165,7 @@ def _head(store: CatalogStore, kind: str, name: str) -> Head:
     head = store.heads(tolerant=True).get((kind, name))
     if head is None or not _is_there(head):
         if kind not in KINDS:
-            raise NotFound("there is no such kind of document", fix=f"kinds are {', '.join(KINDS)}")
+            raise NotFound("there is no such kind of document", fix=f"one of {', '.join(KINDS)}")
         there = [its_name for its_kind, its_name in store.heads(tolerant=True) if its_kind == kind]
         raise NotFound(f"no {kind} has this id", fix=nearest(name, there).removeprefix("; ") or None)
     return head
@@ -174,7 +174,7 @@ def _head(store: CatalogStore, kind: str, name: str) -> Head:
 def _version(history: list[Version], number: int) -> Version:
     wanted = next((version for version in history if version.version == number), None)
     if wanted is None:
-        raise NotFound(f"there is no version {number}", fix=f"there are {len(history)}")
+        raise NotFound(f"there is no version {number}", fix=f"choose a version from 1 to {len(history)}")
     return wanted
 
 

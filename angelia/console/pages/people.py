@@ -160,6 +160,8 @@ def erase(
 
 def _wish(desk: DeskNow, asked: PersonAsked, channel: str, wish: Wish, act: Callable[..., bool]) -> Response:
     """Close or open a person as they wish; the trail keeps it where it changed anything."""
+    if channel and channel not in CHANNELS:
+        raise InvalidInput("there is no such channel", fix="go back, and choose one of the list")
     where = channel or "all channels"
     changed = act(desk.engine.lake(), asked.user, channel or None, at=desk.engine.now())
     if changed:

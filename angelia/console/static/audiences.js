@@ -26,6 +26,7 @@
   const start = (form) => {
     const box = form.querySelector("textarea"), list = form.querySelector("[role=listbox]"), counted = form.querySelector("[data-counted]");
     const topic = form.elements.namedItem("topic");
+    const hint = [...counted.childNodes];
     let words = null, asking = null, timer = 0, turn = 0, fits = [], at = -1;
 
     const fetched = async (path, body) => {
@@ -36,7 +37,7 @@
     };
 
     const say = (text, kind) => {
-      counted.replaceChildren(text);
+      counted.replaceChildren(...(text ? [text] : hint));
       counted.className = `counted ${kind}`;
     };
     const count = async () => {
