@@ -83,7 +83,12 @@ def settings_of(catalog: Catalog, running: Sequence[str]) -> list[Setting]:
         settings += [
             Setting(f"budget.{name}", _shown(budget), "messages at most in the night", "a number or none"),
             Setting(f"value.{name}", f"{campaign.value_per_open:g}", "value of an open", "money"),
-            Setting(f"priority.{name}", campaign.priority, "priority, a weight of 4, 2 or 1", "high, medium or low"),
+            Setting(
+                f"priority.{name}",
+                campaign.priority,
+                "priority, a weight of 4, 2 or 1",
+                "high, medium or low",
+            ),
             Setting(f"window.{name}", _span(campaign.send_window), "local send window", "9-18 or none"),
             Setting(f"holdout.{name}", f"{campaign.holdout_pct:g}", "people held out of it", "per cent"),
             Setting(f"channels.{name}", ",".join(campaign.channels), "channels it may use", "fcm,sms"),

@@ -146,8 +146,8 @@ def test_a_person_is_suppressed_and_opened_by_keyboard(watched):
     page.keyboard.press("Enter")
     page.get_by_text("may be contacted", exact=True).wait_for()
     for summary, label, says in (
-        ("Suppress: send them nothing", "Why they are suppressed", "Closed: all channels."),
-        ("Open again what was closed", "Why they may be contacted again", "Open again: all channels."),
+        ("Suppress: send them nothing", "Why they are suppressed", "Suppressed: all channels."),
+        ("Open again what was suppressed", "Why they may be contacted again", "Open again: all channels."),
     ):
         page.locator("summary", has_text=summary).focus()
         page.keyboard.press("Enter")

@@ -62,7 +62,7 @@ class Wish(NamedTuple):
 
 
 OBEYED = "Workers obey within ten seconds."
-CLOSE = Wish("suppress", "", "Closed", OBEYED, "closed already")
+CLOSE = Wish("suppress", "", "Suppressed", OBEYED, "suppressed already")
 CLOSE_FOR_GOOD = CLOSE._replace(terms=", for good")
 OPEN = Wish("open", "", "Open again", "The next night plans for them.", "open already")
 

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from angelia.console.desk import Desk, Page
 from angelia.console.dispatch import OUTCOMES, Dispatch, DispatchCell, dispatch_of, recent_nights
 from angelia.console.failures import failures, log_path
+from angelia.console.planned.nights import named
 from angelia.console.states import CURRENT, look_at, newest_plan, stops_of
 from angelia.console.words import hour
 from angelia.contracts.certificate import Limit, limits_of

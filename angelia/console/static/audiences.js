@@ -138,7 +138,7 @@
         const { is_paused: isOff } = await call("");
         const run = await call("/dagRuns", { logical_date: null, conf: { ...given, size: Number(given.size) } });
         said.textContent = `Begun as ${run.dag_run_id}; in_list('${given.name}') is there once it has ended.`
-          + (isOff ? ` ${form.dataset.lookalike} is switched off: the run waits until Today switches it on.` : "");
+          + (isOff ? ` ${form.dataset.lookalike} is switched off: the run waits until it is switched on, under Today.` : "");
       } catch (error) { said.textContent = error.message; }
       button.disabled = false;
     });
