@@ -47,6 +47,7 @@ def test_a_condition_is_counted_and_completed_while_typed(watched, home, seen):
     page.keyboard.type("gendr = 'f'")
     page.get_by_text("did you mean gender?").wait_for()
     box.fill("")
+    page.get_by_text("For example gender").wait_for()
     page.keyboard.type("gend")
     page.get_by_role("option", name="gender").wait_for()
     page.keyboard.press("ArrowDown")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from angelia.errors import Conflict, InvalidInput, NotFound
 PAGE = Page("catalog", "Catalog", order=25)
 SPEAKING = ("material", "template")
 SAVE, CHECK = "save", "check"
+_IN_AUDIENCE = re.compile(r"\bin_audience\(\s*'([^']+)'\s*\)", re.IGNORECASE)
 DOWNLOAD = {"Content-Type": "application/yaml; charset=utf-8"}
 
 
@@ -189,6 +191,8 @@ def _uses(heads: list[Head]) -> Mapping[Key, list[str]]:
         if isinstance(head.document, Campaign):
             named += [("material", name) for name in body["materials"]]
             named += [("channel", name) for name in body["channels"]]
-        for key in named:
+        # A saved audience may stand in another's condition.
+        named += [("audience", name) for name in _IN_AUDIENCE.findall(str(body.get("predicate", "")))]
+        for key in dict.fromkeys(named):
             uses.setdefault(key, []).append(f"{head.kind}/{head.id}")
     return uses
