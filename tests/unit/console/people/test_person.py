@@ -28,6 +28,7 @@ from angelia.users.suppressions import open_person
     [
         ("email", "ada@mail.example.com", "a…@m….com"),
         ("email", "a@b", "a…@…"),
+        ("email_two", "ada@mail.example.com", "a…@m….com"),
         ("sms", "+4915112345678", "…5678"),
         ("fcm", "d" * 150 + "wxyz", "…wxyz"),
         ("webhook", "12345678", "…"),
