@@ -84,7 +84,12 @@ def settings_of(catalog: Catalog, running: Sequence[str]) -> list[Setting]:
         settings += [
             Setting(f"budget.{name}", _shown(budget), "messages at most in the night", "a number or none"),
             Setting(f"value.{name}", f"{campaign.value_per_open:g}", "value of an open", "money"),
-            Setting(f"priority.{name}", campaign.priority, "weight 4, 2 or 1", "high, medium or low"),
+            Setting(
+                f"priority.{name}",
+                campaign.priority,
+                "priority, a weight of 4, 2 or 1",
+                "high, medium or low",
+            ),
             Setting(f"window.{name}", _span(campaign.send_window), "local send window", "9-18 or none"),
             Setting(f"holdout.{name}", f"{campaign.holdout_pct:g}", "people held out of it", "per cent"),
             Setting(f"channels.{name}", ",".join(campaign.channels), "channels it may use", "fcm,sms"),
@@ -361,7 +366,7 @@ def _pattern(name: str, channels: Sequence[str], campaigns: Sequence[str]) -> st
 
 def _whole(name: str, value: str) -> int:
     if not value.isdigit() or len(value) > 12:
-        raise InvalidInput(f"--set {name}={value}: is not a whole number of 0 or more")
+        raise InvalidInput(f"--set {name}={value}: {value!r} is not a whole number of 0 or more")
     return int(value)
 
 
@@ -369,7 +374,7 @@ def _number(name: str, value: str) -> float:
     try:
         return float(value)
     except ValueError:
-        raise InvalidInput(f"--set {name}={value}: is no number") from None
+        raise InvalidInput(f"--set {name}={value}: {value!r} is not a number") from None
 
 
 def _hours(name: str, value: str) -> dict[str, int] | None:

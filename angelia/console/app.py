@@ -126,7 +126,7 @@ def _answer_refused(app: FastAPI) -> None:
     def malformed(request: Request, error: RequestValidationError) -> Response:
         # The value that was sent is not repeated: it may be a person's id.
         names = ", ".join(sorted({str(problem["loc"][-1]) for problem in error.errors()}))
-        return desk_of(request).refuse(_malformed(names))
+        return desk_of(request).refuse(_malformed(names, is_form=request.method == "POST"))
 
     @app.exception_handler(StarletteHTTPException)
     def missing(request: Request, error: StarletteHTTPException) -> Response:
@@ -136,5 +136,7 @@ def _answer_refused(app: FastAPI) -> None:
         return desk_of(request).show("missing.html", status=error.status_code, title=title, explains=explains)
 
 
-def _malformed(names: str) -> AngeliaError:
-    return InvalidInput(f"the form's {names} cannot be read", fix="go back, and fill it in again")
+def _malformed(names: str, *, is_form: bool) -> AngeliaError:
+    if is_form:
+        return InvalidInput(f"the form's {names} cannot be read", fix="go back, and fill it in again")
+    return InvalidInput(f"the address's {names} cannot be read", fix="follow the links of the pages")

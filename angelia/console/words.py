@@ -8,6 +8,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 DASH = "–"
+# The trail keeps some deeds as the command that was given; a list of what was done says it in the past.
+_DONE = {
+    "stop": "stopped",
+    "resume": "resumed",
+    "look up": "looked up",
+    "preview": "previewed",
+    "upload": "uploaded",
+    "suppress": "suppressed",
+    "open": "opened again",
+    "erase": "erased",
+}
 
 
 def count(value: float | None) -> str:
@@ -72,6 +83,25 @@ def plural(n: int, word: str) -> str:
     return f"{count(n)} {word}" if n == 1 else f"{count(n)} {word}s"
 
 
+def did(action: str) -> str:
+    """Return what somebody did, in the past tense."""
+    return _DONE.get(action, action)
+
+
+def sentence(text: str) -> str:
+    """Return an error's text as a sentence: a capital, unless it begins with a name, and a full stop."""
+    begins = re.match(r"[a-z]+(?=[ ,:;]|$)", text)
+    whole = text[:1].upper() + text[1:] if begins else text
+    return whole if not whole or whole[-1] in ".?!…:" else f"{whole}."
+
+
+def advice(fix: str) -> str:
+    """Return what to do about an error as a sentence; a name that was meant is asked for."""
+    if fix.startswith("did you mean "):
+        return sentence(fix)
+    return f"What to do: {'choose ' if fix.startswith('one of ') else ''}{fix.rstrip('.')}."
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "count": count,
     "share": share,
@@ -82,4 +112,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "at_instants": at_instants,
     "duration": duration,
     "plural": plural,
+    "did": did,
+    "sentence": sentence,
+    "advice": advice,
 }

@@ -61,9 +61,10 @@ def hours(findings: Findings) -> str:
 def send_times(findings: Findings) -> str:
     """Return the heat map of planned messages by weekday and hour over the last nights' plans."""
     means = mean_messages(findings.sources.plans)
+    n = len(findings.sources.plans)
     lead = (
         f"Messages planned for each weekday and UTC hour, on average over the plans of the last {PLANS_DAYS} "
-        f"nights; an empty cell was in none of these {len(findings.sources.plans)} plans."
+        f"nights; an empty cell was not in {'the one plan' if n == 1 else f'any of these {n} plans'}."
     )
     if not any(means.values()):
         return ""

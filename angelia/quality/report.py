@@ -99,7 +99,11 @@ def _tiles(history: History) -> str:
                 "rules with dirty rows",
                 "within what is tolerated; jobs leave such rows out",
             ),
-            (number(len(blocked)), "days with a closed gate", f"of {len(checked)} days checked"),
+            (
+                number(len(blocked)),
+                "days with a closed gate",
+                f"of {len(checked)} {'day' if len(checked) == 1 else 'days'} checked",
+            ),
             (
                 badge(GUARD_STATES.get(kept, "crashed"), GUARD_WORDS.get(kept, "unknown")) if guard else "–",
                 "says the guard of the plan",

@@ -130,6 +130,7 @@ def test_an_answer_names_who_and_what_it_is_about(watched):
     box = frame.locator("article.question", has_text="Promote model")
     box.get_by_text("Answer by 2030-01-01 03:30 UTC; no answer counts as Reject.").first.wait_for()
     assert box.get_by_role("cell", name="0.20000").is_visible()
+    assert box.inner_text().count("no answer counts as") == 1
     box.get_by_role("button", name="Approve").click()
     box.get_by_role("button", name="Yes: Approve").click()
     box.wait_for(state="detached")
@@ -261,6 +262,27 @@ def test_a_wrong_document_is_refused_with_its_line(watched):
     page.get_by_role("button", name="Check and compare").click()
     page.get_by_text("unknown field; did you mean audience?").wait_for()
     assert page.get_by_role("button", name="Save").count() == 0
+    # The line that is named is marked in the text, which shows no numbers.
+    row = page.get_by_role("listitem").filter(has_text="unknown field")
+    row.get_by_role("link", name="line").click()
+    marked = "(() => { const a = document.activeElement; return a.value.slice(a.selectionStart); })()"
+    assert page.evaluate(marked).startswith("audiense:")
+
+
+def test_a_second_click_sends_a_form_once(watched):
+    """The first request is held, as a slow network would, until the button was pressed again."""
+    page = watched.open("/angelia/campaigns/onboarding", user="olaf")
+    held = []
+    page.route("**/campaigns/onboarding/stop", lambda route: held.append(route))
+    page.get_by_label("Why it is stopped").fill("clicked twice")
+    button = page.get_by_role("button", name="Stop Onboarding")
+    button.evaluate("button => { button.click(); setTimeout(() => button.click(), 200); }")
+    page.wait_for_timeout(700)
+    assert len(held) == 1
+    held[0].continue_()
+    page.get_by_label("Why it may go on").fill("once was enough")
+    page.get_by_role("button", name="Resume Onboarding").click()
+    page.get_by_role("button", name="Stop Onboarding").wait_for()
 
 
 def test_a_document_is_downloaded_as_yaml(watched):
@@ -275,7 +297,7 @@ def test_the_trail_is_searched_by_a_form(watched, seen):
     page = watched.open("/angelia/audit", user="vera")
     page.get_by_label("Words").fill("hostile u99999999")
     page.get_by_role("button", name="Search").click()
-    page.get_by_text("Nothing was done that has these words.").wait_for()
+    page.get_by_text("Nothing in the trail fits this search.").wait_for()
     page.get_by_label("Words").fill("material hostile")
     page.get_by_role("button", name="Search").click()
     page.get_by_role("link", name="material/hostile").wait_for()

@@ -47,6 +47,7 @@ def test_a_condition_is_counted_and_completed_while_typed(watched, home, seen):
     page.keyboard.type("gendr = 'f'")
     page.get_by_text("did you mean gender?").wait_for()
     box.fill("")
+    page.get_by_text("For example gender").wait_for()
     page.keyboard.type("gend")
     page.get_by_role("option", name="gender").wait_for()
     page.keyboard.press("ArrowDown")
@@ -146,8 +147,8 @@ def test_a_person_is_suppressed_and_opened_by_keyboard(watched):
     page.keyboard.press("Enter")
     page.get_by_text("may be contacted", exact=True).wait_for()
     for summary, label, says in (
-        ("Suppress: send them nothing", "Why they are suppressed", "Closed: all channels."),
-        ("Open again what was closed", "Why they may be contacted again", "Open again: all channels."),
+        ("Suppress: send them nothing", "Why they are suppressed", "Suppressed: all channels."),
+        ("Open again what was suppressed", "Why they may be contacted again", "Open again: all channels."),
     ):
         page.locator("summary", has_text=summary).focus()
         page.keyboard.press("Enter")

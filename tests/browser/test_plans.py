@@ -93,6 +93,11 @@ def test_a_replay_leads_from_its_form_to_its_comparison(watched, home):
     page.get_by_role("link", name=re.compile("replay-2026-11-14-")).wait_for()
 
 
+def test_a_replay_that_nobody_asked_for_says_so(watched):
+    page = watched.open("/angelia/replay/replay-2026-11-14-nobody", user="vera")
+    page.get_by_text("No run of campaign_backfill decides this").wait_for()
+
+
 def test_a_resend_names_its_campaigns_and_asks(watched):
     watched.expected = ("400",)
     page = watched.open("/angelia/replay/resend", user="olaf")

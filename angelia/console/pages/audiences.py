@@ -144,9 +144,9 @@ def save(
     there = store.heads().get(("audience", name))
     version = there.version if there is not None and there.document is not None else 0
     if there is not None and version != made_from:
+        yours = f", and yours was made from version {made_from}" if made_from else " already"
         raise Conflict(
-            f"audience {name} has version {version} by {there.actor}, and this was made from "
-            f"{f'version {made_from}' if made_from else 'a new name'}; nothing was written",
+            f"audience {name} has version {version} by {there.actor}{yours}; nothing was written",
             fix="open that audience and change it there, or save under another name",
         )
     save_audience(

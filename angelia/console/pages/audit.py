@@ -15,6 +15,7 @@ from fastapi import Form, Response
 from angelia.catalog.store import AuditEntry
 from angelia.console.access import Role
 from angelia.console.desk import Desk, DeskNow, Page
+from angelia.console.words import did
 from angelia.errors import InvalidInput
 from models.registry import Registry
 
@@ -37,7 +38,8 @@ class Deed:
 
     def holds(self, words: str) -> bool:
         """Return whether every word stands in it somewhere."""
-        text = f"{self.at_ts} {self.actor} {self.action} {self.kind} {self.name} {self.detail}".lower()
+        deed = f"{self.action} {did(self.action)}"
+        text = f"{self.at_ts} {self.actor} {deed} {self.kind} {self.name} {self.detail}".lower()
         return all(word in text for word in words.lower().split())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from angelia.errors import Conflict, InvalidInput, NotFound
 PAGE = Page("catalog", "Catalog", order=25)
 SPEAKING = ("material", "template")
 SAVE, CHECK = "save", "check"
+_IN_AUDIENCE = re.compile(r"\bin_audience\(\s*'([^']+)'\s*\)", re.IGNORECASE)
 DOWNLOAD = {"Content-Type": "application/yaml; charset=utf-8"}
 
 
@@ -27,7 +29,7 @@ DOWNLOAD = {"Content-Type": "application/yaml; charset=utf-8"}
 def listing(desk: Desk, kind: str = "") -> Response:
     """List the documents, of one kind or of all."""
     if kind and kind not in KINDS:
-        raise InvalidInput("there is no such kind of document", fix=f"kinds are {', '.join(KINDS)}")
+        raise InvalidInput("there is no such kind of document", fix=f"one of {', '.join(KINDS)}")
     heads = [head for head in desk.engine.store().heads(tolerant=True).values() if _is_there(head)]
     shown = [head for head in heads if kind in ("", head.kind)]
     return desk.show(
@@ -165,7 +167,7 @@ def _head(store: CatalogStore, kind: str, name: str) -> Head:
     head = store.heads(tolerant=True).get((kind, name))
     if head is None or not _is_there(head):
         if kind not in KINDS:
-            raise NotFound("there is no such kind of document", fix=f"kinds are {', '.join(KINDS)}")
+            raise NotFound("there is no such kind of document", fix=f"one of {', '.join(KINDS)}")
         there = [its_name for its_kind, its_name in store.heads(tolerant=True) if its_kind == kind]
         raise NotFound(f"no {kind} has this id", fix=nearest(name, there).removeprefix("; ") or None)
     return head
@@ -174,7 +176,7 @@ def _head(store: CatalogStore, kind: str, name: str) -> Head:
 def _version(history: list[Version], number: int) -> Version:
     wanted = next((version for version in history if version.version == number), None)
     if wanted is None:
-        raise NotFound(f"there is no version {number}", fix=f"there are {len(history)}")
+        raise NotFound(f"there is no version {number}", fix=f"choose a version from 1 to {len(history)}")
     return wanted
 
 
@@ -189,6 +191,8 @@ def _uses(heads: list[Head]) -> Mapping[Key, list[str]]:
         if isinstance(head.document, Campaign):
             named += [("material", name) for name in body["materials"]]
             named += [("channel", name) for name in body["channels"]]
-        for key in named:
+        # A saved audience may stand in another's condition.
+        named += [("audience", name) for name in _IN_AUDIENCE.findall(str(body.get("predicate", "")))]
+        for key in dict.fromkeys(named):
             uses.setdefault(key, []).append(f"{head.kind}/{head.id}")
     return uses

@@ -46,6 +46,9 @@ def ask(
             problems[name] = f"{error.message}; {error.fix}"
     if not problems and last < first:
         problems["last"] = "the last night is before the first"
+    every = [leaf["ds"] for leaf in desk.engine.lake().partitions("decisions")]
+    if not problems and not any(first <= night <= last for night in every):
+        problems["last"] = "none of these nights has a plan"
     if not re.fullmatch(NAME, conversion):
         problems["conversion"] = "give an event type that events carry, such as purchase"
     return _show(desk, "", typed, problems, is_checked=True)
@@ -56,7 +59,7 @@ def _show(
 ) -> Response:
     lake = desk.engine.lake()
     planned, days = nights.planned(lake), effects.counted_nights(lake)
-    day = parse_day("the night", ds).isoformat() if ds else (days[0] if days else "")
+    day = nights.named(lake, "campaign_effects", ds, days, "has no counts: no report was made of it")
     rows = effects.rows_of(desk.engine, lake, day) if day else []
     kept, problem = None, None
     try:

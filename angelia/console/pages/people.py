@@ -62,7 +62,7 @@ class Wish(NamedTuple):
 
 
 OBEYED = "Workers obey within ten seconds."
-CLOSE = Wish("suppress", "", "Closed", OBEYED, "closed already")
+CLOSE = Wish("suppress", "", "Suppressed", OBEYED, "suppressed already")
 CLOSE_FOR_GOOD = CLOSE._replace(terms=", for good")
 OPEN = Wish("open", "", "Open again", "The next night plans for them.", "open already")
 
@@ -160,6 +160,8 @@ def erase(
 
 def _wish(desk: DeskNow, asked: PersonAsked, channel: str, wish: Wish, act: Callable[..., bool]) -> Response:
     """Close or open a person as they wish; the trail keeps it where it changed anything."""
+    if channel and channel not in CHANNELS:
+        raise InvalidInput("there is no such channel", fix="go back, and choose one of the list")
     where = channel or "all channels"
     changed = act(desk.engine.lake(), asked.user, channel or None, at=desk.engine.now())
     if changed:

@@ -23,6 +23,7 @@ from angelia.lake import Lake
 
 PAGE = Page("plan", "Plan", order=35)
 DAG = "plan_whatif"
+NO_PLAN = "has no plan"
 
 
 @PAGE.get()
@@ -30,7 +31,7 @@ def plan(desk: Desk, ds: str = "") -> Response:
     """Show one night's plan; the newest unless `ds` names another."""
     lake = desk.engine.lake()
     days = nights.planned(lake)
-    day = parse_day("the night", ds).isoformat() if ds else (days[0] if days else "")
+    day = nights.named(lake, "decisions", ds, days, NO_PLAN)
     if not day:
         return desk.show("plan.html", title="Plan", days=days, plan=None)
     shown = nights.plan_of(desk.engine, lake, day)
@@ -59,9 +60,9 @@ def compare(desk: Desk, ds: str = "", other: str = "") -> Response:
     """Show two nights' plans side by side; the two newest unless named."""
     lake = desk.engine.lake()
     days = nights.planned(lake)
-    b = parse_day("the night", ds).isoformat() if ds else (days[0] if days else "")
-    older = next((one for one in days if one < b), "")
-    a = parse_day("the other night", other).isoformat() if other else older
+    b = nights.named(lake, "decisions", ds, days, NO_PLAN)
+    older = [one for one in days if one < b]
+    a = nights.named(lake, "decisions", other, days if other else older, NO_PLAN)
     if not a or not b:
         raise NotFound("fewer than two nights have a plan", fix="plan another night first")
     plans = [nights.plan_of(desk.engine, lake, one) for one in (a, b)]
@@ -150,10 +151,11 @@ def answer(desk: Desk, ds: str, name: str) -> Response:
 
 
 def _day(desk: DeskNow, ds: str) -> tuple[list[str], str]:
-    days = nights.planned(desk.engine.lake())
+    lake = desk.engine.lake()
+    days = nights.planned(lake)
     if not days:
         raise NotFound("no night has a plan yet", fix="run nightly_personalization first")
-    return days, parse_day("the night", ds).isoformat() if ds else days[0]
+    return days, nights.named(lake, "decisions", ds, days, NO_PLAN)
 
 
 def _command(day: str, settings: Mapping[str, str]) -> str:

@@ -10,11 +10,11 @@ from fastapi.responses import JSONResponse
 from angelia.console.desk import Desk, Page
 from angelia.console.dispatch import OUTCOMES, Dispatch, DispatchCell, dispatch_of, recent_nights
 from angelia.console.failures import failures, log_path
+from angelia.console.planned.nights import named
 from angelia.console.states import CURRENT, look_at, newest_plan, stops_of
 from angelia.console.words import hour
 from angelia.contracts.certificate import Limit, limits_of
 from angelia.contracts.outcomes import ACCEPTED, DECIDED
-from angelia.days import parse_day
 from angelia.drawing.charts import Series, columns
 from angelia.drawing.page import legend
 from angelia.errors import InvalidInput, NotFound
@@ -60,7 +60,7 @@ def today(desk: Desk, ds: str = "", channel: str = "", campaign: str = "") -> Re
         outcomes=OUTCOMES,
         to_go=dispatch.seconds_to_go(cells) if dispatch else None,
         chart=_chart(dispatch, cells) if dispatch else "",
-        key=legend([("s1", "planned"), ("s2", "accepted by the provider")]),
+        key=legend([("s1", "messages planned"), ("s2", "accepted by the provider")]),
         plan=plan,
         unsent_plan=_ahead(newest, day),
         decided=DECIDED,
@@ -87,7 +87,7 @@ def totals(desk: Desk, ds: str = "") -> Response:
 def _night(lake: Lake, ds: str) -> tuple[list[str], str]:
     """Return the recent nights, and the one asked for: the newest unless named."""
     days = recent_nights(lake)
-    return days, parse_day("the day", ds).isoformat() if ds else (days[0] if days else "")
+    return days, named(lake, "dispatch_manifest", ds, days, "has no manifests: nothing of it is sent")
 
 
 def _chart(dispatch: Dispatch, cells: Sequence[DispatchCell]) -> str:

@@ -22,6 +22,7 @@ from angelia.asking.response_curve import curve_of
 from angelia.audience.holdout import Holdout
 from angelia.catalog.saved_audiences import holdout_of
 from angelia.contracts.outcomes import DECIDED, SENT
+from angelia.contracts.sources import CHANNELS
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.users.addresses import form_of
@@ -43,7 +44,7 @@ PROFILE = (
     ("membership_level", "membership level"),
     ("tags", "tags"),
     ("days_since_signup", "days since signup"),
-    ("days_since_event", "days since anything"),
+    ("days_since_event", "days since any event"),
     ("days_since_purchase", "days since a purchase"),
     ("n_active_days_28d", "active days of 28"),
     ("n_purchases_28d", "purchases in 28 days"),
@@ -120,6 +121,7 @@ class Suppressed:
     is_closed: bool
     is_for_good: bool
     channels: tuple[str, ...]
+    may_open: tuple[str, ...]  # what can be opened again; the empty text stands for all channels
     entries: tuple[Entry, ...]
 
 
@@ -229,11 +231,15 @@ def suppressed_of(logs: Lake, user: str) -> Suppressed:
     entries = (
         Entry(row["since_ts"], row["channel"], row["reason"], bool(row["address_hash"])) for row in rows
     )
-    channels = sorted({str(row["channel"]) for row in rows if row["channel"]})
+    # Every channel is asked: an entry about all channels closes those that no entry names, too.
+    known = sorted({*CHANNELS, *(str(row["channel"]) for row in rows if row["channel"])})
+    channels = tuple(channel for channel in known if refusals.closed(user, channel))
+    may_open = ("", *channels) if refusals.has_refused(user, None) else channels
     return Suppressed(
         refusals.closed_everywhere(user),
         refusals.is_for_good(user, None),
-        tuple(channel for channel in channels if refusals.closed(user, channel)),
+        channels,
+        tuple(name for name in may_open if not refusals.is_for_good(user, name or None)),
         tuple(sorted(entries, key=lambda entry: entry.since, reverse=True)),
     )
 

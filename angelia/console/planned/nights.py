@@ -11,6 +11,7 @@ from datetime import date
 
 from angelia.asking.shown import ChannelHours, PlanShown, shown
 from angelia.console.engine import Engine
+from angelia.days import parse_day
 from angelia.drawing.charts import Series, Trend, columns, lines, trends
 from angelia.drawing.grids import heat
 from angelia.errors import NotFound
@@ -58,6 +59,26 @@ class Sides:
 def planned(lake: Lake) -> list[str]:
     """Return the newest nights that have a plan, newest first."""
     return [leaf["ds"] for leaf in reversed(lake.partitions("decisions"))][:NIGHTS_AT_MOST]
+
+
+def named(lake: Lake, name: str, ds: str, known: Sequence[str], lacks: str) -> str:
+    """Return the night that an address names, or the newest known one; empty where there is none.
+
+    Args:
+        name: the dataset that a night must have a commit of.
+        lacks: how a sentence goes on that says the night has none.
+
+    Raises:
+        InvalidInput: it is not a date.
+        NotFound: there is no such night.
+    """
+    if not ds:
+        return known[0] if known else ""
+    day = parse_day("the night", ds).isoformat()
+    if lake.head(name, ds=day) is None:
+        newest = f"one of {', '.join(known)}" if known else "wait for the first night"
+        raise NotFound(f"the night {day} {lacks}", fix=newest)
+    return day
 
 
 def plan_of(engine: Engine, lake: Lake, ds: str) -> PlanShown:

@@ -26,6 +26,7 @@
   const start = (form) => {
     const box = form.querySelector("textarea"), list = form.querySelector("[role=listbox]"), counted = form.querySelector("[data-counted]");
     const topic = form.elements.namedItem("topic");
+    const hint = [...counted.childNodes];
     let words = null, asking = null, timer = 0, turn = 0, fits = [], at = -1;
 
     const fetched = async (path, body) => {
@@ -36,7 +37,7 @@
     };
 
     const say = (text, kind) => {
-      counted.replaceChildren(text);
+      counted.replaceChildren(...(text ? [text] : hint));
       counted.className = `counted ${kind}`;
     };
     const count = async () => {
@@ -137,7 +138,7 @@
         const { is_paused: isOff } = await call("");
         const run = await call("/dagRuns", { logical_date: null, conf: { ...given, size: Number(given.size) } });
         said.textContent = `Begun as ${run.dag_run_id}; in_list('${given.name}') is there once it has ended.`
-          + (isOff ? ` ${form.dataset.lookalike} is switched off: the run waits until Today switches it on.` : "");
+          + (isOff ? ` ${form.dataset.lookalike} is switched off: the run waits until it is switched on, under Today.` : "");
       } catch (error) { said.textContent = error.message; }
       button.disabled = false;
     });

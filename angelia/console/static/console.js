@@ -5,7 +5,7 @@
   const html = document.documentElement;
   const airflow = html.dataset.airflow || "";
   const api = `${airflow}/api/v2`;
-  const DAGS = ["audience_lookalike", "nightly_personalization", "hourly_dispatch", "daily_effects", "weekly_retrain", "campaign_backfill", "plan_whatif", "effects_over"];
+  const DAGS = ["audience_lookalike", "campaign_backfill", "daily_effects", "effects_over", "event_triggers", "hourly_dispatch", "intake_dispatch", "nightly_personalization", "plan_whatif", "weekly_retrain"];
   const framed = window.parent !== window;
 
   const follow = () => {
@@ -46,8 +46,9 @@
 
   // Airflow's questions are written in Markdown; this shows the little of it that they use.
   const inline = (node, text) => {
-    for (const piece of text.split(/(\*\*[^*]+\*\*|`[^`]+`)/)) {
+    for (const piece of text.split(/(\*\*[^*]+\*\*|(?<=^|[\s(])\*(?=\S)[^*]+(?<=\S)\*(?=$|[\s.,;:)])|`[^`]+`)/)) {
       if (/^\*\*.+\*\*$/.test(piece)) node.append(make("b", piece.slice(2, -2)));
+      else if (/^\*[^*]+\*$/.test(piece)) node.append(make("i", piece.slice(1, -1)));
       else if (/^`.+`$/.test(piece)) node.append(make("code", piece.slice(1, -1)));
       else if (piece) node.append(piece);
     }
@@ -127,7 +128,8 @@
       node.append(make("h3", one.subject));
       const until = /Answer by ([^;.]+)/.exec(one.body || "");
       if (until) node.append(make("p", `Answer by ${until[1]}; no answer counts as ${(one.defaults || []).join(", ") || "no"}.`, "deadline"));
-      node.append(markdown(one.body || ""));
+      // The deadline stands above, in its own colour; the body says it once more for those who read it elsewhere.
+      node.append(markdown((one.body || "").replace(until ? /Answer by [^;.]+; no answer counts as \*\*[^*]+\*\*\. ?/ : "", "")));
       const given = Object.fromEntries(Object.entries(one.params).map(([name, param]) => [name, param.value]));
       const mine = !one.assigned_users.length || html.dataset.approver === "yes";
       if (html.dataset.approver === "yes" && mine) {
@@ -147,7 +149,7 @@
     put(box, dags.map((dag) => {
       const node = make("div", "", "row");
       node.append(make("b", dag.dag_id));
-      if (html.dataset.operator === "yes") node.append(button("Switch on", () => call(`/dags/${path(dag.dag_id)}`, "PATCH", { is_paused: false })));
+      if (html.dataset.operator === "yes") node.append(button("Switch on", () => call(`/dags/${path(dag.dag_id)}`, "PATCH", { is_paused: false }), "plain"));
       return node;
     }), "All DAGs are switched on.");
   };
@@ -206,7 +208,7 @@
     if (!(await call(`/dags/${path(dag)}`)).is_paused) return;
     const node = make("div", "", "row");
     node.append(make("span", `${dag} is switched off: its runs wait until it is on.`, "warn"));
-    if (html.dataset.operator === "yes") node.append(button("Switch on", () => call(`/dags/${path(dag)}`, "PATCH", { is_paused: false })));
+    if (html.dataset.operator === "yes") node.append(button("Switch on", () => call(`/dags/${path(dag)}`, "PATCH", { is_paused: false }), "plain"));
     box.append(node);
   };
   const trigger = async (box) => {
@@ -235,7 +237,7 @@
       node.append(make("span", `${dag}: ${run.state} since ${day(run.start_date || run.queued_at || run.run_after)}`));
       node.append(link(`/dags/${path(dag)}/runs/${path(run.dag_run_id)}`, "The run in Airflow"));
       return node;
-    }), "It has not run yet.");
+    }), box.dataset.none || `${dag} has not run yet.`);
     if (all.some((run) => run.state === "queued")) await switchedOff(box, dag);
   };
 
@@ -271,8 +273,41 @@
     setTimeout(again, Number(part.dataset.live) * 1000);
   };
 
+  // What is wrong with a text names its line; the name leads there, since a field shows no line numbers.
+  const places = () => {
+    const box = document.getElementById("text");
+    for (const item of document.querySelectorAll("[data-line]")) {
+      const at = /^line (\d+)(?=:)/.exec(item.textContent);
+      if (!at || !box) continue;
+      const place = make("a", at[0]);
+      place.href = "#text";
+      place.addEventListener("click", (event) => {
+        event.preventDefault();
+        const lines = box.value.split("\n"), n = Math.min(Number(at[1]), lines.length) - 1;
+        const start = lines.slice(0, n).join("\n").length + (n ? 1 : 0);
+        box.focus();
+        box.setSelectionRange(start, start + lines[n].length);
+        box.scrollTop = Math.max(0, n - 3) * (box.scrollHeight / lines.length);
+      });
+      item.replaceChildren(place, item.textContent.slice(at[0].length));
+    }
+  };
+
+  // A second click would send a form twice, and whoever saves would conflict with themselves.
+  document.addEventListener("submit", (event) => {
+    if (event.defaultPrevented) return;
+    const form = event.target;
+    if (form.dataset.sent) { event.preventDefault(); return; }
+    form.dataset.sent = "yes";
+    setTimeout(() => delete form.dataset.sent, 10_000);
+  });
+  addEventListener("pageshow", () => { // Back brings a page as it was left
+    for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+  });
+
   document.addEventListener("DOMContentLoaded", () => {
     fill();
+    places();
     for (const part of document.querySelectorAll("[data-live]")) keep(part);
     for (const one of document.querySelectorAll("[data-reload]"))
       one.addEventListener("click", () => (framed ? window.parent : window).location.reload());

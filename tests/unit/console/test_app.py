@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
-from angelia.console.app import all_pages, themed
+from angelia.commands.loop import PROJECT
+from angelia.console.app import STATIC, all_pages, themed
 from angelia.drawing.page import STYLE
 
 
@@ -25,3 +27,9 @@ def test_colours_follow_the_theme_on_the_page():
     assert "--bg:#0f141a" in dark
     with pytest.raises(ValueError, match="no colours"):
         themed("body{}")
+
+
+def test_the_script_knows_every_dag():
+    """What failed and what is asked is shown of these alone."""
+    listed = re.search(r"const DAGS = (\[.*\]);", (STATIC / "console.js").read_text("utf-8"))[1]
+    assert json.loads(listed) == sorted(path.stem for path in (PROJECT / "dags").glob("[a-z]*.py"))

@@ -9,14 +9,17 @@ import pytest
 from angelia.console.words import (
     DASH,
     FILTERS,
+    advice,
     at_hours,
     at_instants,
     count,
+    did,
     duration,
     hour,
     instant,
     money,
     plural,
+    sentence,
     share,
 )
 
@@ -113,3 +116,27 @@ def test_hours_in_a_sentence_are_read_aloud(text: str, reads: str) -> None:
 )
 def test_instants_in_a_sentence_are_read_aloud(text: str, reads: str) -> None:
     assert at_instants(text) == reads
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("there is no version 9", "There is no version 9."),
+        ("price_drop does not use pigeon", "price_drop does not use pigeon."),
+        ("'many' is not a number", "'many' is not a number."),
+        ("did you mean gender?", "Did you mean gender?"),
+        ("", ""),
+    ],
+)
+def test_an_error_is_a_sentence(text: str, whole: str) -> None:
+    assert sentence(text) == whole
+
+
+def test_advice_says_what_to_do() -> None:
+    assert advice("write it as 2026-11-14") == "What to do: write it as 2026-11-14."
+    assert advice("one of fcm, sms") == "What to do: choose one of fcm, sms."
+    assert advice("did you mean price_drop?") == "Did you mean price_drop?"
+
+
+def test_a_deed_is_told_in_the_past() -> None:
+    assert (did("stop"), did("open"), did("changed")) == ("stopped", "opened again", "changed")

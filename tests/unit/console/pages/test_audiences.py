@@ -95,7 +95,7 @@ def test_saving_is_audited_and_never_overwrites(console, known):
 @pytest.mark.parametrize(
     ("form", "says"),
     [
-        ({"text": "gendr = 'f'", "name": "fine"}, "did you mean gender?"),
+        ({"text": "gendr = 'f'", "name": "fine"}, "Did you mean gender?"),
         ({"text": "TRUE", "name": "Not A Name"}, "Not A Name"),
         ({"text": "TRUE", "name": "../../x"}, "x"),
         ({"text": "in_audience('fine')", "name": "fine"}, "fine"),

@@ -179,6 +179,8 @@ def test_the_editor_shows_what_a_text_would_say(console, catalog):
 
 
 def test_uses_are_links(console, catalog):
+    page = console("VIEWER").get("/catalog/audience/promo_allowed").text
+    assert 'Used by <a href="/audiences/browsers">audience/browsers</a>' in page
     page = console("VIEWER").get("/catalog/material/price_drop_camera").text
     assert 'href="/campaigns/price_drop"' in page
     page = console("VIEWER").get("/catalog?kind=audience").text

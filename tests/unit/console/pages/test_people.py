@@ -13,6 +13,7 @@ import pytest
 from angelia.console.pages.people import REASON_CHARS
 from angelia.console.people.person import masked
 from angelia.contracts.rows import user_name, valid_rows
+from angelia.contracts.sources import CHANNELS
 from angelia.lake import Lake
 from angelia.users.suppressions import refusals_of
 from tests.planned_night import put
@@ -83,7 +84,7 @@ def test_a_stranger_is_not_repeated_where_it_is_kept(console, known, caplog):
     page = console("VIEWER").post("/people", data={"user": HOSTILE})
     assert page.status_code == 404
     assert HOSTILE not in page.text
-    assert "nobody of this id is among the 600 people" in page.text
+    assert "Nobody of this id is among the 600 people" in page.text
     assert HOSTILE not in caplog.text
     for wrong in ("", " ", "x" * 4_097):
         assert console("VIEWER").post("/people", data={"user": wrong}).status_code == 400
@@ -144,16 +145,21 @@ def test_closing_reaches_the_log_and_can_be_undone(console, someone, known, lake
     def closed():
         return refusals_of(lake.read_log("suppressions")).closed(user, "fcm")
 
-    assert "Closed: all channels" in post("close", how="until").text
+    assert "Suppressed: all channels" in post("close", how="until").text
     assert closed()
-    assert "closed already" in post("close", how="until").text
+    again = post("close", how="until").text
+    assert "suppressed already" in again
+    # What can be opened is offered, and nothing else.
+    form = again[again.index('id="open"') : again.index('id="erase"')]
+    assert re.findall(r'option value="([^"]*)"', form) == ["", *sorted(CHANNELS)]
     assert "Open again" in post("open").text
     assert not closed()
-    assert "Closed: fcm" in post("close", how="good", channel="fcm").text
+    assert "Suppressed: fcm" in post("close", how="good", channel="fcm").text
     assert closed()
     refused = post("open", channel="fcm")
     assert refused.status_code == 400
     assert "closed for good" in refused.text
+    assert post("close", how="until", channel="pigeon").status_code == 400
     actions = [entry for entry in trail(known) if entry[0] != "look up"]
     assert actions == [
         ("suppress", str(number), "all channels: … asked, write to …"),

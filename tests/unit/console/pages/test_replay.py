@@ -133,7 +133,7 @@ def test_a_resend_is_handed_to_the_backfill(console, sent):
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        ({"campaign": []}, "choose at least one campaign"),
+        ({"campaign": []}, "Choose at least one campaign"),
         ({"campaign": ["nothing"]}, "send nothing of nothing"),
         ({"campaign": ["sale"], "last": "2026-11-13"}, "has no plan"),
     ],

@@ -12,9 +12,16 @@ from tests.unit.console.test_dispatch import conclude, night
 __all__ = ["night"]
 
 
-def test_a_foreign_day_is_refused(console, catalog):
+def test_a_foreign_day_is_refused(console, catalog, night):
     assert console("VIEWER").get(f"/today?ds={DS}&channel=nothing").status_code == 400
     assert console("VIEWER").get("/today?ds=2999-01-01").status_code == 400
+
+
+def test_a_night_without_manifests_names_those_that_have(console, catalog, night):
+    answer = console("VIEWER").get("/today?ds=2031-01-01")
+    assert answer.status_code == 404
+    assert "The night 2031-01-01 has no manifests" in answer.text
+    assert f"What to do: choose one of {DS}." in answer.text
 
 
 def test_the_page_shows_the_same_totals(console, catalog, lake, night):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,8 +17,10 @@ from angelia.console.people.person import (
     suppressed_of,
 )
 from angelia.contracts.rows import user_name, valid_rows
+from angelia.contracts.sources import CHANNELS
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Lake
+from angelia.users.suppressions import open_person
 
 
 @pytest.mark.parametrize(
@@ -72,3 +75,8 @@ def test_an_entry_in_the_log_closes_one_channel_or_all(lake: Lake) -> None:
     assert len(says.entries) == 2
     assert says.entries[0].since >= says.entries[1].since
     assert suppressed_of(lake, "u2").entries == ()
+    # One channel open again leaves the others closed, though no entry names them.
+    open_person(lake, "u1", "fcm", at=datetime.now(UTC))
+    says = suppressed_of(lake, "u1")
+    rest = tuple(sorted({*CHANNELS} - {"fcm"}))
+    assert (says.is_closed, says.channels, says.may_open) == (False, rest, ("", *rest))
