@@ -27,6 +27,7 @@ IMPORTABLE = (
     "push_receipts",
     "suppressions",
     "experiment_assignments",
+    "external_ids",
 )
 SNAPSHOTS = ("user_profiles", "user_endpoints", "user_preferences")
 # dataset -> column whose UTC day is the partition, unless the mapping says otherwise

@@ -1,7 +1,7 @@
 """The owner of the number that a text message came from: its event names no dispatch.
 
-Reads the newest `user_endpoints`. Grain: event. Surprise: an address that two people registered is its newest
-owner's, as it is when it is written to.
+Reads the newest `user_endpoints`, and `registered_addresses`. Grain: event. Surprise: an address that two
+people registered is its newest owner's, as it is when it is written to.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from angelia.lake import Lake
 from angelia.receive.journal import Event
+from angelia.users.registered import COLUMNS, amended, last_words
 from angelia.users.suppressions import address_hashes, address_key
 
 
@@ -32,8 +33,9 @@ def owners_of(lake: Lake, events: Sequence[Event]) -> dict[str, dict[str, Any]]:
     key, wanted = address_key(lake.store), {(event.caller, event.address_hash) for event in events}
     channels = sorted({channel for channel, _ in wanted})
     owners: dict[str, tuple[datetime, dict[str, Any]]] = {}
+    words = last_words(lake)
     for entry in commit.files:
-        table = lake.read_file(entry, ["user_id", "channel", "address", "registered_ts"])
+        table = amended(lake.read_file(entry, COLUMNS), words)
         for row in table.filter(pc.is_in(table["channel"], pa.array(channels, pa.string()))).to_pylist():
             for hashed in address_hashes(key, row["channel"], row["address"]):
                 if (row["channel"], hashed) not in wanted:
