@@ -36,7 +36,10 @@ class ConfirmationMails:
     async def ask(
         self, user: str, channel: Channel, link: str, now: datetime, given: str | None = None
     ) -> bool:
-        """Send the link to an address, else the person's newest; False = there is none, or it was not taken."""
+        """Send the link, to a person's newest address unless one is given.
+
+        False = there is none, or the mail was not taken.
+        """
         of = user, channel.id, given
         last = self._asked.get(of)
         if last is not None and now - last < AGAIN:
