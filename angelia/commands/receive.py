@@ -250,7 +250,7 @@ def intake_triggers(as_json: JsonFlag = False) -> None:
 
 @intake.command("export")
 def intake_export(as_json: JsonFlag = False) -> None:
-    """Copy messages, their steps and people's addresses that changed since the last run to the lake.
+    """Copy to the lake what changed of messages, their steps and addresses since the last run.
 
     Reports, caps and addresses of the next night read them there. Neither variables nor codes go with them.
     The newest imported `external_ids` come the other way.

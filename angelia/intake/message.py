@@ -165,7 +165,7 @@ def parse_batch(body: bytes, client: str, now_us: int) -> list[Draft | Refusal] 
 
 
 def draft(message: IntakeMessage, client: str, now_us: int) -> Draft | Refusal:
-    """Return a message's row; a refusal if nobody or two are named, or its variables are too large."""
+    """Return a message's row; a refusal if not one person is named, or variables are too large."""
     if (message.user_id is None) == (message.external_id is None):
         is_nobody = message.user_id is None
         reason = "name the person by user_id or by external_id" + ("" if is_nobody else ", not by both")

@@ -25,9 +25,13 @@ _KEY = ["user_id", "channel", "address"]
 
 
 def last_words(lake: Lake, *, until: datetime | None = None, users: pa.Array | None = None) -> pa.Table:
-    """Return the last word on each address, said before `until`; with `users`, of these people only.
+    """Return the last word on each address.
 
     Of two words at one instant the one that ends the address is the last.
+
+    Args:
+        until: words of this instant and later ones do not count.
+        users: whose addresses; None = everybody's.
     """
     log = lake.read_log(REGISTERED)
     if until is not None:
@@ -59,10 +63,10 @@ def amended(rows: pa.Table, words: pa.Table) -> pa.Table:
     standing, outdated = [], set()
     for *key_parts, at in _columns(rows):
         key = tuple(key_parts)
-        said = last.get(key)
-        stands = said is None or at is None or at > said
+        word_at = last.get(key)
+        stands = word_at is None or at is None or at > word_at
         standing.append(stands)
-        if said is not None and stands:
+        if word_at is not None and stands:
             outdated.add(key)
     named = pc.and_(
         words["is_active"],

@@ -1,4 +1,4 @@
-"""What the routes about people share: who may ask, the person in the path, and a lake that may be down.
+"""What the routes about people share: keys, the person in the path, a lake that is down.
 
 Reads and writes nothing. Surprise: a person's id is in the path of these routes alone.
 """
@@ -43,7 +43,7 @@ class PeopleAccess(Protocol):
 
 
 async def spoken(people: PeopleAccess, request: Request, model: type[M], limit: int) -> M:
-    """Return a body of so many bytes at most, by a key that may speak of people. Raises: Refused."""
+    """Return a body from a key that may speak of people. Raises: Refused."""
     key = await people.key(request, SCOPE)
     body = await read_body(request, limit)
     try:

@@ -1,4 +1,4 @@
-"""Clients' words on people's addresses: kept in the intake database, exported to the lake each hour.
+"""Clients' words on people's addresses: kept in the database, exported to the lake.
 
 Grain: person x channel x address. Reads `user_endpoints`, `registered_addresses`, `suppressions`; writes the
 table `intake_addresses`, and `registered_addresses` on export. Surprise: a channel's list replaces what
@@ -197,7 +197,7 @@ def is_closed(lake: Lake, user: str, channel: str, address: str) -> bool:
 
 
 def export_addresses(lake: Lake, engine: Engine) -> tuple[int, list[str]]:
-    """Bring the lake what clients said since the last run; return how many words, and the commits.
+    """Bring the lake what clients said since; return how many words, and the commits.
 
     A run that is killed is completed by the next one, which may say a word twice.
     """

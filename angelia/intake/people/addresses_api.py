@@ -46,7 +46,7 @@ class MailQuestions:
 
 
 class AddressesSaid(BaseModel):
-    """A person's addresses by channel of the catalog; a channel that is not named stays as it was."""
+    """A person's addresses by channel of the catalog; other channels stay as they were."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

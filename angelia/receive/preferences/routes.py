@@ -103,7 +103,7 @@ class Preferences:
         return render(token, question=f"Shall we write to you by {words[1]} again?") if words else None
 
     def confirm(self, token: str, now: datetime) -> str | None:
-        """Open the channel, or take the address, that a mailed link names; None if the link is over."""
+        """Open the channel, or take the address, of a mailed link; None if the link is over."""
         if words := self._links.open(ADDRESS, token, now):
             is_taken = take_address(self._lake, *words, at=now)
             return render(notes=("Kept.",) if is_taken else ("It was closed for good and stays closed.",))

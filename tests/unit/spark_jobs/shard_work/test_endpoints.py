@@ -145,15 +145,15 @@ def test_of_snapshot_and_word_the_later_one_holds(spark, lake):
     with lake.attempt("user_endpoints", ds=DS) as attempt:
         attempt.write(table, "part-0000.parquet", conform=False)
         commit = attempt.publish()
-    said = AT + timedelta(hours=1)
+    later = AT + timedelta(hours=1)
     words = [
-        ("u1", "sms", "+491", said, False),
-        ("u2", "sms", "+492", said, False),
-        ("u3", "sms", "+493", said, True),
-        ("u5", "email", "a@xn--bcher-kva.example", said, False),
-        ("u6", "email", "new@mail.example", said, True),
-        ("u6", "email", "old@mail.example", said, True),
-        ("u6", "email", "old@mail.example", said + timedelta(minutes=1), False),
+        ("u1", "sms", "+491", later, False),
+        ("u2", "sms", "+492", later, False),
+        ("u3", "sms", "+493", later, True),
+        ("u5", "email", "a@xn--bcher-kva.example", later, False),
+        ("u6", "email", "new@mail.example", later, True),
+        ("u6", "email", "old@mail.example", later, True),
+        ("u6", "email", "old@mail.example", later + timedelta(minutes=1), False),
         ("u7", "sms", "+497", AT + timedelta(days=9), True),  # after the night
     ]
     register(lake, [dict(zip(names, word, strict=True)) for word in words])
