@@ -37,16 +37,24 @@ def test_the_last_word_of_an_address_is_kept(lake: Lake) -> None:
 
 
 def test_a_word_ends_and_adds_addresses() -> None:
-    rows = pa.Table.from_pylist([word("u1", "a@x.example"), word("u1", "b@x.example", AT + 2 * HOUR)])
+    rows = pa.Table.from_pylist(
+        [
+            word("u1", "a@x.example"),
+            word("u1", "b@x.example", AT + 2 * HOUR),
+            word("u1", "d@x.example", AT + 2 * HOUR, False),
+        ]
+    )
     assert amended(rows, rows.slice(0, 0)) is rows
     words = pa.Table.from_pylist(
         [
             word("u1", "a@x.example", AT, False),
             word("u1", "b@x.example", AT + HOUR, False),
             word("u1", "c@x.example", AT + HOUR),
+            word("u1", "d@x.example", AT + HOUR),
         ]
     )
-    assert shown(amended(rows, words)) == [("u1", "b@x.example"), ("u1", "c@x.example")]
+    standing = amended(rows, words)
+    assert shown(standing.filter(standing["is_active"])) == [("u1", "b@x.example"), ("u1", "c@x.example")]
 
 
 def test_one_person_is_shown_what_stands(lake: Lake) -> None:
