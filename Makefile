@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # BLAS threads wait by spinning; beside other processes they cost more processor time than they save (models/__init__.py).
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-upgrade test-celery test-databases test-browser test-intake images compose-up compose-down notebooks pictures
+.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-upgrade test-celery test-databases test-browser test-intake test-ldap images compose-up compose-down notebooks pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -73,6 +73,10 @@ test-intake: setup ## try the intake's OpenAPI document on a real server with sc
 	@[ -x .venv-intake/bin/schemathesis ] || { $(BIN)/uv venv --quiet --python $(BIN)/python .venv-intake && \
 	  $(BIN)/uv pip install --quiet --python .venv-intake/bin/python schemathesis==4.32.5; }
 	$(BIN)/python -m tests.intake_document .venv-intake/bin/schemathesis
+
+test-ldap: setup ## a group of OpenLDAP's slapd (installed; started and stopped by the tests) as a list, with ldap3 in a folder of its own
+	@[ -d .venv-ldap/ldap3 ] || $(BIN)/uv pip install --quiet --target .venv-ldap -r requirements-ldap.in
+	PYTHONPATH="$$PYTHONPATH:.venv-ldap" $(BIN)/python -m pytest -q tests/integration/test_directory.py
 
 dist: setup ## build wheel and sdist into dist/, install the wheel into an empty environment and run it (needs the package registry)
 	@rm -rf dist

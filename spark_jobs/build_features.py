@@ -1,12 +1,12 @@
 """Build user features. Grain: user.
 
-Reads user_index, user_profiles, user_endpoints, user_preferences, preference_choices, suppressions,
-user_days, user_pushes; writes user_features, and into suppressions who opted in again. Every user of the
-index gets a row. Bad profile values become null and are counted in the commit's rejects. `--ds` may lie
-before the oldest snapshot (a first night trains on features as of a week ago): events, pushes, preferences
-and suppressions are those up to ds, while profiles and endpoints come from the newest snapshot up to ds or
-else the oldest after it, because profiles change slowly. `uplift_score` is by the lift model that was kept
-under that name, if one was.
+Reads user_index, user_profiles, user_endpoints, registered_addresses, user_preferences, preference_choices,
+suppressions, user_days, user_pushes; writes user_features, and into suppressions who opted in again. Every
+user of the index gets a row. Bad profile values become null and are counted in the commit's rejects. `--ds`
+may lie before the oldest snapshot (a first night trains on features as of a week ago): events, pushes,
+preferences and suppressions are those up to ds, while profiles and endpoints come from the newest snapshot up
+to ds or else the oldest after it, because profiles change slowly. `uplift_score` is by the lift model that
+was kept under that name, if one was.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from angelia.users.choices import CHOICES
 from angelia.users.history import PURCHASE, WINDOW_DAYS, event_features, push_features
 from angelia.users.index import require_index
 from angelia.users.profiles import contact_features, profile_features
+from angelia.users.registered import REGISTERED
 from angelia.users.suppressions import UNSUBSCRIBED, returns
 from models.registry import Registry
 from models.uplift.stored import SCORE, newest
@@ -247,7 +248,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     bits, shards = int(index.meta["shard_bits"]), list(all_shards(index))
     sources = [snapshot(lake, name, ds) for name in ("user_profiles", "user_endpoints", "user_preferences")]
     lift, lift_meta = kept_lift(settings)
-    choices = lake.history(CHOICES, log="0")
+    choices, registered = lake.history(CHOICES, log="0"), lake.history(REGISTERED, log="0")
     days, pushes = (
         window_commits(lake, "user_days", ds, WINDOW_DAYS),
         window_commits(lake, "user_pushes", ds, WINDOW_DAYS),
@@ -264,7 +265,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         columns = ["user_id", "kind", "name", "is_opted_in", "updated_ts"]
         tables = [
             read_dataset(spark, lake, profiles, ["user_id", *PROFILE]),
-            read_endpoints(spark, lake, endpoints),
+            read_endpoints(spark, lake, endpoints, ds),
             read_dataset(spark, lake, preferences, columns),
         ]
         if choices:
@@ -313,6 +314,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 *(commit for _, commit in (*days, *pushes)),
                 *lake.history("suppressions", log="0"),
                 *choices,
+                *registered,
             ],
             params={"default_timezone": zone, "history_days": WINDOW_DAYS, **lift_meta},
             meta={"n_users": int(index.meta["n_users"]), "open_rate": rate, **lift_meta},

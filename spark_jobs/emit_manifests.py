@@ -1,7 +1,7 @@
 """Write the manifests: one row per message to be sent.
 
-Grain: message. Reads decisions, user_features, user_endpoints and the catalog snapshot; writes
-dispatch_manifest.
+Grain: message. Reads decisions, user_features, user_endpoints, registered_addresses and the catalog
+snapshot; writes dispatch_manifest.
 
 A row is self-contained: address, template version, field values, window. One shuffle brings addresses, one
 sorts rows into parts of about 100,000 per hour, channel and priority. Hours that a worker has sealed are
@@ -44,6 +44,7 @@ from angelia.lake.commit import in_shard
 from angelia.output import progress
 from angelia.planning.verdict import release
 from angelia.templates.rendering import field_values, user_columns
+from angelia.users.registered import REGISTERED
 from spark_jobs.running.session import (
     all_shards,
     arg_parser,
@@ -303,7 +304,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "hour_sealed": planned - rejects["held_back"] - n_open,
                 "message_sealed": n_open - messages.count(),
             }
-        every = read_endpoints(spark, lake, endpoints)
+        every = read_endpoints(spark, lake, endpoints, args.ds)
         usable, others = owned(living(spark, lake, every, args.ds))
         known = addresses(usable)
         if others is not None:
@@ -336,6 +337,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 decisions,
                 *made_from,
                 endpoints,
+                *lake.history(REGISTERED, log="0"),
                 *lake.history("suppressions", log="0"),
             ],
             rejects={name: count for name, count in rejects.items() if count},

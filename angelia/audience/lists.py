@@ -139,11 +139,7 @@ def _separator(path: Path) -> tuple[str, int]:
 
 
 def put_list(lake: Lake, name: str, path: Path, *, force: bool = False) -> Commit:
-    """Make (or replace) the list `name` from a file of user ids.
-
-    Args:
-        force: take a file that names nobody, or mostly people whom the index does not know. Such a file is
-            most often a mistake, and as an exclusion list it would exclude nobody.
+    """Make (or replace) the list `name` from a file of user ids, as `put_ids` does.
 
     Raises:
         InvalidInput: the name, or the file, cannot be used.
@@ -151,7 +147,29 @@ def put_list(lake: Lake, name: str, path: Path, *, force: bool = False) -> Commi
     """
     if not re.fullmatch(NAME, name):
         raise InvalidInput(f"list name {name!r} must be lower-case letters, digits and _")
-    ids = read_ids(path)
+    return put_ids(lake, name, read_ids(path), path.name, force=force)
+
+
+def put_ids(
+    lake: Lake,
+    name: str,
+    ids: pa.ChunkedArray,
+    origin: str,
+    *,
+    force: bool = False,
+    meta: Mapping[str, Any] | None = None,
+) -> Commit:
+    """Make (or replace) the list `name` from user ids.
+
+    Args:
+        origin: where they come from, for messages.
+        force: take what names nobody, or mostly people whom the index does not know. That is most often a
+            mistake, and as an exclusion list it would exclude nobody.
+
+    Raises:
+        InvalidInput: the name, or the ids, cannot be used.
+        NotFound: there is no user index yet.
+    """
     head = index_head(lake)
     if head is None:
         raise NotFound("there is no user index yet", fix="run index_users first")
@@ -167,7 +185,7 @@ def put_list(lake: Lake, name: str, path: Path, *, force: bool = False) -> Commi
             else "it names nobody"
         )
         raise InvalidInput(
-            f"{path.name}: {problem}; list {name} stays as it is",
+            f"{origin}: {problem}; list {name} stays as it is",
             fix="compare the ids with those of user_profiles, or give --force",
         )
     ordinals = np.sort(matched.to_numpy().astype(np.uint32))
@@ -176,7 +194,7 @@ def put_list(lake: Lake, name: str, path: Path, *, force: bool = False) -> Commi
         "duplicate": len(given) - len(wanted),
         "unknown_user": len(wanted) - len(ordinals),
     }
-    return put_ordinals(lake, name, ordinals, head, inputs=[head], rejects=rejects)
+    return put_ordinals(lake, name, ordinals, head, inputs=[head], meta=meta, rejects=rejects)
 
 
 def put_ordinals(

@@ -1,13 +1,15 @@
-"""`angelia audience`: count, explain, breakdown, overlap, export, list, save, lookalike.
+"""`angelia audience`: count, explain, breakdown, overlap, export, list, import-ldap, save, lookalike.
 
 A PREDICATE may be the name of a saved audience. Reads bitmap_index (and bitmap_days), the catalog's
-audiences, user_index; `list` and `lookalike` write user_lists, `save` the catalog, `export` the file it is
-given and nothing else. Export is the only command that shows user ids, and only in that file.
+audiences, user_index; `list`, `import-ldap` and `lookalike` write user_lists, `save` the catalog, `export`
+the file it is given and nothing else. Export is the only command that shows user ids, and only in that file.
 """
 
 from __future__ import annotations
 
 import getpass
+import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,11 +22,12 @@ import typer
 from angelia.audience.hints import hints
 from angelia.audience.holdout import HeldOut, user_index_of
 from angelia.audience.language.fields import FIELDS, FieldKind
-from angelia.audience.lists import kind_of, put_list, user_ids
+from angelia.audience.lists import kind_of, put_ids, put_list, user_ids
 from angelia.audience.query import AudienceQuery, as_predicate, index_day, is_name
 from angelia.audience.reach import Reach, reach
 from angelia.config import load_settings
 from angelia.errors import AngeliaError, InvalidInput, NotFound
+from angelia.lake import Commit
 from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, parse_ds
 
@@ -226,8 +229,45 @@ def list_(
     as_json: JsonFlag = False,
 ) -> None:
     """Make an explicit user list from a file; unknown ids are counted and left out."""
-    commit = put_list(open_lake(), name, file, force=force)
-    rejects = dict(commit.rejects)
+    _show_list(name, put_list(open_lake(), name, file, force=force), as_json)
+
+
+@app.command("import-ldap")
+def import_ldap(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name for in_list('NAME').", show_default=False)
+    ],
+    mapping: Annotated[
+        Path, typer.Option("--mapping", help="YAML: the group, and the attribute that holds a person's id.")
+    ],
+    ldif: Annotated[
+        Path | None, typer.Option("--ldif", help="Read this file of ldapsearch instead of the server.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Accept an empty list, or mostly unknown ids.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make an explicit user list of a group of a directory (LDAP, Active Directory).
+
+    The password of the mapping's `bind` is in ANGELIA_LDAP_PASSWORD.
+    """
+    from angelia.audience.directory.groups import load_directory, members_of
+    from angelia.audience.directory.ldif import read_ldif
+    from angelia.audience.directory.server import PASSWORD, read_server
+
+    directory = load_directory(mapping)
+    entries = read_server(directory, os.environ.get(PASSWORD)) if ldif is None else read_ldif(ldif)
+    members = members_of(entries, directory)
+    meta = {"n_groups": members.n_groups}
+    ids = pa.chunked_array([pa.array(members.ids, pa.string())])
+    commit = put_ids(open_lake(), name, ids, "the directory's group", force=force, meta=meta)
+    more = {"without_id": members.without_id, "without_entry": members.unknown}
+    _show_list(name, commit, as_json, {reason: count for reason, count in more.items() if count})
+
+
+def _show_list(name: str, commit: Commit, as_json: bool, more: Mapping[str, int] | None = None) -> None:
+    rejects = {**commit.rejects, **(more or {})}
     left_out = ", ".join(f"{reason} {n:,}" for reason, n in rejects.items()) or "none"
     lines = [
         f"{name}: {commit.meta['n_users']:,} users; left out: {left_out}",

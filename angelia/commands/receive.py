@@ -4,7 +4,8 @@
 `received/`, inbox_messages, preference_choices, push_receipts and suppressions. `intake serve` and `keys`
 read and write the intake database; `dispatch` sends what is due there, and writes dispatch_intake,
 delivery_ledger and push_receipts; `triggers` reads user_events and the newest night, and writes the intake
-database; `export` reads that and writes intake_messages, intake_steps and intake_pending.
+database; `export` reads that and external_ids, and writes intake_messages, intake_steps, intake_pending and
+registered_addresses.
 """
 
 from __future__ import annotations
@@ -158,6 +159,9 @@ def intake_serve(
     from angelia.intake.codes import Codes, Secret
     from angelia.intake.database import connect
     from angelia.intake.serving import serve
+    from angelia.receive.preferences.addresses import AddressQuestions
+    from angelia.receive.receiver import utc_now
+    from angelia.receive.trust import preferences_trust, receive_document
 
     settings = load_settings()
     log = settings.home / "logs" / "intake.jsonl" if access_log else None
@@ -165,8 +169,10 @@ def intake_serve(
         log.parent.mkdir(parents=True, exist_ok=True)
     engine = connect(settings.intake_url())
     codes = Codes(engine, Secret.of(settings.home))
-    lake = open_lake(settings=settings)
-    serve(create_app(engine, log, codes, settings.metrics_folder(), lake), host, port, ready_file)
+    lake, page = open_lake(settings=settings), preferences_trust(receive_document())
+    questions = AddressQuestions(lake, page.secret, page.url, utc_now) if page else None
+    app = create_app(engine, log, codes, settings.metrics_folder(), lake, questions)
+    serve(app, host, port, ready_file)
 
 
 @intake.command("dispatch")
@@ -246,9 +252,10 @@ def intake_triggers(as_json: JsonFlag = False) -> None:
 
 @intake.command("export")
 def intake_export(as_json: JsonFlag = False) -> None:
-    """Copy messages and their steps that changed since the last run to the lake.
+    """Copy to the lake what changed of messages, their steps and addresses since the last run.
 
-    Reports and the caps of the next night read them there. Neither variables nor codes go with them.
+    Reports, caps and addresses of the next night read them there. Neither variables nor codes go with them.
+    The newest imported `external_ids` come the other way.
     """
     from angelia.delivery.manifest.parts import require_main
     from angelia.intake.database import connect
@@ -262,7 +269,8 @@ def intake_export(as_json: JsonFlag = False) -> None:
     exported = export(lake, connect(settings.intake_url()), settings.lead_hours) if is_used() else Exported()
     lines = [
         f"hours {exported.hours:,}, messages {exported.messages:,}, steps {exported.steps:,}; "
-        f"{exported.pending:,} use room tonight; {len(exported.commits):,} commits"
+        f"{exported.pending:,} use room tonight; addresses {exported.addresses:,}, "
+        f"external ids {exported.external_ids:,}; {len(exported.commits):,} commits"
     ]
     emit(exported.to_json(), lines, as_json)
 

@@ -25,14 +25,8 @@ from angelia.contracts.core import TIMEZONE_RULE, Column, Dataset
 from angelia.contracts.sources import ADDRESS, CHANNEL, CHANNELS, ID, LOCALE, NAME
 
 DEFAULT_DS = "2026-11-14"
-TIMEZONES = (
-    "Asia/Shanghai",
-    "Europe/Berlin",
-    "Asia/Kolkata",
-    "America/New_York",
-    "Australia/Lord_Howe",
-    "UTC",
-)
+TIMEZONES = ("Asia/Shanghai", "Europe/Berlin", "Asia/Kolkata", "America/New_York",
+             "Australia/Lord_Howe", "UTC")  # fmt: skip
 CAMPAIGNS = ("price_drop", "win_back", "cart_reminder", "weekly_digest")
 MATERIALS = ("camera", "shoes", "phone", "book")
 EVENT_TYPES = ("open", "view", "cart", "purchase")
@@ -58,6 +52,7 @@ class _Row:
             "push_history": 3,
             "user_events": 5,
             "user_endpoints": 2,
+            "registered_addresses": 2,
         }
         self.user = [i // per_user.get(contract.name, 1) for i in range(n)]
         self.campaign = [CAMPAIGNS[i % 4] for i in range(n)]
@@ -379,6 +374,7 @@ _ADAPT: dict[str, Callable[[_Row, dict[str, Values]], dict[str, Values]]] = {
     "user_preferences": _user_preferences,
     "user_events": _user_events,
     "user_endpoints": _user_endpoints,
+    "registered_addresses": _user_endpoints,
     "push_history": _push_history,
     "push_receipts": _push_receipts,
     "user_pushes": _user_pushes,

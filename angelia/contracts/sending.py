@@ -10,6 +10,7 @@ from angelia.contracts.outcomes import GUARANTEES, INTAKE, LEDGER
 from angelia.contracts.sources import (
     ADDRESS,
     CHANNEL,
+    ID,
     NAME,
     S,
     campaign_id,
@@ -246,6 +247,23 @@ INTAKE_PENDING = Dataset(
     "caps and gaps. What was sent by the end of ds stands in user_pushes.",
 )
 
+EXTERNAL_IDS = Dataset(
+    "external_ids",
+    1,
+    "a person's id in another system, for messages that name that one",
+    ("namespace", "external_id"),
+    ("ds",),
+    (
+        Column("namespace", S, "the other system", pattern=NAME),
+        Column("external_id", S, "the person's id there", pattern=ID, personal=True),
+        user_id(),
+        Column("linked_ts", TIMESTAMP, "since when it is this person's; of two words the later holds"),
+    ),
+    ("angelia import",),
+    retention_days=30,
+    notes="`angelia intake export` takes the newest snapshot into the intake's database.",
+)
+
 DELIVERY_LEDGER = Dataset(
     "delivery_ledger",
     1,
@@ -358,4 +376,4 @@ INTAKE_USAGE = Dataset(
     notes="Every figure is a sum: leave dimensions out by adding up. The hours are those of the plan of ds.",
 )
 
-OF_INTAKE = (DISPATCH_INTAKE, INTAKE_MESSAGES, INTAKE_STEPS, INTAKE_PENDING, INTAKE_USAGE)
+OF_INTAKE = (DISPATCH_INTAKE, INTAKE_MESSAGES, INTAKE_STEPS, INTAKE_PENDING, EXTERNAL_IDS, INTAKE_USAGE)

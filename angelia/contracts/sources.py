@@ -190,6 +190,18 @@ PREFERENCE_CHOICES = Dataset(
     "user_preferences, and the later word holds. A channel's refusal stands in suppressions, too, at once.",
 )
 
+REGISTERED_ADDRESSES = Dataset(
+    "registered_addresses",
+    1,
+    "one word of a client on an address of a person",
+    ("user_id", "channel", "address", "registered_ts"),
+    ("log",),
+    tuple(user_id() if column.name == "user_id" else column for column in USER_ENDPOINTS.columns),
+    ("angelia intake export", "angelia receive"),
+    notes="Append-only: one leaf, log=0; read all of them. They count beside user_endpoints, and the later "
+    "word on an address holds; is_active=false: the person has it no more.",
+)
+
 USER_EVENTS = Dataset(
     "user_events",
     1,
@@ -356,6 +368,7 @@ SOURCES = (
     USER_ENDPOINTS,
     USER_PREFERENCES,
     PREFERENCE_CHOICES,
+    REGISTERED_ADDRESSES,
     USER_EVENTS,
     PUSH_HISTORY,
     PUSH_RECEIPTS,

@@ -9,7 +9,7 @@ token, not a living token from a dead one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -49,8 +49,29 @@ _JUDGED: Mapping[str, tuple[str, Callable[[str], str | None], str]] = {
 
 def refuse_impossible(connection: duckdb.DuckDBPyConnection, output: Output, table: str) -> None:
     """Reject the rows of a mapped table that hold no possible address of their channel."""
-    if output.dataset != "user_endpoints":
-        return
+    if output.dataset == "user_endpoints":
+        _refuse(connection, table)
+
+
+def judge_addresses(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str | None]]:
+    """Return each (channel, address) as the import would keep it, and why it would not.
+
+    The reason is None where it would.
+    """
+    with duckdb.connect() as connection:
+        connection.execute(
+            "CREATE TABLE given (place INTEGER, channel VARCHAR, address VARCHAR, "
+            "__filtered VARCHAR, __rejected VARCHAR)"
+        )
+        if pairs:
+            rows = [(place, *pair) for place, pair in enumerate(pairs)]
+            connection.executemany("INSERT INTO given VALUES (?, ?, ?, NULL, NULL)", rows)
+        _refuse(connection, "given")
+        judged = connection.sql("SELECT address, __rejected FROM given ORDER BY place").fetchall()
+    return [(address, reason and reason.removeprefix("address: ")) for address, reason in judged]
+
+
+def _refuse(connection: duckdb.DuckDBPyConnection, table: str) -> None:
     connection.execute(
         f"UPDATE {table} SET address = CASE WHEN {_FORM} = 'sms' "
         r"THEN regexp_replace(address, '[\s().\-]', '', 'g') ELSE trim(address, $blanks) END",

@@ -27,6 +27,7 @@ IMPORTABLE = (
     "push_receipts",
     "suppressions",
     "experiment_assignments",
+    "external_ids",
 )
 SNAPSHOTS = ("user_profiles", "user_endpoints", "user_preferences")
 # dataset -> column whose UTC day is the partition, unless the mapping says otherwise
@@ -64,10 +65,7 @@ def nearest_column(name: str, columns: Iterable[str]) -> str:
 
 
 def raw_text(value: object) -> str:
-    """Return a YAML scalar as DuckDB shows the same raw value.
-
-    `true`, `1`, `full_active`.
-    """
+    """Return a YAML scalar as DuckDB shows the same raw value: `true`, `1`, `full_active`."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

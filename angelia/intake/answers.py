@@ -93,23 +93,23 @@ class MessagePage(BaseModel):
 def item_of(verdict: Verdict) -> dict[str, Any]:
     """Return the JSON of a verdict."""
     if isinstance(verdict, Accepted):
-        return {"id": verdict.id, "accepted_at": _iso(verdict.accepted_us), "repeated": verdict.repeated}
+        return {"id": verdict.id, "accepted_at": moment_of(verdict.accepted_us), "repeated": verdict.repeated}
     return {"error": verdict.document()}
 
 
 def view_of(row: Row, noted: Sequence[Row], now_us: int) -> dict[str, Any]:
     """Return the JSON of a stored message and the steps that dispatchers noted of it."""
     status = effective_status(row, now_us)
-    steps: list[dict[str, Any]] = [{"step": "accepted", "at": _iso(row["accepted_us"])}]
+    steps: list[dict[str, Any]] = [{"step": "accepted", "at": moment_of(row["accepted_us"])}]
     if row["claimed_us"]:
-        steps.append({"step": "claimed", "at": _iso(row["claimed_us"])})
+        steps.append({"step": "claimed", "at": moment_of(row["claimed_us"])})
     for step in noted:
         details = {name: step[name] for name in ("channel", "reason") if step[name]}
-        steps.append({"step": step["step"], "at": _iso(step["at_us"])} | details)
+        steps.append({"step": step["step"], "at": moment_of(step["at_us"])} | details)
     if status == "expired" and not any(step["step"] == "expired" for step in noted):
-        steps.append({"step": "expired", "at": _iso(row["expires_us"])})
+        steps.append({"step": "expired", "at": moment_of(row["expires_us"])})
     elif status == "cancelled":
-        steps.append({"step": "cancelled", "at": _iso(row["status_us"])})
+        steps.append({"step": "cancelled", "at": moment_of(row["status_us"])})
     return {
         "id": row["id"],
         "status": status,
@@ -119,11 +119,12 @@ def view_of(row: Row, noted: Sequence[Row], now_us: int) -> dict[str, Any]:
         "priority": PRIORITIES[row["priority"]],
         "channels": row["channels"].split(",") if row["channels"] else [],
         "variables": json.loads(row["variables"]),
-        "send_at": _iso(row["send_us"]),
-        "expires_at": _iso(row["expires_us"]) if row["expires_us"] else None,
+        "send_at": moment_of(row["send_us"]),
+        "expires_at": moment_of(row["expires_us"]) if row["expires_us"] else None,
         "steps": sorted(steps, key=lambda step: step["at"]),
     }
 
 
-def _iso(us: int) -> str:
+def moment_of(us: int) -> str:
+    """Return an instant as answers write it."""
     return datetime.fromtimestamp(us / 1_000_000, UTC).isoformat(timespec="milliseconds")

@@ -52,6 +52,10 @@ from angelia.intake.message import (
     parse_batch,
     parse_message,
 )
+from angelia.intake.people.addresses import PeopleAddresses
+from angelia.intake.people.addresses_api import MailQuestions, add_addresses
+from angelia.intake.people.external_ids import ExternalIds
+from angelia.intake.people.external_ids_api import add_external_ids
 from angelia.intake.people.preferences_api import add_preferences
 from angelia.intake.store import Accepted, IntakeStore, Row, Verdict, effective_status
 from angelia.intake.writing import Busy, GroupWriter
@@ -123,10 +127,12 @@ def create_app(
     codes: Codes | None = None,
     metrics_folder: Path | None = None,
     lake: Lake | None = None,
+    questions: MailQuestions | None = None,
 ) -> ASGIApp:
     """Return the application on a connected database.
 
-    One-time codes only with `codes`, people's preferences only with a lake.
+    One-time codes only with `codes`, people's preferences and addresses only with a lake, new addresses of
+    e-mail only with somebody who asks people whether they are theirs.
     """
     intake = Intake(engine)
     app = FastAPI(
@@ -149,8 +155,10 @@ def create_app(
     _add_reading(app, intake)
     if codes is not None:
         add_codes(app, intake, codes)
+    add_external_ids(app, intake, ExternalIds(engine))
     if lake is not None:
         add_preferences(app, intake, lake)
+        add_addresses(app, intake, PeopleAddresses(engine, lake), questions or MailQuestions())
     document = app.openapi()  # made once; from here on the framework serves this object
     document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"key": []}]

@@ -1,8 +1,9 @@
 """What leaves the intake database: people who are erased, and messages long over.
 
 Grain: message. An erased person's messages stay, and stay counted. Writes messages, steps, sends, codes and
-their uses. Surprise: what has not left yet is refused as suppressed; a batch that a dispatcher is deciding
-about is waited for, so that its messages stand in the lake, where the same erasure goes on, or nowhere.
+their uses, addresses and external ids. Surprise: what has not left yet is refused as suppressed; a batch that
+a dispatcher is deciding about is waited for, so that its messages stand in the lake, where the same erasure
+goes on, or nowhere.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from angelia.intake.exporting.changes import mark
 from angelia.intake.message import now
 from angelia.intake.store import change, slices
 from angelia.intake.tables import (
+    addresses,
     batches,
     code_uses,
     codes,
+    external_ids,
     messages,
     sends,
     steps,
@@ -37,6 +40,7 @@ from angelia.intake.tables import (
 
 _DECIDING_S = 10.0  # a dispatcher decides about a batch in less; one that died is taken over later
 _LOOK_S = 0.2
+_NAMING = (messages, sends, trigger_events, trigger_moots, addresses, external_ids)
 _SLICE = 2_000  # messages a transaction: writers wait for some milliseconds
 
 
@@ -69,7 +73,7 @@ class IntakePeople:
         """Return those of these people who are named here."""
         named: set[str] = set()
         with answering(self._engine), self._engine.connect() as connection:
-            for table in (messages, sends, trigger_events, trigger_moots):
+            for table in _NAMING:
                 for part in slices(sorted(users)):
                     query = sa.select(table.c.user_id).where(table.c.user_id.in_(part)).distinct()
                     named |= set(connection.execute(query).scalars())
@@ -81,7 +85,7 @@ class IntakePeople:
             if not self._is_deciding(tombstones):
                 break
             self._sleep(_LOOK_S)
-        changed = {"intake_messages": 0, "intake_sends": 0, "intake_codes": 0, "intake_trigger_events": 0}
+        changed = Counter[str]()
         for user, tombstone in tombstones.items():
             with answering(self._engine), writing(self._engine) as connection:
                 n_messages, n_codes = self._messages(connection, user, tombstone)
@@ -89,13 +93,14 @@ class IntakePeople:
                 changed["intake_sends"] += connection.execute(moved).rowcount
                 # What waits for its moment sets nothing off any more, and counts nobody needs stand there.
                 connection.execute(sa.delete(trigger_moots).where(trigger_moots.c.user_id == user))
-                gone = sa.delete(trigger_events).where(trigger_events.c.user_id == user)
-                changed["intake_trigger_events"] += connection.execute(gone).rowcount
+                for table in (trigger_events, addresses, external_ids):
+                    gone = sa.delete(table).where(table.c.user_id == user)
+                    changed[table.name] += connection.execute(gone).rowcount
                 changed["intake_messages"] += n_messages
                 changed["intake_codes"] += n_codes
         if self._engine.dialect.name == "sqlite":
             self._rewrite_file()  # though nothing changed: an erasure that died may have changed it
-        return {name: number for name, number in changed.items() if number}
+        return dict(+changed)
 
     def _rewrite_file(self) -> None:
         """Write SQLite's file anew.

@@ -24,6 +24,7 @@ STATUS = {
     "idempotency_conflict": 409,
     "not_cancellable": 409,
     "not_resendable": 409,
+    "external_id_taken": 409,
     "too_large": 413,
     "rate_limited": 429,
     "busy": 429,

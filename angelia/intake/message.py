@@ -50,12 +50,24 @@ def written_out(value: Any) -> Any:
 Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(written_out)]
 
 
+class ExternalName(BaseModel):
+    """A person by their id in another system, which a client linked to a user before."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    namespace: str = Field(pattern=NAME, description="the other system")
+    id: str = Field(pattern=ID, description="the person's id there")
+
+
 class IntakeMessage(BaseModel):
     """One message to one person, now or at a time."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    user_id: str = Field(pattern=ID, description="whom: an id as the lake has it")
+    user_id: str | None = Field(
+        None, pattern=ID, description="whom: an id as the lake has it; this or external_id"
+    )
+    external_id: ExternalName | None = Field(None, description="whom, by another system's id")
     campaign_id: str = Field(pattern=NAME, description="a campaign's name, of the catalog's form")
     message_class: Literal["transactional", "marketing"] = Field(alias="class")
     priority: Literal["high", "medium", "low"] = "medium"
@@ -93,6 +105,7 @@ class Draft:
 
     row: dict[str, Any]
     refusal: Refusal | None
+    external: tuple[str, str] | None = None  # whom, where the row's user is still to be looked up
 
 
 ONE = TypeAdapter(IntakeMessage)
@@ -152,7 +165,11 @@ def parse_batch(body: bytes, client: str, now_us: int) -> list[Draft | Refusal] 
 
 
 def draft(message: IntakeMessage, client: str, now_us: int) -> Draft | Refusal:
-    """Return a message's row; a refusal if its variables are too large."""
+    """Return a message's row; a refusal if not one person is named, or variables are too large."""
+    if (message.user_id is None) == (message.external_id is None):
+        is_nobody = message.user_id is None
+        reason = "name the person by user_id or by external_id" + ("" if is_nobody else ", not by both")
+        return Refusal("missing" if is_nobody else "invalid", "user_id", reason)
     try:
         variables = "".join(_ENCODE(message.variables, 0)) if message.variables else "{}"
     except ValueError:
@@ -164,8 +181,11 @@ def draft(message: IntakeMessage, client: str, now_us: int) -> Draft | Refusal:
     channels = ",".join(message.channels)
     priority = PRIORITIES.index(message.priority)
     # No part can hold a line break: the forms of the names forbid it, and JSON writes it escaped.
+    external = (message.external_id.namespace, message.external_id.id) if message.external_id else None
+    # Of another system's id the words count, so that the same request is the same wherever it leads.
+    whom = message.user_id if external is None else "\n".join(("", *external))
     content = (
-        f"{message.user_id}\n{message.campaign_id}\n{message.message_class}\n{priority}\n{channels}\n"
+        f"{whom}\n{message.campaign_id}\n{message.message_class}\n{priority}\n{channels}\n"
         f"{send_us}\n{expires_us}\n{variables}"
     )
     due_us = max(send_us or 0, now_us)
@@ -174,7 +194,7 @@ def draft(message: IntakeMessage, client: str, now_us: int) -> Draft | Refusal:
         "client": client,
         "id": new_id(now_us),
         "campaign_id": message.campaign_id,
-        "user_id": message.user_id,
+        "user_id": message.user_id or "",
         "class": message.message_class,
         "channels": channels,
         "variables": variables,
@@ -191,7 +211,7 @@ def draft(message: IntakeMessage, client: str, now_us: int) -> Draft | Refusal:
         "is_open": 1,
         "due_us": due_us,
     }
-    return Draft(row, _against_the_clock(send_us, expires_us, now_us))
+    return Draft(row, _against_the_clock(send_us, expires_us, now_us), external)
 
 
 def again(row: dict[str, Any], now_us: int) -> Draft | Refusal:

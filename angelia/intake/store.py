@@ -16,11 +16,13 @@ from sqlalchemy.engine import Connection, Engine
 from angelia.intake.database import answering, writing
 from angelia.intake.exporting.changes import mark
 from angelia.intake.message import Draft, Refusal
+from angelia.intake.people.external_ids import owners_of
 from angelia.intake.tables import messages, steps
 
 _AT_ONCE = 500  # keys a lookup: below every database's limit of parameters
 _TRIES = 3
 _CONFLICT = Refusal("idempotency_conflict", "idempotency_key", "this key came with another body before")
+_NOBODY = Refusal("unknown_external_id", "external_id", "nobody is linked to this id")
 
 _LOOKS_AFTER = 100  # groups whose keys are looked up first after one that was used before
 
@@ -56,12 +58,15 @@ class IntakeStore:
         """
         # Most keys are new, and the index says so as it takes them. A refusal has to be looked up: the first
         # answer to its key may have been another. After a repeated key the next groups are looked up, too.
-        looks = self._looks > 0 or any(draft.refusal is not None for draft in drafts)
+        looks = self._looks > 0 or any(
+            draft.refusal is not None or draft.external is not None for draft in drafts
+        )
         self._looks = max(0, self._looks - 1)
         with answering(self._engine):
             for left in reversed(range(_TRIES)):
                 try:
                     with writing(self._engine) as connection:
+                        _name_people(connection, drafts)
                         verdicts, rows = _judge(_known(connection, drafts) if looks else {}, drafts)
                         if rows:
                             self._insert(connection, rows)
@@ -176,6 +181,18 @@ def _judge(known: _Known, drafts: Sequence[Draft]) -> tuple[list[Verdict], list[
             if row["key_hash"] is not None:
                 known[key] = (row["id"], row["accepted_us"], row["body_hash"])
     return verdicts, rows
+
+
+def _name_people(connection: Connection, drafts: Sequence[Draft]) -> None:
+    """Put people in the rows of drafts that name them by another system's id."""
+    foreign = [draft for draft in drafts if draft.external is not None]
+    owners = owners_of(connection, [draft.external for draft in foreign if draft.external]) if foreign else {}
+    for draft in foreign:
+        user = owners.get(draft.external) if draft.external else None
+        if user is not None:
+            draft.row["user_id"] = user
+        elif draft.refusal is None:
+            draft.refusal = _NOBODY
 
 
 def _known(connection: Connection, drafts: Sequence[Draft]) -> _Known:

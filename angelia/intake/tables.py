@@ -22,10 +22,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
-REVISION = 4
+REVISION = 5
 """The form of these tables; a database with a higher number belongs to newer code. A lower one lacks whole
 tables only, which are made on connecting: 2 added batches, steps, sends, codes and their uses, 3 triggers,
-4 changes."""
+4 changes, 5 addresses, external ids and imports."""
 PRIORITIES = ("high", "medium", "low")  # the number in the table is the position here
 
 _MYSQL: dict[str, Any] = {
@@ -190,6 +190,42 @@ changes = Table(
     metadata,
     Column("token", String(32), primary_key=True),
     Column("accept_hour", String(13), nullable=False),
+    **_MYSQL,
+)
+
+# Clients' last word on each address of a person. State 1 is theirs, 0 no more, 2 waits for the person's yes.
+addresses = Table(
+    "intake_addresses",
+    metadata,
+    Column("user_id", String(64), primary_key=True),
+    Column("channel", String(32), primary_key=True),
+    # A token may be longer than an index takes, so the key is a hash of its common spelling.
+    Column("address_hash", String(64), primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("said_us", BigInteger, nullable=False),
+    Column("is_exported", SmallInteger, nullable=False),
+    Index("intake_addresses_new", "is_exported"),
+    **_MYSQL,
+)
+
+external_ids = Table(
+    "intake_external_ids",
+    metadata,
+    Column("namespace", String(64), primary_key=True),
+    Column("external_id", String(64), primary_key=True),
+    Column("user_id", String(64), nullable=False),
+    Column("linked_us", BigInteger, nullable=False),
+    Index("intake_external_ids_of", "user_id"),
+    **_MYSQL,
+)
+
+# Which commit of a dataset was taken over last.
+imports = Table(
+    "intake_imports",
+    metadata,
+    Column("dataset", String(64), primary_key=True),
+    Column("ref", String(200), nullable=False),
     **_MYSQL,
 )
 

@@ -1,13 +1,14 @@
 """The owner of the number that a text message came from: its event names no dispatch.
 
-Reads the newest `user_endpoints`. Grain: event. Surprises: an address that two people registered is its
-newest owner's, as it is when it is written to. The first text after a new night hashes every number of its
-channel, some 5 seconds a million; those after it are looked up, for 16 bytes a number.
+Reads the newest `user_endpoints`, and `registered_addresses`. Grain: event. Surprises: an address that two
+people registered is its newest owner's, as it is when it is written to. The first text after a new night
+hashes every number of its channel, some 5 seconds a million; those after it are looked up, for 16 bytes a
+number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 
 from angelia.lake import Commit, Lake
 from angelia.receive.journal import Event
+from angelia.users.registered import REGISTERED, last_words
 from angelia.users.suppressions import address_hashes, address_key
 
 
@@ -48,30 +50,53 @@ class Owners:
         self._lake = lake
         self._of: tuple[str, int] = ("", -1)
         self._numbers: dict[str, _Numbers] = {}
+        self._spoken: tuple[int, dict[tuple[str, str], list[dict[str, Any]]]] = (0, {})
 
     def of(self, events: Sequence[Event]) -> dict[str, dict[str, Any]]:
         """Return user and channel of the events that name an address, where somebody has it."""
-        leaves = self._lake.partitions("user_endpoints") if events else []
-        if not leaves:
+        if not events:
             return {}
-        commit = self._lake.require("user_endpoints", **leaves[-1])
-        if (leaves[-1]["ds"], commit.number) != self._of:
+        leaves = self._lake.partitions("user_endpoints")
+        commit = self._lake.require("user_endpoints", **leaves[-1]) if leaves else None
+        if commit is not None and (leaves[-1]["ds"], commit.number) != self._of:
             self._of, self._numbers = (leaves[-1]["ds"], commit.number), {}
         key, owners = address_key(self._lake.store), dict[str, dict[str, Any]]()
+        words = self._words(key)
         for channel, hashed in sorted({(event.caller, str(event.address_hash)) for event in events}):
-            if channel not in self._numbers:
-                self._numbers[channel] = self._read(commit, channel, key)
-            newest: tuple[datetime, str] | None = None
-            for file, number in self._numbers[channel].of(hashed):
-                columns = ["user_id", "address", "registered_ts"]
-                (row,) = self._lake.read_file(commit.files[file], columns).slice(number, 1).to_pylist()
-                if hashed not in address_hashes(key, channel, row["address"]):
-                    continue
-                if newest is None or row["registered_ts"] > newest[0]:
-                    newest = row["registered_ts"], row["user_id"]
-            if newest is not None:
-                owners[f"{channel}:{hashed}"] = {"user_id": newest[1], "channel": channel}
+            # A client's word holds over what the sources said of the same person and address before it.
+            spoken = words.get((channel, hashed), [])
+            until = {row["user_id"]: row["registered_ts"] for row in spoken}
+            claims = [(row["registered_ts"], row["user_id"]) for row in spoken if row["is_active"]]
+            for at, user in self._of_sources(commit, channel, hashed, key) if commit is not None else ():
+                if user not in until or at > until[user]:
+                    claims.append((at, user))
+            if claims:
+                owners[f"{channel}:{hashed}"] = {"user_id": max(claims)[1], "channel": channel}
         return owners
+
+    def _of_sources(
+        self, commit: Commit, channel: str, hashed: str, key: bytes
+    ) -> Iterator[tuple[datetime, str]]:
+        """Yield who registered an address, and when, in a snapshot."""
+        if channel not in self._numbers:
+            self._numbers[channel] = self._read(commit, channel, key)
+        for file, number in self._numbers[channel].of(hashed):
+            columns = ["user_id", "address", "registered_ts"]
+            (row,) = self._lake.read_file(commit.files[file], columns).slice(number, 1).to_pylist()
+            is_dirty = row["registered_ts"] is None or row["user_id"] is None
+            if not is_dirty and hashed in address_hashes(key, channel, row["address"]):
+                yield row["registered_ts"], row["user_id"]
+
+    def _words(self, key: bytes) -> dict[tuple[str, str], list[dict[str, Any]]]:
+        """Return clients' last words by channel and hash; they are hashed when there are more of them."""
+        n_words = self._lake.read_log(REGISTERED).num_rows
+        if n_words != self._spoken[0]:
+            by_hash: dict[tuple[str, str], list[dict[str, Any]]] = {}
+            for row in last_words(self._lake).to_pylist():
+                for hashed in address_hashes(key, row["channel"], row["address"]):
+                    by_hash.setdefault((row["channel"], hashed), []).append(row)
+            self._spoken = n_words, by_hash
+        return self._spoken[1]
 
     def _read(self, commit: Commit, channel: str, key: bytes) -> _Numbers:
         heads, places = [np.empty(0, np.uint64)], [np.empty((0, 2), np.int32)]

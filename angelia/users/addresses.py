@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 HOST_CHARS = 253
+SHOWN_CHARS = 4  # of an address: enough to tell two apart, too little to use
 WITH_HOST = ("email", "webhook")  # forms of address that name a host
 _URL = re.compile(r"((?i:https)://)([^/?#@\\\s:\[\]]+)(:[0-9]{1,5})?([/?#][\x21-\x7e]*)?")
 _EYE_ONLY = r"[\s().\-]"
@@ -119,6 +120,15 @@ def same_addresses(table: pa.Table) -> pa.ChunkedArray:
     return pc.if_else(
         pc.equal(of, "email"), pc.utf8_lower(bare), pc.if_else(pc.equal(of, "sms"), phones, bare)
     )
+
+
+def masked(channel: str, address: str) -> str:
+    """Return an address by which a person recognises their own, and nobody else could use."""
+    if form_of(channel) == "email" and "@" in address:
+        mailbox, _, host = address.rpartition("@")
+        suffix = host.rpartition(".")[2]
+        return f"{mailbox[:1]}…@{host[:1]}….{suffix}" if "." in host else f"{mailbox[:1]}…@…"
+    return f"…{address[-SHOWN_CHARS:]}" if len(address) > 2 * SHOWN_CHARS else "…"
 
 
 def _is_number(host: str) -> bool:

@@ -1,8 +1,8 @@
 """Which addresses may be used: none that a provider called gone, and each by one person.
 
-Reads `user_endpoints` and `suppressions`. Timestamp rule: an address that was registered, or confirmed, after
-the provider's report is alive again. Entries count up to the end of ds, so that a replay of a night chooses
-as that night did; delivery checks younger ones just before it sends.
+Reads `user_endpoints`, `registered_addresses` and `suppressions`. Timestamp rule: an address that was
+registered, or confirmed, after the provider's report is alive again. Entries count up to the end of ds, so
+that a replay of a night chooses as that night did; delivery checks younger ones just before it sends.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 
 from angelia.lake import Commit, Lake
 from angelia.users.addresses import ascii_forms
+from angelia.users.registered import last_words
 from angelia.users.suppressions import address_hashes, address_key
 from spark_jobs.running.reading import read_dataset
 
@@ -38,9 +39,24 @@ def gone_by(lake: Lake, ds: str) -> pa.Table:
     return log.filter(known).select(["user_id", "channel", "address_hash", "since_ts"])
 
 
-def read_endpoints(spark: SparkSession, lake: Lake, commit: Commit) -> DataFrame:
-    """Return the endpoints of a commit, one partition a file, their hosts as DNS has them."""
-    return read_dataset(spark, lake, commit, COLUMNS, change=ascii_forms)
+def read_endpoints(spark: SparkSession, lake: Lake, commit: Commit, ds: str) -> DataFrame:
+    """Return the endpoints of a commit as clients' words up to ds leave them.
+
+    One partition a file of the commit, hosts as DNS has them. Of a snapshot and a word
+    the later one holds.
+    """
+    snapshot = read_dataset(spark, lake, commit, COLUMNS, change=ascii_forms)
+    end = datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(days=1)
+    words = last_words(lake, until=end)
+    if not words.num_rows:
+        return snapshot
+    # The words are few beside the snapshot, which is not shuffled for them.
+    frame = spark.createDataFrame(words)
+    spoken = F.broadcast(frame.select(*_KEY, F.col("registered_ts").alias("said_ts")))
+    newer = snapshot.join(spoken, _KEY, how="inner").where("registered_ts > said_ts").select(*_KEY)
+    standing = snapshot.join(spoken, _KEY, how="left").where("said_ts IS NULL OR registered_ts > said_ts")
+    words_left = frame.where("is_active").join(newer.distinct(), _KEY, how="left_anti")
+    return standing.select(*COLUMNS).unionByName(words_left.select(*COLUMNS))
 
 
 def living(spark: SparkSession, lake: Lake, endpoints: DataFrame, ds: str) -> DataFrame:

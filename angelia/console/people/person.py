@@ -1,9 +1,9 @@
 """One person: what is known of them, planned for them and sent to them, and why.
 
 Grain: person. Reads user_index, user_features, send_times, the newest user_endpoints and user_preferences,
-the plans of the last nights and what became of them; writes nothing. Surprise: an id is turned into an
-ordinal once, and from then on only the row groups that hold the ordinal are read; of the sources, which know
-ids alone, only row groups whose ids can hold it.
+registered_addresses, the plans of the last nights and what became of them; writes nothing. Surprise: an id is
+turned into an ordinal once, and from then on only the row groups that hold the ordinal are read; of the
+sources, which know ids alone, only row groups whose ids can hold it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from angelia.contracts.outcomes import DECIDED, SENT
 from angelia.contracts.sources import CHANNELS
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Commit, Lake
-from angelia.users.addresses import form_of
+from angelia.users.addresses import masked
 from angelia.users.index import require_index
 from angelia.users.one_person import Footers, PersonLake, find_ordinal, rows_of_user
+from angelia.users.registered import addresses_of
 from angelia.users.suppressions import OPTED_IN, refusals_of
 
 NIGHTS = 7
 ID_CHARS_AT_MOST = 4_096
-SHOWN_CHARS = 4  # of an address: enough to tell two apart, too little to use
 PROFILE = (
     ("gender", "gender"),
     ("age_years", "age"),
@@ -214,15 +214,6 @@ def person_of(lake: Lake, logs: Lake, mine: PersonLake, user: str, openings: Ope
     )
 
 
-def masked(channel: str, address: str) -> str:
-    """Return an address by which a person recognises their own, and nobody else could use."""
-    if form_of(channel) == "email" and "@" in address:
-        mailbox, _, host = address.rpartition("@")
-        suffix = host.rpartition(".")[2]
-        return f"{mailbox[:1]}…@{host[:1]}….{suffix}" if "." in host else f"{mailbox[:1]}…@…"
-    return f"…{address[-SHOWN_CHARS:]}" if len(address) > 2 * SHOWN_CHARS else "…"
-
-
 def suppressed_of(logs: Lake, user: str) -> Suppressed:
     """Return what the log of suppressions says of a person."""
     log = logs.read_log("suppressions")
@@ -261,12 +252,9 @@ def _is_held_out(lake: Lake, ds: str | None, user: str) -> bool | None:
 
 
 def _addresses(lake: Lake, user: str) -> Iterator[Address]:
-    commit = _newest(lake, "user_endpoints")
-    if commit is not None:
-        columns = ["channel", "address", "registered_ts", "is_active"]
-        for row in rows_of_user(lake, commit, user, columns).to_pylist():
-            hidden = masked(str(row["channel"]), str(row["address"] or ""))
-            yield Address(str(row["channel"]), hidden, row["registered_ts"], bool(row["is_active"]))
+    for row in addresses_of(lake, user).to_pylist():
+        hidden = masked(str(row["channel"]), str(row["address"] or ""))
+        yield Address(str(row["channel"]), hidden, row["registered_ts"], bool(row["is_active"]))
 
 
 def _preferences(lake: Lake, user: str) -> Iterator[Preference]:

@@ -1,9 +1,9 @@
 """Fall-over: a row that cannot reach its address goes to its campaign's next channel.
 
 That happens in the next cycle. Reads outcomes, the manifest file, `user_features` and `user_endpoints` as the
-manifest cites them, `suppressions`; writes `dispatch_fallover`: one commit a part, of rows that differ from
-the manifest's in channel, address and dispatch id. Grain: dispatch. From then on they are parts like any
-other: own claim, ledger, pace, guards, and the same window.
+manifest cites them, `registered_addresses`, `suppressions`; writes `dispatch_fallover`: one commit a part, of
+rows that differ from the manifest's in channel, address and dispatch id. Grain: dispatch. From then on they
+are parts like any other: own claim, ledger, pace, guards, and the same window.
 
 Surprise: only addresses that are gone or cannot be one fall over, never what is or ever was ambiguous, and
 never to a channel that the person has refused; a manifest that cites no features and endpoints falls over
@@ -30,6 +30,7 @@ from angelia.delivery.worker.plan_snapshot import PlanSnapshot
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.users.addresses import ascii_forms, same_address, same_addresses
 from angelia.users.index import index_head
+from angelia.users.registered import amended, last_words
 from angelia.users.suppressions import address_hashes, address_key
 
 # Words for "this address, not this message": whatever the provider's code after `gone:`.
@@ -148,6 +149,7 @@ class OpenAddresses:
         """Take the commits; up to `kept_rows` endpoints stay in memory for who asks often."""
         self._lake, self._features, self._endpoints, self._bits = lake, features, endpoints, shard_bits
         self._keeps, self._kept = endpoints.rows <= kept_rows, list[pa.Table]()
+        self._words: pa.Table | None = None
         self.commits = (features, endpoints)
         # By person, then by hash of the address.
         self._gone: dict[str, dict[str, list[tuple[str | None, datetime]]]] | None = None
@@ -218,6 +220,17 @@ class OpenAddresses:
         return {key: user for key, (_, user) in newest.items()}
 
     def _endpoints_where(self, condition: Callable[[pa.Table], pa.ChunkedArray]) -> Iterator[pa.Table]:
+        if self._words is None:
+            self._words = last_words(self._lake)
+        words = self._words.filter(condition(self._words)) if self._words.num_rows else self._words
+        tables = self._of_sources(condition)
+        if not words.num_rows:
+            yield from tables
+        else:
+            # A client's word is judged beside all rows of its address, and these are those of a few people.
+            yield amended(pa.concat_tables([table.select(_ENDPOINT) for table in tables]), words)
+
+    def _of_sources(self, condition: Callable[[pa.Table], pa.ChunkedArray]) -> Iterator[pa.Table]:
         if not self._keeps:
             for entry in self._endpoints.files:
                 for batch in batches_of(self._lake, entry, _ENDPOINT):

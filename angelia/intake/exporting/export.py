@@ -1,8 +1,9 @@
 """Export to the lake what changed, by hour of acceptance, and what the next plan counts.
 
 Grain: message; step of a message. Reads the intake database; writes intake_messages, intake_steps and
-intake_pending. Surprise: an hour is exported again as long as its messages change, for a timed message years
-later; what is equal makes no commit. A message that the database has expired stays as it was last seen.
+intake_pending, and calls what copies addresses and external ids. Surprise: an hour is exported again as long
+as its messages change, for a timed message years later; what is equal makes no commit. A message that the
+database has expired stays as it was last seen.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from angelia.intake.dispatching.deciding import occurrence_of
 from angelia.intake.exporting.changes import HOUR_MS, hour_name, hour_number, marked, unmark
 from angelia.intake.exporting.pending import pending_messages
 from angelia.intake.message import now
+from angelia.intake.people.addresses import export_addresses
+from angelia.intake.people.external_ids import take_over
 from angelia.intake.store import Row
 from angelia.intake.tables import PRIORITIES, messages, steps
 from angelia.lake import Lake
@@ -40,6 +43,8 @@ class Exported:
     messages: int = 0  # in the hours that were looked at
     steps: int = 0
     pending: int = 0
+    addresses: int = 0  # words on people's addresses
+    external_ids: int = 0  # ids that were taken over
 
     def to_json(self) -> dict[str, Any]:
         """Return the object of `--json`."""
@@ -74,6 +79,9 @@ def export(lake: Lake, engine: Engine, lead_hours: int, clock: Callable[[], int]
         with engine.connect() as connection:
             room = pending_messages(connection, closed, lead_hours, clock())
     exported.pending = leaf.publish(exported, _table(PENDING, room), None)
+    exported.addresses, commits = export_addresses(lake, engine)
+    exported.commits += commits
+    exported.external_ids = take_over(lake, engine)
     return exported
 
 

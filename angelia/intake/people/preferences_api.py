@@ -8,47 +8,24 @@ closed, and the answer names it.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
-from fastapi import Path as PathParameter
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
-from angelia.contracts.sources import CHANNEL, CHANNELS, ID, NAME
-from angelia.errors import AngeliaError
-from angelia.intake.bodies import body_of, read_body
-from angelia.intake.errors import Refused, documented, refused
-from angelia.intake.keys import Key
-from angelia.intake.message import refusal_of
+from angelia.contracts.sources import CHANNEL, CHANNELS, NAME
+from angelia.intake.bodies import body_of
+from angelia.intake.errors import documented
+from angelia.intake.people.access import KEY, NO_OTHER, SCOPE, PeopleAccess, UserId, answered, spoken
 from angelia.lake import Lake
 from angelia.users.choices import Choice, choose, openness, words_of
 
 MAX_PREFERENCES_BYTES = 16_384
 MOST = 100
-SCOPE = "people"
-# An id may hold a slash, which stands as it is in the path.
 ROUTE = "/v1/users/{user_id:path}/preferences"
-_KEY = (
-    *("no_key", "not_in_scope", "not_found", "rate_limited"),
-    *("database_unavailable", "lake_unavailable", "internal"),
-)
-# Patterns of names do not say in a schema that there are no others.
-_NO_OTHER: dict[str, Any] = {"additionalProperties": False}
 Topic = Annotated[str, Field(pattern=NAME)]
 Channel = Annotated[str, Field(pattern=CHANNEL)]
-UserId = Annotated[str, PathParameter(pattern=ID, description="an id as the lake has it")]
-
-
-class PeopleAccess(Protocol):
-    """Who may ask, and how often; the application of all routes is one."""
-
-    async def key(self, request: Request, scope: str) -> Key:
-        """Return the key of a request, which must have the scope."""
-
-    def within_rate(self, key: Key, number: int) -> None:
-        """Take so many messages of a key's rate. Raises: Refused."""
 
 
 class PreferencesSaid(BaseModel):
@@ -56,8 +33,8 @@ class PreferencesSaid(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    topics: dict[Topic, bool] = Field(default_factory=dict, max_length=MOST, json_schema_extra=_NO_OTHER)
-    channels: dict[Channel, bool] = Field(default_factory=dict, max_length=MOST, json_schema_extra=_NO_OTHER)
+    topics: dict[Topic, bool] = Field(default_factory=dict, max_length=MOST, json_schema_extra=NO_OTHER)
+    channels: dict[Channel, bool] = Field(default_factory=dict, max_length=MOST, json_schema_extra=NO_OTHER)
 
 
 class PreferencesView(BaseModel):
@@ -76,38 +53,22 @@ class PreferencesKept(PreferencesView):
 def add_preferences(app: FastAPI, people: PeopleAccess, lake: Lake) -> None:
     """Add the routes."""
 
-    @app.get(ROUTE, response_model=PreferencesView, responses=documented(*_KEY, "format"))
+    @app.get(ROUTE, response_model=PreferencesView, responses=documented(*KEY, "format"))
     async def show(request: Request, user_id: UserId) -> JSONResponse:
         """Show what a person said of topics and channels, and which channels are closed."""
         people.within_rate(await people.key(request, SCOPE), 1)
-        return JSONResponse(await _asked(_view, lake, user_id))
+        return JSONResponse(await answered(_view, lake, user_id))
 
     @app.put(
         ROUTE,
         response_model=PreferencesKept,
-        responses=documented(*_KEY, "format", "not_json", "too_large"),
+        responses=documented(*KEY, "format", "not_json", "too_large"),
         openapi_extra=body_of(PreferencesSaid),
     )
     async def keep(request: Request, user_id: UserId) -> JSONResponse:
         """Keep what a person said; it holds for the next night, for channels within ten seconds."""
-        key = await people.key(request, SCOPE)
-        body = await read_body(request, MAX_PREFERENCES_BYTES)
-        try:
-            wanted = PreferencesSaid.model_validate_json(body)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            raise Refused(refusal_of(first, set(PreferencesSaid.model_fields))) from None
-        people.within_rate(key, 1)
-        return JSONResponse(await _asked(_kept, lake, user_id, wanted))
-
-
-async def _asked(function: Any, *arguments: Any) -> dict[str, Any]:
-    try:
-        answer: dict[str, Any] = await run_in_threadpool(function, *arguments)
-    except (AngeliaError, OSError):
-        reason = "the lake does not answer: nothing is acknowledged, send it again"
-        raise refused("lake_unavailable", reason, retry_after_s=1) from None
-    return answer
+        wanted = await spoken(people, request, PreferencesSaid, MAX_PREFERENCES_BYTES)
+        return JSONResponse(await answered(_kept, lake, user_id, wanted))
 
 
 def _view(lake: Lake, user: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from datetime import datetime
 
 from cryptography.fernet import Fernet, InvalidToken
 
-PAGE, CONFIRM = "page", "confirm"
-LIFE_S = {PAGE: 30 * 86_400, CONFIRM: 2 * 86_400}
+PAGE, CONFIRM, ADDRESS = "page", "confirm", "address"
+LIFE_S = {PAGE: 30 * 86_400, CONFIRM: 2 * 86_400, ADDRESS: 2 * 86_400}
 
 
 class Links:

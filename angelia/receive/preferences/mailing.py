@@ -1,7 +1,8 @@
 """The mail that asks for the second word of double opt-in.
 
-Reads the newest `user_endpoints`. Surprise: it goes out by the channel's own provider, past plan and worker,
-since a person who refused e-mail must get no other mail; one a person and channel in ten minutes.
+Reads the newest `user_endpoints` and `registered_addresses`. Surprise: it goes out by the channel's own
+provider, past plan and worker, since a person who refused e-mail must get no other mail; one a person and
+channel in ten minutes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from angelia.delivery.channels.base import ACCEPTED, Message
 from angelia.delivery.worker.plan_snapshot import channel_config
 from angelia.lake import Lake
 from angelia.transport.wire import Answer
-from angelia.users.one_person import rows_of_user
+from angelia.users.registered import addresses_of
 
 MAILS = frozenset({"smtp", "ses_v2", "mandrill"})  # providers whose channels need a second word
 AGAIN = timedelta(minutes=10)
@@ -30,23 +31,29 @@ class ConfirmationMails:
 
     def __init__(self, lake: Lake, title: str = TITLE, body: str = BODY) -> None:
         self._lake, self._title, self._body = lake, title, body
-        self._asked: dict[tuple[str, str], datetime] = {}
+        self._asked: dict[tuple[str, str, str | None], datetime] = {}
 
-    async def ask(self, user: str, channel: Channel, link: str, now: datetime) -> bool:
-        """Send the link to a person's newest address; False = there is none, or it was not taken."""
-        last = self._asked.get((user, channel.id))
+    async def ask(
+        self, user: str, channel: Channel, link: str, now: datetime, given: str | None = None
+    ) -> bool:
+        """Send the link, to a person's newest address unless one is given.
+
+        False = there is none, or the mail was not taken.
+        """
+        of = user, channel.id, given
+        last = self._asked.get(of)
         if last is not None and now - last < AGAIN:
             return True  # the mail is on its way
-        address = await asyncio.to_thread(self._address, user, channel.id)
+        address = given or await asyncio.to_thread(self._address, user, channel.id)
         if address is None:
             return False
         self._asked = {key: at for key, at in self._asked.items() if now - at < AGAIN}
-        self._asked[user, channel.id] = now
+        self._asked[of] = now
         body = self._body.replace("{link}", link)
         message = Message(address, secrets.token_hex(16), self._title, body, None, None, 86_400, True)
         is_sent = await self._send(channel, message)
         if not is_sent:
-            del self._asked[user, channel.id]
+            del self._asked[of]
         return is_sent
 
     async def _send(self, channel: Channel, message: Message) -> bool:
@@ -71,11 +78,6 @@ class ConfirmationMails:
         return answer.status != 0 and provider.adapter.classify(answer).kind == ACCEPTED
 
     def _address(self, user: str, channel: str) -> str | None:
-        leaves = self._lake.partitions("user_endpoints")
-        if not leaves:
-            return None
-        commit = self._lake.require("user_endpoints", **leaves[-1])
-        columns = ["channel", "address", "registered_ts", "is_active"]
-        rows = rows_of_user(self._lake, commit, user, columns).to_pylist()
+        rows = addresses_of(self._lake, user).to_pylist()
         mine = [row for row in rows if row["channel"] == channel and row["is_active"]]
         return str(max(mine, key=lambda row: row["registered_ts"])["address"]) if mine else None

@@ -17,7 +17,8 @@ from angelia.catalog.snapshot import Catalog, nearest_catalog
 from angelia.errors import AngeliaError, NotFound
 from angelia.lake import Lake
 from angelia.receive.inbox.tokens import person_of
-from angelia.receive.preferences.links import CONFIRM, PAGE, Links
+from angelia.receive.preferences.addresses import take_address
+from angelia.receive.preferences.links import ADDRESS, CONFIRM, PAGE, Links
 from angelia.receive.preferences.mailing import MAILS, ConfirmationMails
 from angelia.receive.preferences.page import render
 from angelia.users.choices import Choice, choose, openness, words_of
@@ -96,11 +97,16 @@ class Preferences:
 
     def question(self, token: str, now: datetime) -> str | None:
         """Return the page that asks for the second word, None if the link is over."""
+        if self._links.open(ADDRESS, token, now):
+            return render(token, question="Shall we write to you at the address this mail went to?")
         words = self._links.open(CONFIRM, token, now)
         return render(token, question=f"Shall we write to you by {words[1]} again?") if words else None
 
     def confirm(self, token: str, now: datetime) -> str | None:
-        """Open the channel that a mailed link names; return the page, None if the link is over."""
+        """Open the channel, or take the address, of a mailed link; None if the link is over."""
+        if words := self._links.open(ADDRESS, token, now):
+            is_taken = take_address(self._lake, *words, at=now)
+            return render(notes=("Kept.",) if is_taken else ("It was closed for good and stays closed.",))
         words = self._links.open(CONFIRM, token, now)
         if words is None:
             return None

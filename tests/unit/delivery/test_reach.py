@@ -11,6 +11,7 @@ from angelia.contracts import arrow, dataset
 from angelia.delivery.worker.fallover import OpenAddresses
 from angelia.intake.dispatching import sample_night
 from angelia.lake import Lake
+from angelia.users.registered import register
 from tests.unit.delivery.given import DS
 
 
@@ -40,3 +41,29 @@ def test_addresses_kept_in_memory_are_the_same(lake: Lake, kept_rows: int) -> No
             (users[1], "email"): " Anna@Shop.example",
             (users[2], "email"): "carl@xn--bcher-kva.example",
         }
+
+
+@pytest.mark.parametrize("kept_rows", [0, 1_000])
+def test_what_clients_registered_counts_beside_them(lake: Lake, kept_rows: int) -> None:
+    sample_night.make(lake, 3, DS, features={"channels": [["email"]] * 3})
+    columns = ["user_id", "channel", "address", "registered_ts", "is_active"]
+
+    def row(number: int, address: str, day: int, is_active: bool = True) -> dict[str, object]:
+        at = datetime(2026, 1, day, tzinfo=UTC)
+        values = (sample_night.user(number), "email", address, at, is_active)
+        return dict(zip(columns, values, strict=True))
+
+    with lake.attempt("user_endpoints", ds=DS) as attempt:
+        rows = [row(0, "old@shop.example", 1), row(1, "ann@shop.example", 3), row(2, "carl@shop.example", 1)]
+        table = pa.Table.from_pylist(rows, schema=arrow.schema(dataset("user_endpoints")))
+        attempt.write(table, "part-0000.parquet")
+        endpoints = attempt.publish()
+    register(lake, [row(0, "old@shop.example", 2, False), row(1, "ann@shop.example", 2, False)])
+    register(lake, [row(0, "new@shop.example", 2), row(1, "Carl@Shop.example", 2)])  # whose it is since
+    features = lake.require("user_features", ds=DS)
+    reach = OpenAddresses(lake, features, endpoints, sample_night.SHARD_BITS, kept_rows=kept_rows)
+    users = [sample_night.user(number) for number in range(3)]
+    assert reach.addresses(users, range(3)) == {
+        (users[0], "email"): "new@shop.example",
+        (users[1], "email"): "ann@shop.example",
+    }

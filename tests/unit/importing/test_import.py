@@ -125,6 +125,19 @@ def test_suppressions_are_appended_once(tmp_path: Path, lake: Lake) -> None:
     assert lake.read_log("suppressions")["user_id"].to_pylist() == ["p1", "p2"]
 
 
+def test_ids_of_another_system_are_a_snapshot(tmp_path: Path, lake: Lake) -> None:
+    columns = {
+        "namespace": {"constant": "crm"},
+        "external_id": {"template": "K-{id}"},
+        "user_id": {"template": "p{id}"},
+        "linked_ts": {"from": "since"},
+    }
+    document = mapping(tmp_path, {"dataset": "external_ids", "input": "people", "columns": columns})
+    run_import(load_settings(), document, [people(tmp_path, "1,,,,2022-05-01,")], ds="2022-05-08")
+    (row,) = read(lake, "external_ids", ds="2022-05-08")
+    assert (row["namespace"], row["external_id"], row["user_id"]) == ("crm", "K-1", "p1")
+
+
 @pytest.mark.parametrize(
     "name", ["a'; DROP TABLE x; --", 'quo"te', "back\\slash", "sp ace", "{brace", "$p0", "select"]
 )

@@ -17,8 +17,11 @@ from angelia.intake.database import connect, writing
 from angelia.intake.dispatching.steps import OutcomeStep, note_steps
 from angelia.intake.erasing import IntakePeople, expire
 from angelia.intake.message import Draft, now, parse_message
+from angelia.intake.people.addresses import PeopleAddresses, export_addresses
+from angelia.intake.people.external_ids import ExternalIds
 from angelia.intake.store import Accepted, IntakeStore, change
 from angelia.intake.tables import code_uses, codes, messages, metadata, sends
+from angelia.lake import Lake
 from angelia.lake.erasing.erase import erase
 from tests.unit.intake.dispatching import Bench, bench
 
@@ -74,6 +77,22 @@ def test_a_person_known_to_the_intake_alone(bench: Bench) -> None:
     result = erase(bench.lake, ["nobody"], elsewhere=IntakePeople(bench.engine))
     assert result.rows["intake_messages"] == 1
     assert bench.states([message]) == ["refused"]
+
+
+def test_addresses_and_other_ids_of_an_erased_person_go(bench: Bench) -> None:
+    bench.night()
+    known, ids = PeopleAddresses(bench.engine, bench.lake), ExternalIds(bench.engine)
+    for user, phone in (("newcomer", "+491711"), (OTHER, "+491712")):
+        known.replace(user, {"sms": [phone]}, now(), lambda _: False)
+        ids.replace(user, {"crm": [f"K-{user}"]}, now())
+    export_addresses(bench.lake, bench.engine)
+    result = erase(bench.lake, ["newcomer"], elsewhere=IntakePeople(bench.engine))
+    assert (result.rows["intake_addresses"], result.rows["intake_external_ids"]) == (1, 1)
+    assert result.rows["registered_addresses"] == 1
+    text = everything(bench.engine) + str(Lake(bench.lake.store).read_log("registered_addresses").to_pylist())
+    assert "newcomer" not in text
+    assert "+491711" not in text
+    assert "+491712" in text
 
 
 def test_codes_of_an_erased_person_end(bench: Bench, draft: Any) -> None:

@@ -12,6 +12,7 @@ from angelia.lake import Lake
 from angelia.receive import owners
 from angelia.receive.journal import Event
 from angelia.receive.owners import Owners
+from angelia.users.registered import register
 from angelia.users.suppressions import address_hash, address_key
 
 AT = datetime(2026, 11, 10, tzinfo=UTC)
@@ -67,3 +68,23 @@ def test_everybody_is_hashed_once_a_snapshot(lake: Lake, monkeypatch: pytest.Mon
     assert hashed == ["+49151004"]  # to be sure that it is not another one with the same beginning
     publish(lake, [("u9", "sms", "+49151004", 0)], ds="2026-11-15")
     assert asked(lake, who, "+49151004") == "u9"
+
+
+def test_a_clients_word_moves_a_number(lake: Lake) -> None:
+    names = ("user_id", "channel", "address", "registered_ts", "is_active")
+
+    def word(user: str, number: str, day: int, is_active: bool = True) -> None:
+        values = (user, "sms", number, AT + timedelta(days=day), is_active)
+        register(lake, [dict(zip(names, values, strict=True))])
+
+    who = Owners(lake)
+    word("u7", "+49151777", 1)
+    assert asked(lake, who, "+49151777") == "u7", "known to clients alone"
+    publish(
+        lake, [("u1", "sms", "+49151000", 2), ("u2", "sms", "+49151999", 2), ("u3", "sms", "+49151555", 2)]
+    )
+    for user, number, day, is_active in [("u8", "+49151000", 3, True), ("u2", "+49151999", 3, False)]:
+        word(user, number, day, is_active)
+    word("u3", "+49151555", 1, False)
+    numbers = ("+49151000", "+49151999", "+49151555", "+49151777")
+    assert [asked(lake, who, number) for number in numbers] == ["u8", None, "u3", "u7"]

@@ -8,7 +8,7 @@ import hmac
 import pyarrow as pa
 import pytest
 
-from angelia.users.addresses import ascii_forms, same_address, same_addresses
+from angelia.users.addresses import ascii_forms, masked, same_address, same_addresses
 from angelia.users.suppressions import address_hash, address_hashes
 
 SAME = [
@@ -58,3 +58,19 @@ def test_a_hash_names_an_address_in_every_spelling() -> None:
 def test_what_an_older_version_hashed_still_counts(spelling: str) -> None:
     old = hmac.new(b"k", f"email\x1f{spelling}".encode(), hashlib.sha256).hexdigest()[:32]
     assert old in address_hashes(b"k", "email", "Jo@xn--bcher-kva.example")
+
+
+@pytest.mark.parametrize(
+    ("channel", "address", "shown"),
+    [
+        ("email", "ada@mail.example.com", "a…@m….com"),
+        ("email", "a@b", "a…@…"),
+        ("email_two", "ada@mail.example.com", "a…@m….com"),
+        ("sms", "+4915112345678", "…5678"),
+        ("fcm", "d" * 150 + "wxyz", "…wxyz"),
+        ("webhook", "12345678", "…"),
+        ("email", "", "…"),
+    ],
+)
+def test_a_mask_leaves_too_little_to_use(channel, address, shown):
+    assert masked(channel, address) == shown

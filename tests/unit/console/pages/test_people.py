@@ -11,10 +11,10 @@ from html import unescape
 import pytest
 
 from angelia.console.pages.people import REASON_CHARS
-from angelia.console.people.person import masked
 from angelia.contracts.rows import user_name, valid_rows
 from angelia.contracts.sources import CHANNELS
 from angelia.lake import Lake
+from angelia.users.addresses import masked
 from angelia.users.suppressions import refusals_of
 from tests.planned_night import put
 from tests.unit.spark_jobs.test_plan_dispatch import DS

@@ -13,7 +13,6 @@ from angelia.console.people.person import (
     features_of,
     id_of,
     lookup,
-    masked,
     suppressed_of,
 )
 from angelia.contracts.rows import user_name, valid_rows
@@ -21,22 +20,6 @@ from angelia.contracts.sources import CHANNELS
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Lake
 from angelia.users.suppressions import open_person
-
-
-@pytest.mark.parametrize(
-    ("channel", "address", "shown"),
-    [
-        ("email", "ada@mail.example.com", "a…@m….com"),
-        ("email", "a@b", "a…@…"),
-        ("email_two", "ada@mail.example.com", "a…@m….com"),
-        ("sms", "+4915112345678", "…5678"),
-        ("fcm", "d" * 150 + "wxyz", "…wxyz"),
-        ("webhook", "12345678", "…"),
-        ("email", "", "…"),
-    ],
-)
-def test_a_mask_leaves_too_little_to_use(channel, address, shown):
-    assert masked(channel, address) == shown
 
 
 def test_an_id_is_taken_as_it_was_typed_but_for_its_edges() -> None:

@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy.engine import Engine
-from starlette.exceptions import StarletteDeprecationWarning
 
 from angelia.errors import Corrupt
-from angelia.intake.api import create_app
-from angelia.intake.keys import Keys
-from angelia.intake.message import now
 from angelia.intake.people import preferences_api
 from angelia.lake import Lake
 from angelia.users.choices import words_of
 from angelia.users.suppressions import close_person
+from tests.unit.intake.people.conftest import Ask
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", StarletteDeprecationWarning)
-    from starlette.testclient import TestClient
-
-Ask = Callable[..., Any]
 ANNA = "/v1/users/anna/preferences"
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "access.jsonl"
-
-
-@pytest.fixture
-def ask(lake: Lake, engine: Engine, log: Path) -> Iterator[Ask]:
-    """Yield a function that asks with a key of one scope."""
-    keys = {scope: Keys(engine).make("shop", (scope,), 999, now())[1] for scope in ("people", "read")}
-    with TestClient(create_app(engine, log, lake=lake), raise_server_exceptions=False) as client:
-
-        def send(method: str, path: str, body: Any = None, scope: str = "people") -> Any:
-            content = None if body is None else json.dumps(body).encode()
-            headers = {"Authorization": f"Bearer {keys[scope]}"}
-            return client.request(method, path, content=content, headers=headers)
-
-        yield send
 
 
 def test_what_is_kept_is_shown_and_reaches_the_night(ask: Ask, lake: Lake) -> None:

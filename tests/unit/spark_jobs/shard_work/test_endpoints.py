@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from angelia.contracts import arrow, dataset
+from angelia.users.registered import amended, last_words, register
 from angelia.users.suppressions import address_hash, address_key
 from spark_jobs.shard_work.endpoints import gone_by, living, owned, read_endpoints
 
@@ -120,7 +121,7 @@ def test_two_spellings_of_a_host_are_one_address(spark, settings_home, lake) -> 
     with lake.attempt("user_endpoints", ds=DS) as attempt:
         attempt.write(table, "part-0000.parquet", conform=False)
         commit = attempt.publish()
-    endpoints = read_endpoints(spark, lake, commit)
+    endpoints = read_endpoints(spark, lake, commit, DS)
     kept, _ = owned(endpoints)
     assert sorted(row.user_id for row in kept.collect()) == ["u10", "u2", "u4", "u5", "u6", "u8"]
     assert {row.address for row in kept.collect() if row.user_id == "u6"} == {"b\u00fccher"}
@@ -129,3 +130,38 @@ def test_two_spellings_of_a_host_are_one_address(spark, settings_home, lake) -> 
     log = pa.Table.from_pylist([gone], schema=arrow.schema(dataset("suppressions")))
     lake.append_log("suppressions", log)
     assert "u2" not in {row.user_id for row in living(spark, lake, endpoints, DS).collect()}
+
+
+def test_of_snapshot_and_word_the_later_one_holds(spark, lake):
+    names = ["user_id", "channel", "address", "registered_ts", "is_active"]
+    rows = [
+        ("u1", "sms", "+491", AT, True),  # ended by a word
+        ("u2", "sms", "+492", AT + timedelta(hours=2), True),  # the source's word is the later one
+        ("u3", "sms", "+493", AT + timedelta(hours=2), False),
+        ("u4", None, None, AT, True),
+        ("u5", "email", "a@b\u00fccher.example", AT, True),
+    ]
+    table = pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+    with lake.attempt("user_endpoints", ds=DS) as attempt:
+        attempt.write(table, "part-0000.parquet", conform=False)
+        commit = attempt.publish()
+    later = AT + timedelta(hours=1)
+    words = [
+        ("u1", "sms", "+491", later, False),
+        ("u2", "sms", "+492", later, False),
+        ("u3", "sms", "+493", later, True),
+        ("u5", "email", "a@xn--bcher-kva.example", later, False),
+        ("u6", "email", "new@mail.example", later, True),
+        ("u6", "email", "old@mail.example", later, True),
+        ("u6", "email", "old@mail.example", later + timedelta(minutes=1), False),
+        ("u7", "sms", "+497", AT + timedelta(days=9), True),  # after the night
+    ]
+    register(lake, [dict(zip(names, word, strict=True)) for word in words])
+    kept = read_endpoints(spark, lake, commit, DS).where("is_active").collect()
+    expected = [("u2", "+492"), ("u4", None), ("u6", "new@mail.example")]
+    assert sorted((row.user_id, row.address) for row in kept) == expected
+    assert kept[0].registered_ts is not None
+    # The columns' engine says the same.
+    there = amended(table, last_words(lake, until=AT + timedelta(days=2)))
+    there = there.filter(there["is_active"])
+    assert sorted(zip(*(there[name].to_pylist() for name in ("user_id", "address")), strict=True)) == expected

@@ -1,0 +1,140 @@
+"""A person's addresses as routes of the intake's application.
+
+Reads and writes by `addresses.py`. Surprises: answers show addresses masked; a new mail address is the
+person's only after their yes to a mail, which is sent after the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.background import BackgroundTask
+from starlette.responses import JSONResponse
+
+from angelia.contracts.sources import ADDRESS, CHANNEL
+from angelia.importing.addresses import judge_addresses
+from angelia.intake.answers import moment_of
+from angelia.intake.bodies import body_of
+from angelia.intake.errors import documented, refused
+from angelia.intake.message import now
+from angelia.intake.people.access import KEY, NO_OTHER, SCOPE, PeopleAccess, UserId, answered, spoken
+from angelia.intake.people.addresses import PeopleAddresses, Spelling
+from angelia.users.addresses import masked
+
+MAX_ADDRESSES_BYTES = 262_144
+MOST = 20  # of a channel
+ROUTE = "/v1/users/{user_id:path}/addresses"
+Channel = Annotated[str, Field(pattern=CHANNEL)]
+OneAddress = Annotated[str, Field(pattern=ADDRESS)]
+Ask = Callable[[str, str, str], Awaitable[bool]]  # person, channel, address -> a mail is on its way
+
+
+class MailQuestions:
+    """Who asks people for the yes that a new mail address waits for; this one can ask nobody."""
+
+    def offers(self, channel: str) -> bool:
+        """Say whether mails go through a channel."""
+        return False
+
+    async def ask(self, user: str, channel: str, address: str) -> bool:
+        """Send the question; False = it was not taken."""
+        return False
+
+
+class AddressesSaid(BaseModel):
+    """A person's addresses by channel of the catalog; other channels stay as they were."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    addresses: dict[Channel, Annotated[list[OneAddress], Field(max_length=MOST)]] = Field(
+        max_length=100, json_schema_extra=NO_OTHER
+    )
+
+
+class AddressView(BaseModel):
+    """An address, masked; `closed` was ended by its provider, `waiting` needs the person's yes."""
+
+    channel: str
+    address: str
+    since: str
+    state: Literal["open", "waiting", "closed"]
+
+
+class AddressesView(BaseModel):
+    """How a person can be reached."""
+
+    addresses: list[AddressView]
+
+
+class ClosedAddress(BaseModel):
+    """An address, masked, that is not taken again."""
+
+    channel: str
+    address: str
+
+
+class AddressesKept(AddressesView):
+    """How a person can be reached from the next night on."""
+
+    still_closed: list[ClosedAddress]
+
+
+def add_addresses(
+    app: FastAPI, people: PeopleAccess, known: PeopleAddresses, questions: MailQuestions
+) -> None:
+    """Add the routes."""
+
+    @app.get(ROUTE, response_model=AddressesView, responses=documented(*KEY, "format"))
+    async def show_addresses(request: Request, user_id: UserId) -> JSONResponse:
+        """Show a person's addresses, masked."""
+        people.within_rate(await people.key(request, SCOPE), 1)
+        return JSONResponse(await answered(_view, known, user_id))
+
+    @app.put(
+        ROUTE,
+        response_model=AddressesKept,
+        responses=documented(*KEY, "format", "not_offered", "not_json", "too_large"),
+        openapi_extra=body_of(AddressesSaid),
+    )
+    async def keep_addresses(request: Request, user_id: UserId) -> JSONResponse:
+        """Keep a person's addresses of the channels that are named; the next night knows them."""
+        wanted = await spoken(people, request, AddressesSaid, MAX_ADDRESSES_BYTES)
+        kept = await answered(_kept, known, user_id, wanted, questions.offers)
+        waiting = kept.pop("to_confirm")
+        return JSONResponse(kept, background=BackgroundTask(_ask, questions, user_id, waiting))
+
+
+async def _ask(questions: MailQuestions, user: str, waiting: list[Spelling]) -> None:
+    await asyncio.gather(*(questions.ask(user, *address) for address in waiting))
+
+
+def _view(known: PeopleAddresses, user: str) -> dict[str, Any]:
+    return {
+        "addresses": [
+            {
+                "channel": each.channel,
+                "address": masked(each.channel, each.address),
+                "since": moment_of(each.since_us),
+                "state": each.state,
+            }
+            for each in known.standing(user)
+        ]
+    }
+
+
+def _kept(
+    known: PeopleAddresses, user: str, wanted: AddressesSaid, can_ask: Callable[[str], bool]
+) -> dict[str, Any]:
+    pairs = [(channel, address) for channel, listed in wanted.addresses.items() for address in listed]
+    kept: dict[str, list[str]] = {channel: [] for channel in wanted.addresses}
+    for (channel, _), (address, reason) in zip(pairs, judge_addresses(pairs), strict=True):
+        if reason is not None:
+            raise refused("format", f"{channel}: {reason}", "addresses")
+        kept[channel].append(address)
+    replaced = known.replace(user, kept, now(), can_ask)
+    closed = [{"channel": of, "address": masked(of, address)} for of, address in replaced.still_closed]
+    return _view(known, user) | {"still_closed": closed, "to_confirm": replaced.to_confirm}

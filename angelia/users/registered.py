@@ -1,0 +1,103 @@
+"""Addresses that clients registered for people, beside those of the sources.
+
+Reads and writes the log `registered_addresses`, reads the newest `user_endpoints`. Grain: person x channel x
+address. Of a source's snapshot and a client's word the later one holds. Surprise: a word may say that an
+address is no longer the person's; what a provider called gone is in `suppressions`, and no word here opens
+it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from angelia.contracts import arrow, dataset
+from angelia.lake import Commit, Lake
+from angelia.users.addresses import ascii_forms
+from angelia.users.one_person import rows_of_user
+
+REGISTERED = "registered_addresses"
+COLUMNS = dataset(REGISTERED).names
+_KEY = ["user_id", "channel", "address"]
+
+
+def last_words(lake: Lake, *, until: datetime | None = None, users: pa.Array | None = None) -> pa.Table:
+    """Return the last word on each address.
+
+    Of two words at one instant the one that ends the address is the last.
+
+    Args:
+        until: words of this instant and later ones do not count.
+        users: whose addresses; None = everybody's.
+    """
+    log = lake.read_log(REGISTERED)
+    if until is not None:
+        log = log.filter(pc.less(log["registered_ts"], pa.scalar(until, log["registered_ts"].type)))
+    if users is not None:
+        log = log.filter(pc.is_in(log["user_id"], users))
+    if log.num_rows < 2:
+        return log.select(COLUMNS)
+    ordered = log.sort_by([("registered_ts", "ascending"), ("is_active", "descending")])
+    # One thread, since `last` means the order of the rows.
+    last = ordered.group_by(_KEY, use_threads=False).aggregate(
+        [("registered_ts", "last"), ("is_active", "last")]
+    )
+    return last.rename_columns([*_KEY, "registered_ts", "is_active"]).select(COLUMNS).cast(_schema())
+
+
+def amended(rows: pa.Table, words: pa.Table) -> pa.Table:
+    """Return endpoints as they stand after clients' words: what these ended is gone.
+
+    Every row of the words' addresses must be among `rows`, or a later word of a source would be missed.
+
+    Args:
+        rows: user_id, channel, address, registered_ts, is_active.
+    """
+    if not words.num_rows:
+        return rows
+    rows = ascii_forms(rows)  # words are spelt so
+    last = {key: at for *key_parts, at in _columns(words) if (key := tuple(key_parts))}
+    standing, outdated = [], set()
+    for *key_parts, at in _columns(rows):
+        key = tuple(key_parts)
+        word_at = last.get(key)
+        stands = word_at is None or at is None or at > word_at
+        standing.append(stands)
+        if word_at is not None and stands:
+            outdated.add(key)
+    named = pc.and_(
+        words["is_active"],
+        pa.array([tuple(key_parts) not in outdated for *key_parts, _ in _columns(words)], pa.bool_()),
+    )
+    kept = rows.select(COLUMNS).filter(pa.array(standing, pa.bool_()))
+    return pa.concat_tables([kept.cast(_schema()), words.filter(named).cast(_schema())])
+
+
+def addresses_of(lake: Lake, user: str) -> pa.Table:
+    """Return a person's endpoints in the newest snapshot, after clients' words."""
+    words = last_words(lake, users=pa.array([user], pa.string()))
+    leaves = lake.partitions("user_endpoints")
+    if not leaves:
+        return words.filter(words["is_active"])
+    rows = rows_of_user(lake, lake.require("user_endpoints", **leaves[-1]), user, COLUMNS)
+    # A person who is in no file has columns of no type.
+    return ascii_forms(amended(rows if rows.num_rows else _schema().empty_table(), words))
+
+
+def register(lake: Lake, rows: list[dict[str, Any]]) -> Commit:
+    """Append words: user_id, channel, address, registered_ts, is_active."""
+    return lake.append_log(REGISTERED, pa.Table.from_pylist(rows, schema=_schema()))
+
+
+def _columns(table: pa.Table) -> zip[tuple[Any, ...]]:
+    instants = table["registered_ts"].cast(pa.int64()).to_pylist()
+    return zip(*(table[name].to_pylist() for name in _KEY), instants, strict=True)
+
+
+def _schema() -> pa.Schema:
+    """Return the log's schema, in which anything may be missing: sources are dirty."""
+    whole = arrow.schema(dataset(REGISTERED))
+    return pa.schema([field.with_nullable(True) for field in whole])

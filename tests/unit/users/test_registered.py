@@ -1,0 +1,69 @@
+"""Addresses that clients registered, beside those of the sources."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from angelia.contracts.rows import valid_rows
+from angelia.lake import Lake
+from angelia.users.registered import COLUMNS, addresses_of, amended, last_words, register
+from tests.planned_night import put
+
+AT = datetime(2026, 11, 14, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def word(user: str, address: str, at: datetime = AT, is_active: bool = True) -> dict[str, Any]:
+    values = (user, "email", address, at, is_active)
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def shown(table: pa.Table) -> list[tuple[str, str]]:
+    return sorted(zip(table["user_id"].to_pylist(), table["address"].to_pylist(), strict=True))
+
+
+def test_the_last_word_of_an_address_is_kept(lake: Lake) -> None:
+    assert last_words(lake).num_rows == 0
+    register(lake, [word("u1", "a@x.example", AT + HOUR, False), word("u1", "b@x.example")])
+    register(lake, [word("u1", "a@x.example"), word("u1", "b@x.example", AT, False)])
+    last = {row["address"]: row["is_active"] for row in last_words(lake).to_pylist()}
+    assert last == {"a@x.example": False, "b@x.example": False}, "of two at one instant the end"
+    earlier = {row["address"]: row["is_active"] for row in last_words(lake, until=AT + HOUR).to_pylist()}
+    assert earlier["a@x.example"], "a word of that very instant is after it"
+    assert last_words(lake, users=pa.array(["u2"], pa.string())).num_rows == 0
+
+
+def test_a_word_ends_and_adds_addresses() -> None:
+    rows = pa.Table.from_pylist(
+        [
+            word("u1", "a@x.example"),
+            word("u1", "b@x.example", AT + 2 * HOUR),
+            word("u1", "d@x.example", AT + 2 * HOUR, False),
+        ]
+    )
+    assert amended(rows, rows.slice(0, 0)) is rows
+    words = pa.Table.from_pylist(
+        [
+            word("u1", "a@x.example", AT, False),
+            word("u1", "b@x.example", AT + HOUR, False),
+            word("u1", "c@x.example", AT + HOUR),
+            word("u1", "d@x.example", AT + HOUR),
+        ]
+    )
+    standing = amended(rows, words)
+    assert shown(standing.filter(standing["is_active"])) == [("u1", "b@x.example"), ("u1", "c@x.example")]
+
+
+def test_one_person_is_shown_what_stands(lake: Lake) -> None:
+    register(lake, [word("u0000000", "new@x.example")])
+    assert shown(addresses_of(lake, "u0000000")) == [("u0000000", "new@x.example")]
+    put(lake, "user_endpoints", valid_rows("user_endpoints", 4))
+    register(lake, [word("u0000000", "u0000000@example.org", is_active=False)])
+    assert shown(addresses_of(lake, "u0000000")) == [
+        ("u0000000", "new@x.example"),
+        ("u0000000", "sandbox-token-0000000"),
+    ]
+    assert addresses_of(lake, "nobody").num_rows == 0
