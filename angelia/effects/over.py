@@ -16,7 +16,7 @@ from angelia.effects.power import Z_FIXED, Growth, growth
 from angelia.effects.ratio import ALARM, mismatch_p
 from angelia.effects.sequences import always_valid_p, mixture, multiplier
 
-METRICS = ("converted", "revenue", "active_days", "unsubscribed")
+METRICS = ("converted", "revenue", "active_days", "retained_7", "retained_28", "unsubscribed")
 PLANNED_NIGHTS = 28
 # Below this many people who did it on a side, an interval from the normal curve is wrong.
 LEAST_PEOPLE = 10

@@ -15,6 +15,12 @@ WITH sent AS (
     GROUP BY message_id, user_id
 ),
 
+numbered AS (
+    -- Before the joins, so that few columns are sorted.
+    SELECT *, $first_touch + row_number() OVER (ORDER BY message_id) AS touch
+    FROM sent
+),
+
 answers AS (
     SELECT
         message_id,
@@ -32,10 +38,9 @@ answers AS (
 )
 
 SELECT
-    $first_touch + row_number() OVER (ORDER BY sent.message_id) AS touch,
+    sent.touch,
     sent.message_id,
     sent.user_id,
-    sent.campaign_id,
     sent.channel,
     sent.sent_ts,
     CASE
@@ -52,6 +57,6 @@ SELECT
     coalesce(windows.open_hours, 0) AS open_hours,
     coalesce(windows.conversion_hours, 0) AS conversion_hours,
     coalesce(windows.conversion, $conversion) AS conversion
-FROM sent
+FROM numbered AS sent
 LEFT JOIN attribution_campaigns AS windows ON sent.campaign_id = windows.campaign_id
 LEFT JOIN answers ON sent.message_id = answers.message_id

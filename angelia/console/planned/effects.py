@@ -26,7 +26,13 @@ SIDES = ("treated", "holdout")
 _MAIN = re.compile(r"<header>(?P<head>.*?)</header>\s*<main>(?P<main>.*)</main>", re.DOTALL)
 _HREF = re.compile(r'(?P<before><a[^>]*?) href="(?P<to>[^"#]*)(?P<mark>#[^"]*)?"')
 _PAGE = re.compile(r"(?P<ds>\d{4}-\d{2}-\d{2})(?P<quality>-quality)?\.html")
-_WORDS = {"converted": "people who converted", "revenue": "money a person", "active_days": "active days"}
+_WORDS = {
+    "converted": "people who converted",
+    "revenue": "money a person",
+    "active_days": "active days",
+    "retained_7": "people back on day 7",
+    "retained_28": "people back on day 28",
+}
 
 
 @dataclass

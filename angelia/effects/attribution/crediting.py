@@ -23,6 +23,15 @@ from angelia.lake import Commit, Lake
 # messages are tried for up to 72 hours, and a phone may be off for two days.
 TOUCH_HOURS = 120
 _TOUCHES = "SELECT count(*) FROM attribution_touches"
+_LONGEST = "SELECT coalesce(max(greatest(open_hours, conversion_hours)), 0) FROM attribution_touches"
+_STRETCH = timedelta(days=7)  # of events that are credited by one statement
+CREDIT_TABLES = (
+    "attribution_touches",
+    "attribution_events",
+    "attribution_credits",
+    "attribution_gains",
+    "attribution_conversions",
+)
 _DAYS_BEFORE = 1 + TOUCH_HOURS // 24  # nights whose messages may still arrive on the planned day
 
 
@@ -132,15 +141,38 @@ def credit(
         make_table(connection, "attribution_touches", values | {"first_touch": before}, add=i > 0)
         ranges[ds] = before, _number(connection, _TOUCHES)
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE attribution_roles AS SELECT DISTINCT * FROM attribution_roles"
+        "CREATE OR REPLACE TEMP TABLE attribution_roles AS "
+        "SELECT (row_number() OVER (ORDER BY role, event_type))::UTINYINT AS kind, role, event_type "
+        "FROM (SELECT DISTINCT * FROM attribution_roles) AS each_once"
     )
     view(connection, lake, "user_events", list(span.events.values()))
-    limits = {"touches_from": begin, "credits_until": end, "conversion": conversion}
-    for name in ("attribution_spans", "attribution_events", "attribution_credits"):
-        make_table(connection, name, limits)
-    for name in ("attribution_touches", "attribution_spans", "attribution_events", "attribution_credits"):
-        warnings += require_checks(connection, name, limits)
+    make_credits(connection, begin, end)
+    for name in CREDIT_TABLES:
+        warnings += require_checks(connection, name, {})
+    # Events are most of the memory; a night needs its messages' gains and what converted, which are few.
+    connection.execute("DROP TABLE attribution_events; DROP TABLE attribution_credits")
     return ranges, sorted(set(warnings))
+
+
+def make_credits(connection: duckdb.DuckDBPyConnection, begin: datetime, end: datetime) -> None:
+    """Make the tables of events and their credit from touches, roles and views.
+
+    Surprise: events are credited a week at a time, since a join of a month of a million people would not fit
+    into memory; a week meets only the touches whose windows reach it.
+    """
+    make_table(connection, "attribution_events", {"touches_from": begin, "credits_until": end})
+    longest = timedelta(hours=_number(connection, _LONGEST))
+    first = begin
+    while first < end:
+        stretch = {
+            "reaching_from": max(begin, first - longest),
+            "credits_from": first,
+            "credits_before": min(first + _STRETCH, end),
+        }
+        make_table(connection, "attribution_credits", stretch, add=first > begin)
+        first += _STRETCH
+    make_table(connection, "attribution_gains", {})
+    make_table(connection, "attribution_conversions", {})
 
 
 def windows(

@@ -15,22 +15,15 @@ import duckdb
 
 from angelia.contracts import arrow, dataset
 from angelia.delivery.manifest.served import served
-from angelia.effects.attribution.crediting import CreditSpan, credit, find_span, windows
+from angelia.effects.attribution.crediting import CREDIT_TABLES, CreditSpan, credit, find_span, windows
 from angelia.effects.sources import LATE_DAYS, NightScope, view
 from angelia.effects.tables import make_table, require_checks
 from angelia.errors import AngeliaError, NotFound, unquoted
 from angelia.lake import Commit, Lake
 from angelia.lake.attempt import code_version
 
-_AT_ONCE = 14  # nights whose touches are held together
-TABLES = (
-    "attribution_campaigns",
-    "attribution_touches",
-    "attribution_spans",
-    "attribution_events",
-    "attribution_credits",
-    "effects_mart",
-)
+_AT_ONCE = 31  # nights whose touches are held together
+TABLES = ("attribution_campaigns", *CREDIT_TABLES, "effects_mart")
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from angelia.contracts.core import TIMESTAMP
+from angelia.effects.attribution.crediting import CREDIT_TABLES, make_credits
 from angelia.effects.tables import make_table, require_checks
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
+ROLES = (
+    "CREATE OR REPLACE TEMP TABLE attribution_roles AS SELECT * FROM "
+    "(VALUES (1::UTINYINT, 'open', 'open'), (2::UTINYINT, 'conversion', 'purchase')) "
+    "AS r(kind, role, event_type)"
+)
 # person, hours from START of the delivery, of the tap (None: none), open window, conversion window
 Touch = tuple[str, float | None, float | None, int, int]
 Event = tuple[str, str, float]  # person, event type, hours from START
@@ -57,15 +63,13 @@ def credit(
     twice = pa.concat_tables([pa.table(happened)] * 2)
     connection.register("attribution_touches", pa.table(rows))
     connection.register("user_events", twice)
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE attribution_roles AS SELECT * FROM "
-        "(VALUES ('open', 'open'), ('conversion', 'purchase')) AS r(role, event_type)"
-    )
-    limits = {"touches_from": START, "credits_until": at(400)}
-    for name in ("attribution_spans", "attribution_events", "attribution_credits"):
-        make_table(connection, name, limits)
-        assert require_checks(connection, name, limits) == []
-    credits = connection.execute("SELECT role, amount::INTEGER, touch FROM attribution_credits").fetchall()
+    connection.execute(ROLES)
+    make_credits(connection, START, at(330))
+    for name in CREDIT_TABLES[1:]:
+        assert require_checks(connection, name, {}) == []
+    credits = connection.execute(
+        "SELECT if(is_open, 'open', 'conversion'), amount::INTEGER, touch FROM attribution_credits"
+    ).fetchall()
     assert len(credits) == len({(role, event) for role, event, _ in credits})
     return {(role, event): touch for role, event, touch in credits}
 
@@ -96,6 +100,17 @@ def credit(
         ([("a", None, 1, 24, 24)], [("a", "open", 2)], {("open", 0): 0}),
         # Too late for credit: the night's five days are over.
         ([("a", 150, None, 24, 24)], [("a", "open", 151)], {}),
+        # Events are credited a week at a time, and a window reaches from one week into the next.
+        (
+            [("a", 149, None, 24, 24), ("b", 149, None, 24, 8)],
+            [
+                ("a", "purchase", 167.5),
+                ("a", "purchase", 168),
+                ("a", "purchase", 172),
+                ("b", "purchase", 168),
+            ],
+            {("conversion", 0): 0, ("conversion", 1): 0, ("conversion", 2): 0},
+        ),
         # Roles have windows of their own.
         (
             [("a", 1, None, 2, 24)],
@@ -108,6 +123,29 @@ def test_last_touch_by_hand(
     connection: Any, touches: list[Touch], events: list[Event], credited: dict[tuple[str, int], int]
 ) -> None:
     assert credit(connection, touches, events) == credited
+
+
+def test_an_event_counts_once_at_its_first_instant(connection: Any) -> None:
+    rows = [  # id, person, hours, value
+        ("once", "a", 1, 1.0),
+        ("twice", "a", 3, 8.0),
+        ("twice", "b", 2, 2.0),  # the first of its id
+        (None, "a", 5, 4.0),
+        (None, "a", 5, 4.0),  # without an id nothing is a copy
+        ("view", "a", 5, float("nan")),
+    ]
+    happened = {
+        "event_id": pa.array([row[0] for row in rows], pa.string()),
+        "user_id": pa.array([row[1] for row in rows], pa.string()),
+        "event_type": pa.array(["purchase"] * len(rows), pa.string()),
+        "event_ts": pa.array([at(row[2]) for row in rows], TIMESTAMP),
+        "value": pa.array([row[3] for row in rows], pa.float64()),
+    }
+    connection.register("user_events", pa.table(happened))
+    connection.execute(ROLES)
+    make_table(connection, "attribution_events", {"touches_from": START, "credits_until": at(330)})
+    events = connection.execute("SELECT user_id, amount FROM attribution_events").fetchall()
+    assert sorted(events) == [("a", 0.0), ("a", 1.0), ("a", 4.0), ("a", 4.0), ("b", 2.0)]
 
 
 def naive(touches: Sequence[Touch], events: Sequence[Event]) -> dict[tuple[str, int], int]:
