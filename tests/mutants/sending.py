@@ -152,7 +152,7 @@ SENDING = (
         "bodies of callbacks fill the memory",
         "if part and self._held > MAX_HELD:",
         "if False:",
-        ("delivery/test_receive_server.py",),
+        ("receive/test_protocol.py",),
     ),
     # ---- objects of the ledger
     Mutant(

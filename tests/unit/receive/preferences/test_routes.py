@@ -16,7 +16,6 @@ from angelia.contracts import arrow, dataset
 from angelia.delivery.channels.base import Provider
 from angelia.delivery.channels.mail_format import Mailbox
 from angelia.delivery.channels.smtp import SmtpAdapter
-from angelia.errors import InvalidInput
 from angelia.intake.dispatching import sample_night
 from angelia.lake import Lake
 from angelia.receive.api import create_app
@@ -24,19 +23,25 @@ from angelia.receive.preferences import mailing
 from angelia.receive.preferences.links import CONFIRM, LIFE_S, Links
 from angelia.receive.preferences.links import PAGE as OF_PAGE
 from angelia.receive.receiver import CallbackReceiver
-from angelia.receive.trust import preferences_trust
 from angelia.transport.wire import Answer, Request
 from angelia.users.choices import CHOICES, choose, words_of
 from angelia.users.suppressions import close_person, refusals_of
-from tests.unit.delivery.callers import NOW, PAGE
-from tests.unit.delivery.conftest import TestClient
-from tests.unit.delivery.test_receive_callbacks import endpoints
-from tests.unit.delivery.test_receive_inbox import token
+from tests.unit.receive.callers import NOW, PAGE, endpoints
+from tests.unit.receive.conftest import TestClient
+from tests.unit.receive.inbox.given import token
 
 USER = "u0000001"
+
+
 FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
 LINKS = Links(PAGE.secret)
+
+
 MAIL = {**sample_night.CHANNEL, "id": "email", "provider": "smtp"}
+
+
 OFF = {**sample_night.CHANNEL, "id": "sms", "provider": "twilio", "enabled": False}
 
 
@@ -181,17 +186,6 @@ def test_the_later_of_choice_and_imported_word_holds(lake: Lake) -> None:
     assert words_of(lake, USER) == {("topic", "promo"): False}  # at one time no holds
     imported(True, NOW + timedelta(days=1))
     assert words_of(lake, USER) == {("topic", "promo"): True}
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"secret": "x"}, {"person_secret": ""}, {"url": "http://x.example/preferences"}, {"url": None}],
-)
-def test_the_page_needs_its_secrets_and_address(changes: dict[str, Any]) -> None:
-    held = {"secret": "a" * 32, "person_secret": "b" * 32, "url": "https://x.example/preferences"}
-    assert preferences_trust({"preferences": held}) is not None
-    with pytest.raises(InvalidInput, match="preferences needs"):
-        preferences_trust({"preferences": held | changes})
 
 
 @pytest.mark.parametrize(
