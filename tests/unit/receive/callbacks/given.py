@@ -12,14 +12,8 @@ from angelia.receive.journal import Journal
 from tests.unit.receive.callers import CALLBACKS, NOW, Post
 
 A, B = "a" * 32, "b" * 32
-
-
 AT = NOW - timedelta(hours=1)
-
-
 MS = int(AT.timestamp() * 1000)
-
-
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
