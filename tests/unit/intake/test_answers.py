@@ -39,9 +39,10 @@ def test_a_message_expires_at_its_instant_and_says_so_once(row: dict[str, Any]) 
 def test_steps_stand_in_the_order_of_their_time(row: dict[str, Any]) -> None:
     accepted = int(row["accepted_us"])
     claimed = row | {"claimed_us": accepted + 1_000, "status": "cancelled", "status_us": accepted + 9_000}
-    noted = {"step": "queued", "at_us": accepted + 5_000, "channel": "fcm", "reason": ""}
-    view = view_of(claimed, [noted], accepted)
-    assert steps_of(view) == ["accepted", "claimed", "queued", "cancelled"]
+    queued = {"step": "queued", "at_us": accepted + 5_000, "channel": "fcm", "reason": ""}
+    failed = {"step": "failed", "at_us": accepted + 7_000, "channel": "fcm", "reason": "gone"}
+    view = view_of(claimed, [failed, queued], accepted)
+    assert steps_of(view) == ["accepted", "claimed", "queued", "failed", "cancelled"]
     assert view["steps"][2] == {"step": "queued", "channel": "fcm", "at": view["steps"][2]["at"]}
     assert (view["channels"], view["priority"]) == (["fcm", "sms"], "high")
 
