@@ -7,7 +7,7 @@ from tests.mutants.mutant import Mutant
 _TLS = '    context.minimum_version = ssl.TLSVersion.TLSv1_2\n    context.set_alpn_protocols(["h2"])'
 _CLIENTS = ("transport/test_tls.py",)
 _LATER = ("delivery/test_ambiguity.py",)
-_OWNERS = ("delivery/test_other_workers.py",)
+_OWNERS = ("delivery/test_part.py",)
 
 SENDING = (
     # ---- connections
@@ -152,7 +152,7 @@ SENDING = (
         "bodies of callbacks fill the memory",
         "if part and self._held > MAX_HELD:",
         "if False:",
-        ("delivery/test_receive_server.py",),
+        ("receive/test_protocol.py",),
     ),
     # ---- objects of the ledger
     Mutant(

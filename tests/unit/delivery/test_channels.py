@@ -11,19 +11,26 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from angelia.delivery import channels
+from angelia.delivery.channels.base import ChannelConfig, Provider
+from angelia.delivery.channels.fcm import FcmAdapter
 from angelia.delivery.manifest import sample_plan
 from angelia.delivery.worker.options import Options, RunResult
 from angelia.delivery.worker.run import Delivery
+from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.sandbox.phones import Phones
 from angelia.sandbox.server import serve
 from tests.unit.delivery.given import DS, HOUR
 
 ARNS = ("GCM", "APNS")
+
+
 ADDRESSES = {
     "apns": lambda n: f"{n:064x}",
     "email": lambda n: f"ann.{n}@people.example",
@@ -158,3 +165,18 @@ def test_what_goes_wrong_is_accounted_for(
     assert [(entry["user_id"], entry["channel"], entry["reason"]) for entry in gone] == [
         ("u00000003", channel, "gone")
     ]
+
+
+def test_a_package_outside_adds_a_provider_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Provider(FcmAdapter("outside"), "https://outside.example", None)
+    asked: list[dict[str, str]] = []
+
+    def entry_points(**chosen: str) -> list[Any]:
+        asked.append(chosen)
+        return [SimpleNamespace(load=lambda: lambda config: given)] if chosen["name"] == "outside" else []
+
+    monkeypatch.setattr(channels, "entry_points", entry_points)
+    assert channels.open_provider(ChannelConfig("webpush", "outside", 60.0)) is given
+    assert asked == [{"group": "angelia.channels", "name": "outside"}]
+    with pytest.raises(InvalidInput, match="no provider is called 'nobody'"):
+        channels.open_provider(ChannelConfig("webpush", "nobody", 60.0))

@@ -13,18 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from angelia.cli import main
 from angelia.contracts import arrow, dataset
 from angelia.delivery.manifest import sample_plan
 from angelia.lake import Lake
-from angelia.transport.wire import UNKNOWN, Answer
 from tests.unit.delivery.given import DS, HOUR
-
-
-def run(*args: str) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main(args)
-    return int(stop.value.code or 0)
+from tests.unit.delivery.typing_in import run
 
 
 @pytest.mark.parametrize(
@@ -87,51 +80,6 @@ def test_credentials_that_are_none(
         assert says in capsys.readouterr().err
     assert not list(lake.store.list("claims"))
     assert not list(lake.store.list("seals"))
-
-
-def test_status_due_and_release(bench: Any, settings_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bench.plan(40)
-    assert run("ledger", "due", "--now", "2026-11-15T04:30:00Z", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["parts"] == [
-        {
-            "ds": DS,
-            "send_hour": HOUR,
-            "channel": "fcm",
-            "priority": "medium",
-            "part": 0,
-            "kind": "plan",
-            "rows": 40,
-        }
-    ]
-    bench.deliver(
-        lambda _, message: (
-            Answer(0, failure=UNKNOWN)
-            if message["token"] < "sandbox-00000005"
-            else Answer(200, b'{"name":"n"}')
-        )
-    )
-    assert run("ledger", "status", "--ds", DS, "--json") == 0
-    status = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert status["outcomes"] == {"accepted": 35, "ambiguous": 5}
-    assert (status["rows"], status["rows_open"], status["open_intents"], status["parts_done"]) == (
-        40,
-        0,
-        0,
-        1,
-    )
-    assert run("ledger", "release", "--ds", DS, "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"ds": DS, "rows": 5, "parts": 1, "released": False}
-    assert bench.deliver().delivered == {}
-    assert run("ledger", "release", "--ds", DS, "--yes") == 0
-    assert "5 ambiguous rows in 1 parts released" in capsys.readouterr().out
-    again = bench.deliver()
-    assert again.to_json()["delivered"] == {"accepted": 5}
-    assert again.already_delivered == 35
-    assert len(bench.wire.requests) == 5
-    assert {row["outcome"] for row in bench.ledger().values()} == {"accepted"}
-    assert run("ledger", "due", "--now", "2026-11-15T04:30:00Z") == 0
-    assert "nothing is due" in capsys.readouterr().out
-    assert run("ledger", "due", "--now", "2026-11-15 04:30") == 2
 
 
 RESEND = ("ledger", "resend", "--campaigns", "price_drop", "--from", DS, "--to", DS)

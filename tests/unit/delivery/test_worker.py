@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -17,11 +16,10 @@ import pytest
 from angelia.delivery.channels.base import Provider
 from angelia.delivery.channels.fcm import BASE_URL, FcmAdapter
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.sending.rendering import Renderer
 from angelia.delivery.worker.options import Options
 from angelia.delivery.worker.run import Delivery
 from angelia.errors import Corrupt, InvalidInput
-from angelia.transport.wire import NOT_SENT, Answer
+from angelia.transport.wire import Answer
 from angelia.users.suppressions import Guards
 from tests.unit.delivery.given import DS, HOUR, LOST, OK, START, Error, stop, suppress
 
@@ -53,24 +51,6 @@ def test_receipts_have_plan_day_source_and_idempotent_ids(bench: Any) -> None:
         row["receipt_id"] == f"{row['dispatch_id']}:{row['kind']}" and row["sent_ts"] is not None
         for row in rows
     )
-
-
-def test_429_slows_down_waits_as_asked_and_loses_nothing(bench: Any, fcm_error: Error) -> None:
-    bench.plan(60)
-    throttled: list[int] = []
-
-    def script(nth: int, message: dict[str, Any]) -> Answer:
-        if nth == 1 and len(throttled) < 20:
-            throttled.append(bench.clock.now())
-            return fcm_error(429, "QUOTA_EXCEEDED", ((b"retry-after", b"30"),))
-        if throttled:
-            assert nth == 1 or bench.clock.now() - throttled[0] >= 30_000_000
-        return OK
-
-    result = bench.deliver(script)
-    assert result.delivered == {"accepted": 60}
-    assert len(throttled) == 20
-    assert bench.delivery.senders.by_channel["fcm"].bucket.n_decreases >= 1
 
 
 def test_503_is_deferred_and_accepted_by_a_follow_up(bench: Any, fcm_error: Error) -> None:
@@ -114,21 +94,6 @@ def test_the_breaker_closes_when_a_probe_succeeds(bench: Any, fcm_error: Error) 
     breaker = bench.delivery.senders.by_channel["fcm"].breaker
     assert result.delivered == {"accepted": 200}
     assert (breaker.n_opened, breaker.is_open, breaker.failures) == (1, False, 0)
-
-
-def test_no_answer_is_ambiguous_or_sent_again_by_guarantee(bench: Any) -> None:
-    bench.plan(20, guarantee=lambda number: "at_least_once" if number % 2 else "at_most_once")
-    result = bench.deliver(lambda nth, _: LOST if nth == 1 else OK)
-    assert result.delivered == {"ambiguous": 10, "accepted": 10}
-    assert max(bench.wire.tries.values()) == 2
-    marketing = [message for message, _ in bench.wire.requests if int(message["token"][8:16]) % 2 == 0]
-    assert len(marketing) == 10
-
-
-def test_not_sent_is_retried_for_marketing_too(bench: Any) -> None:
-    bench.plan(10)
-    result = bench.deliver(lambda nth, _: Answer(0, failure=NOT_SENT) if nth < 3 else OK)
-    assert result.delivered == {"accepted": 10}
 
 
 def test_gone_addresses_are_not_tried_by_a_later_part(bench: Any, fcm_error: Error) -> None:
@@ -237,95 +202,6 @@ def test_expiry_and_quiet_hours_hold_when_sending(bench: Any) -> None:
     assert sent == [2, 3, 5]
     reasons = sorted(row["reason"] for row in bench.ledger().values() if row["outcome"] == "skipped")
     assert reasons == ["expired", "quiet_hours", "quiet_hours"]
-
-
-def test_quiet_hours_that_end_within_the_window_are_waited_for(bench: Any) -> None:
-    bench.plan(3, timezone="UTC", quiet_start=22, quiet_end=5)  # quiet until 05:00, window until 06:00
-    result = bench.deliver()
-    assert result.delivered == {"accepted": 3}
-    assert bench.clock.now() >= int((START + timedelta(hours=1)).timestamp() * 1e6)
-
-
-def test_nothing_is_sent_early(bench: Any) -> None:
-    bench.plan(5, not_before=START + timedelta(minutes=20))
-    seen: list[int] = []
-    bench.deliver(lambda _, __: seen.append(bench.clock.now()) or OK)
-    assert len(seen) == 5
-    assert min(seen) >= int((START + timedelta(minutes=20)).timestamp() * 1e6)
-
-
-def test_a_stale_token_is_refreshed_once_for_all(bench: Any) -> None:
-    bench.plan(80)
-    unauthenticated = Answer(401, b'{"error":{"code":401,"status":"UNAUTHENTICATED"}}')
-
-    def script(nth: int, message: dict[str, Any]) -> Answer:
-        return unauthenticated if bench.wire.requests[-1][1] == b"Bearer 1" else OK
-
-    assert bench.deliver(script).delivered == {"accepted": 80}
-    assert bench.keys.n_refreshes == 2
-
-
-def test_a_wrong_configuration_halts_and_keeps_the_rows(bench: Any, fcm_error: Error) -> None:
-    bench.plan(500)
-    result = bench.deliver(lambda _, __: fcm_error(403, "SENDER_ID_MISMATCH"))
-    assert "SENDER_ID_MISMATCH" in result.halted["fcm"]
-    assert len(bench.wire.requests) <= 10 + 50
-    assert result.unfinished == 1
-    assert set(result.delivered) == {"deferred"}
-    assert bench.deliver().delivered["accepted"] == 500
-
-
-def test_one_poison_row_does_not_stop_the_others(bench: Any) -> None:
-    def fields(number: int) -> str:
-        return (
-            "{no json"
-            if number == 3
-            else json.dumps({"campaign_id": "price_drop", "item": "x" * (5000 if number == 4 else 3)})
-        )
-
-    bench.plan(10, fields=fields, template_version=lambda number: 9 if number == 5 else 1)
-    result = bench.deliver()
-    assert result.delivered == {"accepted": 7, "rejected": 3}
-    reasons = sorted(row["reason"] for row in bench.ledger().values() if row["reason"])
-    assert reasons == ["fields_unreadable", "payload_too_large", "unknown_template"]
-
-
-def test_a_repeated_dispatch_id_is_sent_once(bench: Any) -> None:
-    bench.plan(6, dispatch_id=lambda number: "ab" * 16 if number in (2, 3) else "")
-    result = bench.deliver()
-    assert result.delivered == {"accepted": 5, "skipped": 1}
-    assert len(bench.wire.requests) == 5
-
-
-def test_a_payload_that_changed_between_tries_is_refused(
-    bench: Any, monkeypatch: pytest.MonkeyPatch, fcm_error: Error
-) -> None:
-    bench.plan(1)
-    texts = iter(range(100))
-    monkeypatch.setattr(Renderer, "__call__", lambda *_: (f"title {next(texts)}", "body", None))
-    result = bench.deliver(lambda nth, _: fcm_error(503, "UNAVAILABLE") if nth == 1 else OK)
-    assert result.delivered == {"rejected": 1}
-    assert [row["reason"] for row in bench.ledger().values()] == ["payload_changed"]
-
-
-def test_sigterm_drains_and_the_next_run_finishes(bench: Any) -> None:
-    bench.plan(3000)
-
-    def script(nth: int, message: dict[str, Any]) -> Answer:
-        if len(bench.wire.requests) == 700:
-            signal.raise_signal(signal.SIGTERM)
-        return OK
-
-    first = bench.deliver(script)
-    assert first.drained
-    assert first.unfinished == 1
-    sent = len(bench.wire.requests)
-    assert 700 <= sent <= 700 + 400
-    second = bench.deliver()
-    assert len(bench.wire.requests) + sent == 3000
-    total = first.delivered + second.delivered
-    assert total["accepted"] == 3000
-    assert {row["outcome"] for row in bench.ledger().values()} == {"accepted"}
 
 
 def test_a_truncated_part_is_found_before_anything_is_sent(bench: Any) -> None:

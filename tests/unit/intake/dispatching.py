@@ -25,6 +25,9 @@ from angelia.transport.wire import Answer, Request
 from tests.unit.delivery.given import OK
 
 NIGHT = "2026-11-26"
+
+
+ORDER = {"campaign_id": "order", "class": "transactional"}
 SECRET = Secret(b"k" * 32)
 
 
@@ -103,3 +106,7 @@ def bench(lake: Lake, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
     monkeypatch.setattr("angelia.intake.dispatching.dispatcher.open_provider", provider)
     return Bench(lake, engine)
+
+
+def with_policy(**changes: Any) -> list[dict[str, Any]]:
+    return [each | changes if each["kind"] == "policy" else each for each in sample_night.DOCUMENTS]

@@ -3,66 +3,16 @@
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
-import pytest
 from sqlalchemy.engine import Engine
-from starlette.exceptions import StarletteDeprecationWarning
 
 from angelia.delivery.ledger.ledger import Owner
-from angelia.intake import api
-from angelia.intake.api import MAX_BODY_BYTES, create_app
-from angelia.intake.codes import Codes, Secret
 from angelia.intake.database import writing
 from angelia.intake.dispatching.batches import Batches
-from angelia.intake.keys import SCOPES, Keys
 from angelia.intake.message import now
 from angelia.intake.store import IntakeStore
 from angelia.intake.tables import messages
-
-with warnings.catch_warnings():
-    # It wants the successor of httpx, which is not in the lock; httpx does.
-    warnings.simplefilter("ignore", StarletteDeprecationWarning)
-    from starlette.testclient import TestClient
-
-SMALL = {"user_id": "anna", "campaign_id": "cart", "class": "marketing"}
-Ask = Callable[..., Any]
-SECRET = Secret(b"k" * 32)
-
-
-@pytest.fixture
-def server(engine: Engine, tmp_path: Path) -> Iterator[TestClient]:
-    app = create_app(engine, tmp_path / "access.jsonl", Codes(engine, SECRET))
-    with TestClient(app, raise_server_exceptions=False) as client:
-        yield client
-
-
-@pytest.fixture
-def ask(server: TestClient, engine: Engine) -> Ask:
-    """Return a function that asks with a key of all scopes, or of those given."""
-    keys = Keys(engine)
-    texts: dict[Any, str] = {}
-
-    def send(
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        client: str = "shop",
-        scopes: tuple[str, ...] = SCOPES,
-        per_second: int = 10_000,
-    ) -> Any:
-        named = (client, scopes, per_second)
-        if named not in texts:
-            texts[named] = keys.make(client, scopes, per_second, now())[1]
-        content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {texts[named]}"}
-        return server.request(method, path, content=content, headers=headers)
-
-    return send
+from tests.unit.intake.conftest import SMALL, Ask, TestClient
 
 
 def test_what_is_answered_is_in_the_database(ask: Ask, engine: Engine) -> None:
@@ -95,70 +45,6 @@ def test_a_batch_has_a_verdict_for_each_item(ask: Ask) -> None:
     assert document["items"][2] == {**document["items"][0], "repeated": True}
     refused_only = ask("POST", "/v1/messages:batch", {"messages": [{}]})
     assert (refused_only.status_code, refused_only.json()["refused"]) == (200, 1)
-
-
-def test_a_code_is_asked_for_and_verified_by_its_scope(ask: Ask, tmp_path: Path) -> None:
-    body = {"user_id": "anna", "campaign_id": "login", "network": "192.0.2.7", "lives_s": 300.0}
-    made = ask("POST", "/v1/codes", body)
-    assert made.status_code == 202
-    again = ask("POST", "/v1/codes", body)
-    assert (again.status_code, again.json()["error"]["code"]) == (429, "cool_down")
-    assert 28 <= int(again.headers["retry-after"]) <= 30
-    code = SECRET.code(made.json()["id"], "anna")
-    path = f"/v1/codes/{made.json()['id']}:verify"
-    assert ask("POST", path, {"code": code}, scopes=("write",)).status_code == 403
-    wrong = f"{(int(code) + 1) % 1_000_000:06d}"
-    assert ask("POST", path, {"code": wrong}).json() == {"verified": False, "attempts_left": 4}
-    assert ask("POST", path, {"code": code}, client="bank").json() == {"verified": False, "attempts_left": 0}
-    assert ask("POST", path, {"code": code}).json() == {"verified": True, "attempts_left": 0}
-    view = ask("GET", f"/v1/messages/{made.json()['id']}").json()
-    assert view["variables"] == {"code": f"otp:{made.json()['id']}"}
-    resent = ask("POST", f"/v1/messages/{made.json()['id']}:resend")
-    assert (resent.status_code, resent.json()["error"]["code"]) == (409, "not_resendable")
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body", "status", "code"),
-    [
-        ("POST", "/v1/messages", b"{", 400, "not_json"),
-        ("POST", "/v1/messages", {}, 422, "missing"),
-        ("POST", "/v1/messages", b" " * (MAX_BODY_BYTES + 1), 413, "too_large"),
-        ("POST", "/v1/messages:batch", b"[]", 422, "wrong_type"),
-        ("GET", "/v1/messages/0", None, 404, "not_found"),
-        ("DELETE", "/v1/messages/0", None, 404, "not_found"),
-        ("POST", "/v1/messages/0:resend", None, 404, "not_found"),
-        ("POST", "/v1/codes", b"{", 400, "not_json"),
-        ("POST", "/v1/codes", {"user_id": "a", "campaign_id": "c", "network": "x"}, 422, "format"),
-        ("POST", "/v1/codes", {"user_id": "a", "campaign_id": "c", "lives_s": 5}, 422, "invalid"),
-        ("POST", "/v1/codes/0:verify", {"code": "x"}, 422, "format"),
-        ("GET", "/v1/messages?limit=0", None, 422, "invalid"),
-        ("GET", "/v1/messages?from=yesterday", None, 422, "invalid"),
-        ("GET", "/v1/messages?from=0.5", None, 422, "invalid"),
-        ("GET", "/v1/messages?to=1790000000", None, 422, "invalid"),
-        ("POST", "/v1/messages", {**SMALL, "send_at": "1890000000"}, 422, "not_a_time"),
-        ("GET", "/v1/messages?cursor=x'", None, 422, "invalid"),
-        ("GET", "/v1/messages?status=lost", None, 422, "invalid"),
-        ("GET", "/v1/messages?user_id=anna", None, 422, "unknown_field"),
-        ("PUT", "/v1/messages", None, 405, "not_allowed"),
-        ("GET", "/v2", None, 404, "not_found"),
-    ],
-)
-def test_each_refusal_has_its_code(
-    ask: Ask, method: str, path: str, body: Any, status: int, code: str
-) -> None:
-    answer = ask(method, path, body)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
-    assert set(answer.json()["error"]) == {"code", "field", "reason"}
-
-
-def test_a_method_too_many_is_answered_with_those_there_are(ask: Ask) -> None:
-    for path, known in (
-        ("/v1/messages/0", "DELETE, GET"),
-        ("/v1/messages", "GET, POST"),
-        ("/v1/messages/0:resend", "POST"),
-    ):
-        answer = ask("PUT", path)
-        assert (answer.status_code, answer.headers["allow"]) == (405, known)
 
 
 def test_a_key_opens_its_scopes_and_its_clients_messages(ask: Ask, server: TestClient) -> None:
@@ -222,32 +108,6 @@ def test_a_database_that_is_down_is_503(ask: Ask, engine: Engine) -> None:
         answer = ask(method, path, body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "database_unavailable")
         assert answer.headers["retry-after"] == "1"
-
-
-def test_a_defect_is_an_answer_without_its_text(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
-        raise RuntimeError("anna")
-
-    monkeypatch.setattr(api, "parse_message", broken)
-    answer = ask("POST", "/v1/messages", SMALL)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
-    assert "anna" not in answer.text
-
-
-def test_the_access_log_holds_no_person(engine: Engine, tmp_path: Path) -> None:
-    log = tmp_path / "access.jsonl"
-    headers = {"Authorization": f"Bearer {Keys(engine).make('shop', SCOPES, 9, now())[1]}"}
-    with TestClient(create_app(engine, log)) as client:
-        client.post("/v1/messages", json=SMALL, headers=headers)
-        client.get("/v1/messages?user_id=anna", headers=headers)
-        client.get("/v1/messages/anna")
-        client.get("/anna")
-        client.request("ANNA", "/v1/messages")
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [line["status"] for line in lines] == [202, 422, 401, 404, 405]
-    assert lines[2]["route"] == "/v1/messages/{message_id}"
-    assert lines[0]["client"] == "shop"
-    assert "anna" not in log.read_text().lower()
 
 
 def test_the_document_names_every_answer(server: TestClient) -> None:

@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from sqlalchemy.engine import Engine
 
 from angelia.delivery.ledger.ledger import Owner
-from angelia.intake.dispatching.batches import Batches, IntakeBatch, IntakeSend, Lost, due_query, share_out
+from angelia.intake.dispatching.batches import Batches, IntakeSend, Lost, due_query, share_out
 from angelia.intake.dispatching.steps import OutcomeStep
-from angelia.intake.message import Draft
 from angelia.intake.store import Accepted, IntakeStore
-from tests.unit.intake.conftest import HOUR_US, NOW_US
+from tests.unit.intake.conftest import HOUR_US, NOW_US, Make
+from tests.unit.intake.taking import DS, HOUR, LEASE_US, claim, of
 from tests.unit.intake.test_store import at
-
-Make = Callable[..., Draft]
-DS, HOUR = "2026-11-26", "2026-11-28T04"
-LEASE_US = 60_000_000
-
-
-def of(engine: Engine) -> Batches:
-    return Batches(engine, Owner.this_process(), LEASE_US)
-
-
-def claim(batches: Batches, now_us: int, limit: int = 9, *priorities: int) -> IntakeBatch | None:
-    return batches.claim(now_us, limit, DS, HOUR, priorities or (0, 1, 2))[0]
 
 
 def test_a_batch_is_one_dispatchers_until_it_lapses(any_engine: Engine, draft: Make) -> None:
@@ -121,28 +108,6 @@ def test_what_is_postponed_is_due_again_later(engine: Engine, draft: Make) -> No
     again = claim(batches, NOW_US + HOUR_US)
     assert again is not None
     assert again.members == (("shop", two["id"]),)
-
-
-def test_a_step_is_noted_once_and_never_goes_back(any_engine: Engine, draft: Make) -> None:
-    store, batches = IntakeStore(any_engine), of(any_engine)
-    store.accept([draft()])
-    batch = claim(batches, NOW_US)
-    assert batch is not None
-    (_, message), *_ = batch.members
-    sent = OutcomeStep("shop", message, "sent", NOW_US + 5, "sent", channel="fcm")
-    failed = OutcomeStep("shop", message, "failed", NOW_US + 4, "failed", "gone:x", "sms")
-    batches.note(batch, [sent, failed], [], is_over=False)
-    batches.note(batch, [sent, failed], [], is_over=True)
-    opened = OutcomeStep("shop", message, "opened", NOW_US + 9, "opened", channel="fcm")
-    assert batches.note_receipts([opened]) == 1
-    assert batches.note_receipts([opened, replace(opened, step="delivered", status="delivered")]) == 1
-    row = store.get("shop", message)
-    assert row is not None
-    assert (row["status"], row["status_us"]) == ("opened", NOW_US + 9)
-    noted = store.steps("shop", [message])[message]
-    assert [step["step"] for step in noted] == ["failed", "sent", "delivered", "opened"] or [
-        step["step"] for step in noted
-    ] == ["failed", "sent", "opened", "delivered"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,44 +9,9 @@ import pytest
 from angelia.catalog.documents import parse_document
 from angelia.catalog.snapshot import StoredDocument, catalog_of
 from angelia.intake.dispatching import sample_night
-from angelia.intake.dispatching.batches import IntakeSend
-from angelia.intake.dispatching.caps import CONTENDED, CountedMessage, cap
-from angelia.intake.dispatching.deciding import HOUR_US, Verdicts, decide
+from angelia.intake.dispatching.deciding import HOUR_US
 from angelia.intake.dispatching.people import Contents
-
-NOON = int(datetime(2026, 11, 28, 12, tzinfo=UTC).timestamp() * 1e6)
-DAY_US = 24 * HOUR_US
-
-
-def contents(**changes: dict[str, Any]) -> Contents:
-    """Return the sample catalog with changes to documents, by id."""
-    raws = [{**raw, **changes.get(raw["id"], {})} for raw in sample_night.DOCUMENTS]
-    return Contents(catalog_of(StoredDocument(parse_document(raw), 1) for raw in raws))
-
-
-def message(number: int = 0, **changes: Any) -> dict[str, Any]:
-    return {
-        "client": "shop", "id": f"{number:032x}", "campaign_id": "sale", "user_id": "u1",
-        "class": "marketing",
-        "channels": "", "variables": "{}", "priority": 1, "send_us": NOON, "expires_us": 0, **changes,
-    }  # fmt: skip
-
-
-def verdicts_of(catalog: Contents, *rows: dict[str, Any], now: int = NOON, **person: Any) -> Verdicts:
-    known = {
-        "user_id": "u1", "ordinal": 1, "timezone": "UTC", "locale": "en", "device_vendor": None,
-        "opted_out_topics": [], "is_suppressed": False, **person,
-    }  # fmt: skip
-    return decide(catalog, {"u1": known}, {("u1", "fcm"): "a"}, rows or [message()], now)
-
-
-def outcome(verdicts: Verdicts) -> str | tuple[str, int]:
-    if verdicts.chosen:
-        return "chosen"
-    if verdicts.postponed:
-        (_, until, why), *_ = verdicts.postponed
-        return why, (until - NOON) // HOUR_US
-    return verdicts.refused[0][1]
+from tests.unit.intake.verdicts import NOON, contents, message, outcome, verdicts_of
 
 
 @pytest.mark.parametrize(
@@ -96,52 +60,3 @@ def test_a_clients_variables_stand_before_the_materials() -> None:
     (chosen,) = verdicts_of(contents(), message(variables='{"item": "lamp", "campaign_id": "x"}')).chosen
     assert '"item": "lamp"' in chosen.row["fields"]
     assert '"campaign_id": "sale"' in chosen.row["fields"]
-
-
-def counted(hours: float, campaign: str = "sale") -> CountedMessage:
-    return CountedMessage("u1", campaign, f"{hours}", NOON + round(hours * HOUR_US))
-
-
-def own(hours: float, is_settled: bool) -> tuple[IntakeSend, bool]:
-    return IntakeSend(f"o{hours}", "shop", "x", "u1", "sale", NOON + round(hours * HOUR_US)), is_settled
-
-
-@pytest.mark.parametrize(
-    ("policy", "nightly", "sends", "expected"),
-    [
-        ({"caps": [{"messages": 2, "days": 1}]}, [counted(-23.9)], [], "chosen"),
-        ({"caps": [{"messages": 2, "days": 1}]}, [counted(-23.9), counted(-1)], [], "capped"),
-        ({"caps": [{"messages": 2, "days": 1}]}, [counted(-24), counted(-1)], [], "chosen"),
-        ({"caps": [{"messages": 1, "days": 1}]}, [counted(5)], [], "capped"),
-        ({"caps": [{"messages": 1, "days": 1}]}, [counted(-1, "order")], [], "chosen"),
-        ({"caps": [{"messages": 1, "days": 1}]}, [], [own(-1, True)], "capped"),
-        ({"caps": [{"messages": 1, "days": 1}]}, [], [own(0, False)], (CONTENDED, 0)),
-        ({"min_gap_hours": 4}, [counted(-3)], [], ("min_gap", 1)),
-        ({"min_gap_hours": 4}, [counted(-4)], [], "chosen"),
-        ({"min_gap_hours": 4}, [counted(9)], [], "chosen"),
-        ({"min_gap_hours": 24}, [counted(-1)], [], "min_gap"),
-    ],
-)
-def test_caps_and_gap_at_their_boundary(
-    policy: dict[str, Any],
-    nightly: list[CountedMessage],
-    sends: list[tuple[IntakeSend, bool]],
-    expected: object,
-) -> None:
-    catalog = contents(default=policy)
-    decided = cap(catalog.catalog, verdicts_of(catalog), nightly, sends, NOON, lambda: 0.5)
-    assert outcome(decided) == expected
-
-
-def test_two_messages_of_a_batch_share_a_persons_room() -> None:
-    catalog = contents(default={"caps": [{"messages": 1, "days": 1}]})
-    decided = cap(catalog.catalog, verdicts_of(catalog, message(1), message(2)), [], [], NOON)
-    assert len(decided.chosen) == 1
-    assert [why for _, why in decided.refused] == ["capped"]
-
-
-def test_a_vendors_quota_is_a_cap_of_a_day() -> None:
-    catalog = contents(fcm={"max_per_vendor_day": {"oppo": 1}})
-    for vendor, expected in (("oppo", "capped"), ("vivo", "chosen")):
-        given = verdicts_of(catalog, device_vendor=vendor)
-        assert outcome(cap(catalog.catalog, given, [counted(-1)], [], NOON)) == expected

@@ -4,33 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
-import pyarrow as pa
 import pytest
 
-from angelia.contracts import arrow, dataset
-from angelia.contracts.ids import dispatch_id, message_id
-from angelia.delivery.manifest import sample_plan
 from angelia.delivery.manifest.parts import INTAKE
 from angelia.effects.sources import find_sources
-from angelia.errors import NotFound
-from angelia.intake.dispatching import dispatcher, sample_night
-from angelia.intake.dispatching.deciding import occurrence_of
+from angelia.intake.dispatching import dispatcher
 from angelia.intake.dispatching.terms import DispatchTerms
 from angelia.intake.message import Draft, Refusal, again, now
 from angelia.intake.store import Accepted
-from tests.unit.delivery.conftest import error
-from tests.unit.delivery.given import LOST, OK, stop
-from tests.unit.intake.dispatching import Bench, bench
+from tests.unit.delivery.given import stop
+from tests.unit.intake.dispatching import ORDER, Bench, bench, with_policy
 
 __all__ = ["bench"]
-ORDER = {"campaign_id": "order", "class": "transactional"}
-
-
-def with_policy(**changes: Any) -> list[dict[str, Any]]:
-    return [each | changes if each["kind"] == "policy" else each for each in sample_night.DOCUMENTS]
 
 
 def test_what_is_due_is_sent_once_and_says_so(bench: Bench) -> None:
@@ -83,19 +70,6 @@ def test_a_transactional_message_passes_refused_topics(bench: Bench) -> None:
     assert bench.states(ids) == ["sent", "refused"]
 
 
-def test_what_the_provider_says_becomes_a_step(bench: Bench) -> None:
-    bench.night(3)
-    ids = bench.accept(*({"user_id": f"u000000{i}"} for i in range(3)))
-    answers = [OK, LOST, error(404, "UNREGISTERED")]
-    bench.wire.script = lambda message: answers[int(message["token"][8:16])]
-    report = bench.dispatch()
-    assert bench.states(ids) == ["sent", "ambiguous", "failed"]
-    assert bench.steps(ids[2])[-1] == ("failed", "gone:UNREGISTERED")
-    assert report.steps["ambiguous: no_answer"] == 1
-    # Nobody knows of the second: it may be there, so it uses room; the third one's room is free again.
-    assert len(bench.batches().sent_to(["u0000001", "u0000002"], 0)) == 1
-
-
 def test_a_stopped_campaign_fails_and_says_so(bench: Bench) -> None:
     bench.night()
     (message,) = bench.accept({})
@@ -103,51 +77,6 @@ def test_a_stopped_campaign_fails_and_says_so(bench: Bench) -> None:
     bench.dispatch()
     assert bench.steps(message)[-1] == ("failed", "stopped")
     assert bench.wire.sent == []
-
-
-def test_caps_count_what_the_intake_sent_before(bench: Bench) -> None:
-    bench.night(documents=with_policy(caps=[{"messages": 2, "days": 7}]))
-    first = bench.accept({}, {**ORDER})
-    bench.dispatch()
-    second = bench.accept({}, {}, {**ORDER})
-    bench.dispatch()
-    assert bench.states(first) == ["sent", "sent"]
-    assert sorted(bench.states(second)) == ["refused", "sent", "sent"]
-    assert bench.steps(second[1]) == [("refused", "capped")]
-
-
-def test_caps_count_what_the_nights_plan_will_send(bench: Bench) -> None:
-    today = datetime.now(UTC)
-    bench.night(documents=with_policy(caps=[{"messages": 1, "days": 1}]))
-    changes = {"user_id": lambda number: f"u{number:07d}", "campaign_id": "sale"}
-    rows = sample_plan.rows(0, 1, today + timedelta(hours=3), **changes)
-    with bench.lake.attempt(
-        "dispatch_manifest", ds=(today - timedelta(days=1)).date().isoformat()
-    ) as attempt:
-        attempt.write(rows, "part-0000.parquet", keys={"send_hour": "x", "channel": "fcm", "priority": "low"})
-        attempt.publish()
-    planned, free = bench.accept({}, {"user_id": "u0000001"})
-    bench.dispatch()
-    assert bench.states([planned, free]) == ["refused", "sent"]
-    assert bench.steps(planned) == [("refused", "capped")]
-
-
-def test_caps_count_what_came_back_as_a_push_once(bench: Bench) -> None:
-    bench.night(documents=with_policy(caps=[{"messages": 2, "days": 7}]))
-    (first,) = bench.accept({})
-    bench.dispatch()
-    # The next night's user_pushes has the receipt of what the intake sent.
-    row = bench.lake.read(bench.lake.require(INTAKE, **bench.lake.partitions(INTAKE)[0])).to_pylist()[0]
-    columns = {"ordinal": 0, "kind": "sent", "at_ts": row["send_ts"], "sent_ts": row["send_ts"]}
-    push = {name: row[name] for name in ("message_id", "campaign_id", "material_id", "channel")} | columns
-    propensities = dict.fromkeys(("slot_propensity", "material_propensity"))
-    table = pa.Table.from_pylist([push | propensities], schema=arrow.schema(dataset("user_pushes")))
-    with bench.lake.attempt("user_pushes", ds=row["send_ts"].date().isoformat()) as attempt:
-        attempt.write(table, "part-0000.parquet", shards=(0, 0))
-        attempt.publish()
-    (second,) = bench.accept({})
-    bench.dispatch()
-    assert bench.states([first, second]) == ["sent", "sent"]
 
 
 def test_quiet_hours_put_a_message_off_until_they_end(bench: Bench) -> None:
@@ -219,28 +148,6 @@ def test_old_connections_end_with_the_dispatcher(bench: Bench, monkeypatch: pyte
     assert len(closed) == 2
 
 
-def test_receipts_come_back_as_steps(bench: Bench) -> None:
-    bench.night()
-    (message,) = bench.accept({})
-    bench.dispatch()
-    key = message_id("sale", "u0000000", occurrence_of(message))
-    at = datetime.now(UTC).replace(microsecond=0)
-    rows = [
-        {"receipt_id": kind, "dispatch_id": dispatch_id(key, "fcm", "a"), "message_id": key,
-         "user_id": "u0000000", "campaign_id": "sale", "material_id": "plain", "channel": "fcm",
-         "kind": kind, "receipt_ts": at + timedelta(seconds=number), "sent_ts": at, "reason": None}
-        for number, kind in enumerate(("delivered", "opened"))
-    ]  # fmt: skip
-    ds = (at - timedelta(days=1)).date().isoformat()
-    with bench.lake.attempt("push_receipts", ds=ds, source="receive", part="x") as attempt:
-        attempt.write(pa.Table.from_pylist(rows, schema=arrow.schema(dataset("push_receipts"))), "a.parquet")
-        attempt.publish()
-    report = bench.dispatch()
-    assert report.steps["opened"] == 1
-    assert bench.states([message]) == ["opened"]
-    assert {step for step, _ in bench.steps(message)} == {"queued", "sent", "delivered", "opened"}
-
-
 def test_a_message_is_sent_again_once_if_it_may_be(bench: Bench) -> None:
     bench.night()
     ids = bench.accept({}, ORDER, {"user_id": "nobody"})
@@ -260,10 +167,3 @@ def test_a_message_is_sent_again_once_if_it_may_be(bench: Bench) -> None:
     bench.dispatch()
     assert bench.states([first.id]) == ["sent"]
     assert len(bench.wire.sent) == 3
-
-
-def test_without_a_night_nothing_is_claimed(bench: Bench) -> None:
-    (message,) = bench.accept({})
-    with pytest.raises(NotFound, match="nobody can be reached"):
-        bench.dispatch()
-    assert bench.states([message]) == ["accepted"]

@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
-import pytest
-import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from angelia.delivery.ledger.ledger import Owner
-from angelia.errors import AngeliaError, InvalidInput
-from angelia.intake.database import Unavailable, connect, writing
 from angelia.intake.dispatching.batches import Batches
-from angelia.intake.message import Draft, Refusal
+from angelia.intake.message import Refusal
 from angelia.intake.store import Accepted, IntakeStore, effective_status
-from angelia.intake.tables import (
-    REVISION,
-    batches,
-    code_locks,
-    code_uses,
-    codes,
-    messages,
-    schema,
-    sends,
-    steps,
-)
-from tests.unit.intake.conftest import HOUR_US, NOW_US
-
-Make = Callable[..., Draft]
+from tests.unit.intake.conftest import HOUR_US, NOW_US, Make
 
 
 def at(us: int) -> str:
@@ -139,52 +120,3 @@ def test_only_a_waiting_message_is_cancelled(engine: Engine, draft: Make) -> Non
     assert effective_status(row, later) == "expired"
     assert effective_status(row, later - 1) == "accepted"
     assert [listed["id"] for listed in store.newest("shop", later, status="expired")] == [over.id]
-
-
-def test_a_database_that_is_down_is_unavailable(engine: Engine, draft: Make) -> None:
-    with writing(engine) as connection:
-        messages.drop(connection)
-    with pytest.raises(Unavailable, match="does not answer"):
-        IntakeStore(engine).accept([draft()])
-
-
-def test_tables_of_the_first_revision_are_completed(engine: Engine, sqlite_url: str, draft: Make) -> None:
-    (kept,) = IntakeStore(engine).accept([draft()])
-    assert isinstance(kept, Accepted)
-    with writing(engine) as connection:
-        for table in (batches, steps, sends, codes, code_uses, code_locks):
-            table.drop(connection)
-        connection.execute(sa.update(schema).values(revision=1))
-    again = connect(sqlite_url)
-    batch, _ = Batches(again, Owner.this_process(), HOUR_US).claim(NOW_US, 1, "2026-11-26", "2026-11-28T04")
-    assert batch is not None
-    assert batch.members == (("shop", kept.id),)
-    with again.connect() as connection:
-        assert connection.execute(sa.select(sa.func.max(schema.c.revision))).scalar() == REVISION
-    again.dispose()
-
-
-def test_newer_tables_are_left_alone(engine: Engine, sqlite_url: str) -> None:
-    with writing(engine) as connection:
-        connection.execute(sa.insert(schema), {"revision": 99})
-    with pytest.raises(AngeliaError, match="schema 99"):
-        connect(sqlite_url)
-
-
-@pytest.mark.parametrize("url", ["nonsense", "sqlite://", "postgresql+nodriver://u:secret@h/d"])
-def test_an_address_that_is_none_is_one_line(url: str) -> None:
-    with pytest.raises(InvalidInput) as caught:
-        connect(url)
-    assert "secret" not in caught.value.one_line()
-
-
-def test_processes_meeting_at_an_empty_file_agree(tmp_path: Path) -> None:
-    url, engines = f"sqlite:///{tmp_path / 'new.db'}", []
-    threads = [threading.Thread(target=lambda: engines.append(connect(url))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(engines) == 4
-    for engine in engines:
-        engine.dispose()

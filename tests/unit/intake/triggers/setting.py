@@ -14,12 +14,18 @@ from angelia.audience.bitmaps.blobs import BitmapRow, write_rows
 from angelia.audience.bitmaps.sets import of_flags
 from angelia.contracts import arrow, dataset
 from angelia.intake.dispatching import sample_night
+from angelia.intake.message import now
 from angelia.intake.triggers.run import CLIENT, TriggerReport, TriggerRun
 from angelia.lake import Lake
 from tests.unit.intake.dispatching import NIGHT, Bench
 
 MINUTE = 60_000_000
+T = now() - 120 * MINUTE
+
+
 BITS = sample_night.SHARD_BITS
+
+
 LEFT = {
     **sample_night.SALE,
     "id": "left",
@@ -87,3 +93,7 @@ def run(bench: Bench, at: int) -> TriggerReport:
 def messages(bench: Bench) -> list[dict[str, Any]]:
     """Return what events set off, by person: ids of one millisecond have no order."""
     return sorted(bench.store.newest(CLIENT, 2**62), key=lambda row: (row["user_id"], row["id"]))
+
+
+def users(bench: Bench) -> list[str]:
+    return [row["user_id"] for row in messages(bench)]

@@ -23,7 +23,7 @@ from angelia.receive import receiver as receiving
 from angelia.receive.api import create_app
 from angelia.receive.protocol import DeadlineProtocol
 from angelia.receive.receiver import CallbackReceiver
-from tests.unit.delivery.callers import MAIL, NOW, SECRET
+from tests.unit.receive.callers import MAIL, NOW, SECRET
 
 MANY = 128
 BODY = json.dumps(

@@ -18,10 +18,11 @@ from angelia.lake.erasing.erase import erase
 from angelia.lake.expire import expire
 from angelia.receive import folding
 from angelia.receive.folding import fold
-from angelia.receive.journal import KEEP_DAYS, Journal, parse
+from angelia.receive.journal import KEEP_DAYS, Event, Journal, parse
 from angelia.users.suppressions import Guards
-from tests.unit.delivery.callers import NOW, Post, body_of, event, receipts, signed
 from tests.unit.delivery.given import DS
+from tests.unit.receive.callbacks.given import AT, A
+from tests.unit.receive.callers import NOW, Post, body_of, event, receipts, signed
 
 
 def test_events_become_receipts_of_their_plan_day(lake: Lake, post: Post, dispatches: list[str]) -> None:
@@ -347,3 +348,28 @@ def test_a_journal_that_nobody_looks_at_is_deleted(lake: Lake) -> None:
     for days, n in ((KEEP_DAYS, 2), (KEEP_DAYS + 1, 0)):
         fold(lake, NOW + timedelta(days=days))
         assert len([*lake.store.list("received"), *lake.store.list("folded")]) == n
+
+
+@pytest.mark.parametrize("hours", [0, 1, 30])
+def test_what_bears_its_arrivals_time_counts_once(hours: int, lake: Lake, dispatches: list[str]) -> None:
+    """A provider repeats a callback that tells no time, after this server was started again."""
+    journal = Journal(lake.store)
+    for later in (0, hours):
+        at = NOW + timedelta(hours=later)
+        arrival = Event(
+            "SM1:read", dispatches[0], "opened", int(at.timestamp() * 1e6), None, "sms", is_arrival=True
+        )
+        journal.keep([arrival], at)
+        fold(lake, at)
+    assert len(receipts(lake)) == 1
+
+
+def test_one_foreign_dispatch_does_not_keep_its_group(lake: Lake, dispatches: list[str]) -> None:
+    journal, at_us = Journal(lake.store), int(AT.timestamp() * 1e6)
+    journal.keep(
+        [Event(str(n), dispatch, "opened", at_us) for n, dispatch in enumerate([*dispatches, A])], NOW
+    )
+    assert fold(lake, NOW)["receipts"] == 5
+    ((_, left),) = journal.pending()
+    assert [event.dispatch_id for event in left] == [A]
+    assert fold(lake, NOW) == {"receipts": 0, "suppressions": 0, "waiting": 0, "unknown": 1}

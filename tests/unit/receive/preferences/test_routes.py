@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from html import unescape
 from typing import Any
@@ -13,79 +12,21 @@ import pyarrow as pa
 import pytest
 
 from angelia.contracts import arrow, dataset
-from angelia.delivery.channels.base import Provider
-from angelia.delivery.channels.mail_format import Mailbox
-from angelia.delivery.channels.smtp import SmtpAdapter
-from angelia.errors import InvalidInput
-from angelia.intake.dispatching import sample_night
 from angelia.lake import Lake
-from angelia.receive.api import create_app
-from angelia.receive.preferences import mailing
 from angelia.receive.preferences.links import CONFIRM, LIFE_S, Links
 from angelia.receive.preferences.links import PAGE as OF_PAGE
-from angelia.receive.receiver import CallbackReceiver
-from angelia.receive.trust import preferences_trust
-from angelia.transport.wire import Answer, Request
 from angelia.users.choices import CHOICES, choose, words_of
 from angelia.users.suppressions import close_person, refusals_of
-from tests.unit.delivery.callers import NOW, PAGE
-from tests.unit.delivery.conftest import TestClient
-from tests.unit.delivery.test_receive_callbacks import endpoints
-from tests.unit.delivery.test_receive_inbox import token
-
-USER = "u0000001"
-FORM = {"content-type": "application/x-www-form-urlencoded"}
-LINKS = Links(PAGE.secret)
-MAIL = {**sample_night.CHANNEL, "id": "email", "provider": "smtp"}
-OFF = {**sample_night.CHANNEL, "id": "sms", "provider": "twilio", "enabled": False}
-
-
-class MailWire:
-    """Takes mails as a server would, and keeps what they say."""
-
-    def __init__(self, status: int = 250) -> None:
-        self.status = status
-        self.mails: list[str] = []
-
-    def submit(self, request: Request, _: bytes, done: Callable[[Any, Answer], None], tag: Any) -> None:
-        self.mails.append(request.body.decode())
-        done(tag, Answer(self.status))
-
-    async def close(self) -> None:
-        pass
-
-
-@pytest.fixture
-def wire(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> MailWire:
-    sample_night.make(lake, 3, "2026-11-14", documents=(*sample_night.DOCUMENTS, MAIL, OFF))
-    endpoints(lake, (USER, "email", "old@mail.example", 9), (USER, "email", "ann@mail.example", 2))
-    taken = MailWire()
-    adapter = SmtpAdapter(Mailbox("Shop", "news@shop.example"), "https://shop.example/u", b"s")
-    provider = Provider(adapter, "", None, open_transport=lambda _, __: taken)
-    monkeypatch.setattr(mailing, "open_provider", lambda _: provider)
-    return taken
-
-
-@pytest.fixture
-def client(receiver: CallbackReceiver, wire: MailWire) -> Iterator[TestClient]:
-    with TestClient(create_app(receiver)) as made:
-        yield made
+from tests.unit.receive.callers import NOW, PAGE
+from tests.unit.receive.conftest import TestClient
+from tests.unit.receive.inbox.given import token
+from tests.unit.receive.preferences.conftest import FORM, LINKS, USER, MailWire, visit
 
 
 def ticks(text: str) -> dict[str, bool]:
     """Return the boxes of a page, and whether they are ticked."""
     boxes = re.findall(r'name="([a-z]+\.[a-z_]+)"\s*(checked)?', text)
     return {name: bool(is_ticked) for name, is_ticked in boxes}
-
-
-def visit(client: TestClient, *kept: str, user: str = USER, at: datetime = NOW) -> str:
-    """Open a person's page and send it back with these boxes ticked."""
-    key = LINKS.make(OF_PAGE, [user], at)
-    answer = client.post(
-        "/preferences", content=urlencode({"t": key, **dict.fromkeys(kept, "on")}), headers=FORM
-    )
-    assert answer.status_code == 200
-    return str(answer.text)
 
 
 def test_a_signed_in_person_gets_a_link_that_names_nobody(client: TestClient) -> None:
@@ -151,14 +92,6 @@ def test_email_opens_by_the_mailed_link_only(client: TestClient, lake: Lake, wir
     assert words_of(lake, USER)["channel", "email"] is True
 
 
-def test_without_a_mail_that_was_taken_nothing_is_promised(client: TestClient, wire: MailWire) -> None:
-    wire.status = 550
-    visit(client, "channel.fcm")
-    assert "no mail could be sent" in visit(client, "channel.fcm", "channel.email")
-    assert "no mail could be sent" in visit(client, "channel.fcm", "channel.email")
-    assert len(wire.mails) == 2
-
-
 def test_what_was_closed_for_good_stays_closed(client: TestClient, lake: Lake) -> None:
     close_person(lake, USER, "fcm", for_good=True, at=NOW)
     page = visit(client, "channel.fcm", "channel.email", "topic.promo")
@@ -181,17 +114,6 @@ def test_the_later_of_choice_and_imported_word_holds(lake: Lake) -> None:
     assert words_of(lake, USER) == {("topic", "promo"): False}  # at one time no holds
     imported(True, NOW + timedelta(days=1))
     assert words_of(lake, USER) == {("topic", "promo"): True}
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"secret": "x"}, {"person_secret": ""}, {"url": "http://x.example/preferences"}, {"url": None}],
-)
-def test_the_page_needs_its_secrets_and_address(changes: dict[str, Any]) -> None:
-    held = {"secret": "a" * 32, "person_secret": "b" * 32, "url": "https://x.example/preferences"}
-    assert preferences_trust({"preferences": held}) is not None
-    with pytest.raises(InvalidInput, match="preferences needs"):
-        preferences_trust({"preferences": held | changes})
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,11 @@ from typing import Any
 import pytest
 
 from angelia.cli import main
-from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.receive import folding
 from angelia.receive.journal import Journal, parse
-from angelia.receive.keeping import fold_once
-from angelia.receive.trust import caller_secrets, receive_document
-from tests.unit.delivery.callers import NOW, SECRET, body_of, event, receipts
 from tests.unit.delivery.given import DS
+from tests.unit.receive.callers import NOW, SECRET, body_of, event, receipts
 
 
 def test_nobody_can_be_believed_without_a_secret(
@@ -28,26 +25,6 @@ def test_nobody_can_be_believed_without_a_secret(
         main(["receive", "--port", "0"])
     assert stop.value.code == 2
     assert "ANGELIA_RECEIVE_CREDENTIALS" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("held", "secrets"),
-    [
-        ({"secret": "a"}, {"": b"a"}),
-        ({"secrets": {"sms": "a", "app": "b"}}, {"sms": b"a", "app": b"b"}),
-        ({"secret": "a", "secrets": {"sms": "b"}}, {"": b"a", "sms": b"b"}),
-        ({"secrets": {"SMS": "a"}}, None), ({"secrets": ["a"]}, None), ({"secrets": {"sms": ""}}, None),
-        ({}, None),
-    ],
-)  # fmt: skip
-def test_secrets_of_callers(held: Any, secrets: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "receive.json").write_text(json.dumps(held))
-    monkeypatch.setenv("ANGELIA_RECEIVE_CREDENTIALS", str(tmp_path / "receive.json"))
-    if secrets is None:
-        with pytest.raises(InvalidInput, match="ANGELIA_RECEIVE_CREDENTIALS"):
-            receive_document()
-    else:
-        assert caller_secrets(receive_document()) == secrets
 
 
 def test_the_command_takes_folds_and_stops(
@@ -97,12 +74,3 @@ def test_the_command_says_what_is_damaged(
     assert stop.value.code == 3
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["damaged"] == 1
     assert f"{key} is damaged" in caplog.text
-
-
-@pytest.mark.parametrize("error", [AngeliaError("full"), OSError("disk"), ValueError("a file")])
-def test_a_fold_that_fails_is_tried_again(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
-    def fold() -> Any:
-        raise error
-
-    assert fold_once(fold) == {}
-    assert "tried again" in capsys.readouterr().err

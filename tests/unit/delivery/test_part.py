@@ -1,7 +1,4 @@
-"""Two workers on one part: the one with the intent sends, the one taken over stops.
-
-A batch keeps its size.
-"""
+"""A part on its way: batches keep their size, one worker sends, repeated rows go once."""
 
 from __future__ import annotations
 
@@ -14,9 +11,10 @@ from typing import Any
 import pytest
 
 from angelia.delivery.ledger.ledger import Claim, Intent, Ledger, Owner
+from angelia.delivery.sending.rendering import Renderer
 from angelia.delivery.worker.part import PartRun
 from angelia.transport.wire import Answer
-from tests.unit.delivery.given import OK
+from tests.unit.delivery.given import OK, Error
 
 ELSEWHERE = Owner("elsewhere", "boot", "ns", 1, "1")
 
@@ -86,3 +84,41 @@ def test_an_owners_last_request_may_still_be_under_way(bench: Any) -> None:
     standing = Intent(0, 1, "intents/x/000000", ELSEWHERE, deadline, 1, 1)
     assert asyncio.run(run._wait_for_owner([standing]))
     assert times == []
+
+
+def test_a_repeated_dispatch_id_is_sent_once(bench: Any) -> None:
+    bench.plan(6, dispatch_id=lambda number: "ab" * 16 if number in (2, 3) else "")
+    result = bench.deliver()
+    assert result.delivered == {"accepted": 5, "skipped": 1}
+    assert len(bench.wire.requests) == 5
+
+
+def test_a_payload_that_changed_between_tries_is_refused(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, fcm_error: Error
+) -> None:
+    bench.plan(1)
+    texts = iter(range(100))
+    monkeypatch.setattr(Renderer, "__call__", lambda *_: (f"title {next(texts)}", "body", None))
+    result = bench.deliver(lambda nth, _: fcm_error(503, "UNAVAILABLE") if nth == 1 else OK)
+    assert result.delivered == {"rejected": 1}
+    assert [row["reason"] for row in bench.ledger().values()] == ["payload_changed"]
+
+
+def test_sigterm_drains_and_the_next_run_finishes(bench: Any) -> None:
+    bench.plan(3000)
+
+    def script(nth: int, message: dict[str, Any]) -> Answer:
+        if len(bench.wire.requests) == 700:
+            signal.raise_signal(signal.SIGTERM)
+        return OK
+
+    first = bench.deliver(script)
+    assert first.drained
+    assert first.unfinished == 1
+    sent = len(bench.wire.requests)
+    assert 700 <= sent <= 700 + 400
+    second = bench.deliver()
+    assert len(bench.wire.requests) + sent == 3000
+    total = first.delivered + second.delivered
+    assert total["accepted"] == 3000
+    assert {row["outcome"] for row in bench.ledger().values()} == {"accepted"}

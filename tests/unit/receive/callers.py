@@ -7,6 +7,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+
+from angelia.contracts import arrow, dataset
 from angelia.delivery.channels.webhook import sign
 from angelia.lake import Lake
 from angelia.receive.preferences.routes import PreferencesTrust
@@ -58,3 +61,19 @@ def body_of(*events: dict[str, Any]) -> bytes:
 def receipts(lake: Lake) -> list[dict[str, Any]]:
     leaves = lake.partitions("push_receipts", ds=DS, source="receive")
     return [row for leaf in leaves for row in lake.read(lake.require("push_receipts", **leaf)).to_pylist()]
+
+
+def endpoints(lake: Lake, *rows: tuple[str, str, str, int]) -> None:
+    """Write `user_endpoints`: user, channel, address, days since it was registered."""
+    names = ("user_id", "channel", "address")
+    table = pa.Table.from_pylist(
+        [
+            dict(zip(names, row, strict=False))
+            | {"registered_ts": NOW - timedelta(days=row[3]), "is_active": True}
+            for row in rows
+        ],
+        schema=arrow.schema(dataset("user_endpoints")),
+    )
+    with lake.attempt("user_endpoints", ds="2026-11-14") as attempt:
+        attempt.write(table, "part-0000.parquet")
+        attempt.publish()

@@ -1,21 +1,11 @@
-"""Metrics: whole, readable by Prometheus' own parser, nothing personal in them.
-
-Channels from other packages are counted too.
-"""
+"""Metrics: whole, readable by Prometheus' own parser, nothing personal in them."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
-from angelia.delivery import channels
-from angelia.delivery.channels.base import ChannelConfig, Provider
-from angelia.delivery.channels.fcm import FcmAdapter
-from angelia.errors import InvalidInput
 from angelia.transport.wire import Answer
 
 SAMPLE = re.compile(
@@ -46,21 +36,6 @@ def test_a_delivery_leaves_its_counts(bench: Any, tmp_path: Path, fcm_error: Any
 def test_a_file_that_cannot_be_written_stops_no_delivery(bench: Any, tmp_path: Path) -> None:
     bench.plan(5)
     assert bench.deliver(metrics_file=tmp_path / "no such folder" / "x.prom").delivered == {"accepted": 5}
-
-
-def test_a_package_outside_adds_a_provider_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = Provider(FcmAdapter("outside"), "https://outside.example", None)
-    asked: list[dict[str, str]] = []
-
-    def entry_points(**chosen: str) -> list[Any]:
-        asked.append(chosen)
-        return [SimpleNamespace(load=lambda: lambda config: given)] if chosen["name"] == "outside" else []
-
-    monkeypatch.setattr(channels, "entry_points", entry_points)
-    assert channels.open_provider(ChannelConfig("webpush", "outside", 60.0)) is given
-    assert asked == [{"group": "angelia.channels", "name": "outside"}]
-    with pytest.raises(InvalidInput, match="no provider is called 'nobody'"):
-        channels.open_provider(ChannelConfig("webpush", "nobody", 60.0))
 
 
 def test_runs_add_up_in_the_machines_totals(bench: Any, tmp_path: Path) -> None:

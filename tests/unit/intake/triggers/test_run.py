@@ -22,26 +22,16 @@ from tests.unit.intake.dispatching import NIGHT, Bench, bench
 from tests.unit.intake.triggers.setting import (
     LEFT,
     MINUTE,
+    T,
     arrive,
     documents,
     index,
     messages,
     run,
+    users,
 )
 
 __all__ = ["bench"]
-T = now() - 120 * MINUTE
-
-
-@pytest.fixture
-def shop(bench: Bench) -> Bench:
-    bench.night(documents=documents(LEFT))
-    index(bench.lake)
-    return bench
-
-
-def users(bench: Bench) -> list[str]:
-    return [row["user_id"] for row in messages(bench)]
 
 
 def test_left_a_cart_and_bought_nothing(shop: Bench) -> None:
@@ -59,13 +49,6 @@ def test_left_a_cart_and_bought_nothing(shop: Bench) -> None:
     assert len(shop.wire.sent) == 1
 
 
-@pytest.mark.parametrize(("after", "moot"), [(0, True), (60, True), (61, False), (-1, False)])
-def test_the_minutes_begin_and_end_with_the_event(shop: Bench, after: int, moot: bool) -> None:
-    arrive(shop.lake, (0, "cart", T), (0, "purchase", T + after * MINUTE))
-    run(shop, T + 100 * MINUTE)
-    assert messages(shop) == [] if moot else len(messages(shop)) == 1
-
-
 def test_late_and_repeated_events_count_once(shop: Bench) -> None:
     arrive(shop.lake, (0, "cart", T))
     run(shop, T + 61 * MINUTE)
@@ -74,22 +57,6 @@ def test_late_and_repeated_events_count_once(shop: Bench) -> None:
     arrive(shop.lake, (0, "cart", T), (3, "cart", T - MINUTE), keep=False, name="again")
     assert run(shop, T + 62 * MINUTE).events == 1
     assert users(shop) == [sample_night.user(0), sample_night.user(3)]
-
-
-def test_only_new_files_are_read(shop: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    arrive(shop.lake, (0, "cart", T))
-    run(shop, T + MINUTE)
-    arrive(shop.lake, (1, "cart", T))
-    read: list[str] = []
-    original = type(shop.lake).read_file
-
-    def noting(self: Any, entry: Any, *given: Any, **named: Any) -> Any:
-        read.append(entry.path)
-        return original(self, entry, *given, **named)
-
-    monkeypatch.setattr(type(shop.lake), "read_file", noting)
-    assert run(shop, T + MINUTE).events == 1
-    assert len([path for path in read if "user_events" in path]) == 1
 
 
 def test_an_occurrence_has_one_message(shop: Bench) -> None:
@@ -112,20 +79,6 @@ def test_two_runs_at_once_hand_over_once(shop: Bench, monkeypatch: pytest.Monkey
     run(shop, T + 61 * MINUTE)
     assert entered
     assert users(shop) == [sample_night.user(who) for who in range(4)]
-
-
-def test_audience_and_condition_are_asked(bench: Bench) -> None:
-    trigger = {"event": "cart", "where": "country = 'AT'", "delay_minutes": 5}
-    bench.night(documents=documents(LEFT | {"trigger": trigger}))
-    index(bench.lake, men=[2])
-    arrive(bench.lake, (0, "cart", T), (1, "cart", T), (2, "cart", T), (99, "cart", T))
-    assert run(bench, T + 4 * MINUTE).outcomes == {}
-    assert run(bench, T + 5 * MINUTE).outcomes == {
-        "handed_over": 1,
-        "not_in_audience": 2,
-        "unknown_person": 1,
-    }
-    assert users(bench) == [sample_night.user(0)]
 
 
 def test_a_condition_that_cannot_be_asked_waits(bench: Bench) -> None:
@@ -236,12 +189,6 @@ def test_an_erased_person_sets_nothing_off(shop: Bench) -> None:
     assert people.holds({sample_night.user(0)}) == set()
     run(shop, T + 60 * MINUTE)
     assert messages(shop) == []
-
-
-def test_events_nobody_can_believe_are_counted(shop: Bench) -> None:
-    arrive(shop.lake, (0, "cart", T + 24 * 60 * MINUTE))
-    assert run(shop, T).dropped == {"in_the_future": 1}
-    assert run(shop, T).dropped == {}
 
 
 def test_without_triggers_nothing_fails_before_a_night(bench: Bench) -> None:
