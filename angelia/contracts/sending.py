@@ -10,6 +10,7 @@ from angelia.contracts.outcomes import GUARANTEES, INTAKE, LEDGER
 from angelia.contracts.sources import (
     ADDRESS,
     CHANNEL,
+    ID,
     NAME,
     S,
     campaign_id,
@@ -268,6 +269,26 @@ DELIVERY_LEDGER = Dataset(
     ),
     ("angelia deliver",),
     retention_days=400,  # no address is in it, and people unsubscribe from mails of last year
+)
+
+
+CANARY_CHOICES = Dataset(
+    "canary_choices",
+    1,
+    "one entry: a person passed or failed a campaign's canary of one night",
+    ("entry_id",),
+    ("log",),
+    (
+        Column("entry_id", S, "id of the entry", pattern=ID),
+        campaign_id(),
+        Column("night", S, "plan day D", pattern=r"^\d{4}-\d{2}-\d{2}$"),
+        Column("action", S, "what was decided", allowed=("pass", "fail")),
+        Column("at_ts", TIMESTAMP, "when"),
+        Column("actor", S, "who"),
+        Column("reason", S, "why"),
+    ),
+    ("angelia catalog canary",),
+    notes="Append-only; the newest entry of a campaign and night holds, over what the canary's messages say.",
 )
 
 
