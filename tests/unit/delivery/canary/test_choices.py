@@ -14,4 +14,5 @@ def test_the_log_s_order_decides_night_by_night(lake: Lake) -> None:
     decide(lake, "fail", night="2026-11-15", n=1)
     assert canary_choices(lake, DS)[CAMPAIGN].action == "fail"
     decide(lake, "pass", n=2)
+    decide(lake, "fail", night="2026-11-13", n=3)
     assert canary_choices(lake, DS) == {CAMPAIGN: ("pass", "ann", "looked at it")}
