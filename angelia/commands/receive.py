@@ -59,6 +59,7 @@ def command(
     from angelia.receive.folding import fold
     from angelia.receive.journal import Journal
     from angelia.receive.keeping import fold_once, keep_folding
+    from angelia.receive.owners import Owners
     from angelia.receive.protocol import DeadlineProtocol
     from angelia.receive.receive_metrics import CallbackTotals
     from angelia.receive.receiver import CallbackReceiver, utc_now
@@ -71,6 +72,7 @@ def command(
     log = settings.home / "logs" / "receive.jsonl" if access_log else None
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
+    owners = Owners(lake)
     over, totals, watched = threading.Event(), Counter[str](), CallbackTotals(settings.metrics_folder())
 
     def counted() -> Counter[str]:
@@ -80,7 +82,7 @@ def command(
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     folder = threading.Thread(
         target=keep_folding,
-        args=(lambda: fold(lake, utc_now()), receiver.has_event, over, totals, fold_seconds),
+        args=(lambda: fold(lake, utc_now(), owners), receiver.has_event, over, totals, fold_seconds),
         kwargs={"watch": lambda: watched.add(counted(), totals)},
         daemon=True,
     )
@@ -100,7 +102,7 @@ def command(
         folder.join()
         for number, handler in before.items():
             signal.signal(number, handler)
-    last = fold_once(lambda: fold(lake, utc_now()))
+    last = fold_once(lambda: fold(lake, utc_now(), owners))
     totals += last
     counts = counted()
     watched.add(counts, totals, is_last=True)

@@ -16,6 +16,7 @@ from angelia.catalog.preview import preview_material
 from angelia.catalog.problems import Key
 from angelia.planning.limits import ProviderLimits
 from angelia.templates.rendering import Rendered
+from angelia.users.addresses import form_of
 
 _PAD = "x" * 300_000  # more than any channel takes
 # The basic characters of GSM 03.38, and those of its extension, which take two places.
@@ -130,7 +131,7 @@ def _of_material(
 def _weight(
     limits: ProviderLimits, campaign: Campaign, channel: str, words: Rendered, refused: str | None
 ) -> Weight:
-    if channel == "sms":
+    if form_of(channel) == "sms":
         text = "\n".join(part for part in (words.title, words.body, words.link) if part)
         return Weight(channel, segments=segments(text), refused=refused)
     error = limits.refusal(campaign, channel, words._replace(body=words.body + _PAD))

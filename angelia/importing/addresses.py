@@ -26,6 +26,7 @@ PLACEHOLDERS = (
     "missing", "invalid", "token", "address", "email", "false", "true", "blacklisted", "-", "--", "?", ".",
 )  # fmt: skip
 _BRACKETS = r"<[^>]*>|\[[^\]]*\]|\{\{.*\}\}|\$\{.*\}|%[A-Za-z_]+%|#[A-Z/]+[!?]?"  # <token>, {{token}}, #N/A
+_FORM = "split_part(channel, '_', 1)"  # as `angelia.users.addresses.form_of`
 SHAPES = {
     "fcm": (FCM_TOKEN, "no fcm token"),
     "apns": (APNS_TOKEN, "no apns token"),
@@ -51,7 +52,7 @@ def refuse_impossible(connection: duckdb.DuckDBPyConnection, output: Output, tab
     if output.dataset != "user_endpoints":
         return
     connection.execute(
-        f"UPDATE {table} SET address = CASE WHEN channel = 'sms' "
+        f"UPDATE {table} SET address = CASE WHEN {_FORM} = 'sms' "
         r"THEN regexp_replace(address, '[\s().\-]', '', 'g') ELSE trim(address, $blanks) END",
         {"blanks": " \t\r\n\u00a0\ufeff"},
     )
@@ -60,22 +61,22 @@ def refuse_impossible(connection: duckdb.DuckDBPyConnection, output: Output, tab
         ("address = ''", "blank"),
         (f"lower(address) IN ({words}) OR regexp_full_match(address, {literal(_BRACKETS)})", "a placeholder"),
         (
-            "channel = 'email' AND regexp_matches(address, '[,;]|@.*@') AND contains(address, '@')",
+            f"{_FORM} = 'email' AND regexp_matches(address, '[,;]|@.*@') AND contains(address, '@')",
             "several mailboxes",
         ),
     ]
     for channel, (pattern, reason) in SHAPES.items():
-        odd = f"channel = {literal(channel)} AND NOT regexp_full_match(address, {literal(pattern)})"
+        odd = f"{_FORM} = {literal(channel)} AND NOT regexp_full_match(address, {literal(pattern)})"
         # The pattern knows ASCII only; what is judged below may be a host in another script.
         if channel in _JUDGED:
             odd += f" AND NOT ({_JUDGED[channel][0]})"
         cases.append((odd, reason))
-    cases.append((f"channel = 'email' AND length(address) > {MAIL_CHARS}", "no mail address"))
+    cases.append((f"{_FORM} = 'email' AND length(address) > {MAIL_CHARS}", "no mail address"))
     judged = " ".join(f"WHEN {odd} THEN {literal(f'address: {reason}')}" for odd, reason in cases)
     considered = "__filtered IS NULL AND __rejected IS NULL AND address IS NOT NULL"
     connection.execute(f"UPDATE {table} SET __rejected = CASE {judged} END WHERE {considered}")
     for channel, (needs, spelt, reason) in _JUDGED.items():
-        of_channel = f"channel = {literal(channel)} AND {considered} AND {needs}"
+        of_channel = f"{_FORM} = {literal(channel)} AND {considered} AND {needs}"
         # Python spells hosts, so only the few that the pattern could not judge leave the engine.
         addresses = connection.sql(f"SELECT DISTINCT address FROM {table} WHERE {of_channel}").fetchall()
         forms = [(address, spelt(address)) for (address,) in addresses]

@@ -8,6 +8,7 @@ as long as it comes. Only what is refused for both is an error; the guard says w
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,10 @@ from angelia.templates.rendering import (
     field_values,
     user_columns,
 )
+from angelia.transport.addresses import MAIL, PHONE
+from angelia.users.addresses import form_of
 
+_SHAPES = {"email": re.compile(MAIL), "sms": re.compile(PHONE), "webhook": re.compile("https://[^ ]+")}
 LONG_TEXT = "語" * 64  # a long name, in letters of three bytes
 _DISPATCH = "0" * 32
 
@@ -94,6 +98,17 @@ class ProviderLimits:
     def of(self, campaign: Campaign, template: Template) -> list[str]:
         """Return the channels that are switched on and meant by both, in the campaign's order."""
         return [name for name in campaign.channels if name in template.channels and name in self.channels]
+
+    def misnamed(self) -> Iterator[Notice]:
+        """Yield the channels whose id stands for other rules of spelling than their addresses need."""
+        for name, adapter in sorted(self._stand_ins.items()):
+            if adapter is None:
+                continue
+            form = next((form for form, shape in _SHAPES.items() if shape.fullmatch(adapter.address)), None)
+            if form is not None and form_of(name) != form:
+                says = f"two spellings of one address count as two; call the channel {form}_{name}, then the "
+                says += f"rules for {form} hold (docs/adr/0018)"
+                yield Notice(("channel", name), DocumentProblem(("id",), says), only_news=True)
 
     def unknown(self) -> Iterator[Notice]:
         """Yield the channels whose provider is not installed, or says nothing of its limits."""
@@ -160,6 +175,7 @@ def notices(documents: Mapping[Key, AnyDocument], today: date) -> Iterator[Notic
     """
     limits = ProviderLimits.of_documents(documents)
     yield from limits.unknown()
+    yield from limits.misnamed()
     for _, document in sorted(documents.items()):
         if isinstance(document, Campaign) and document.end_date >= today:
             for refusal in refusals(document, documents, limits):

@@ -1,22 +1,19 @@
 """The ASGI application for what comes back: events, callbacks, one-click unsubscribing.
 
 `POST /events` is signed as Standard Webhooks says, `POST /callbacks/{channel}` as each provider does,
-`POST /unsubscribe?d=…&t=…` carries the token that the e-mail's link was made with; `inbox/routes.py` tells of
-`/inbox`. An answer of 200 means durable. Surprises: TLS and the public name are a reverse proxy's; a GET
-never unsubscribes anybody, for mail scanners follow links; nothing of a request is logged or sent back. A
-signature's headers are looked at before the body is read, a body has ten seconds, and who is slow holds
-nothing but its own connection.
+`/unsubscribe?d=…&t=…` carries the token that the e-mail's link was made with (`unsubscribing.py`), and
+`inbox/routes.py` tells of `/inbox`. An answer of 200 to a POST means durable. Surprises: TLS and the public
+name are a reverse proxy's; nothing of a request is logged or sent back. A signature's headers are looked at
+before the body is read, a body has ten seconds, and a slow caller holds nothing but its own connection.
 """
 
 from __future__ import annotations
 
-import hmac
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import parse_qs
 
 import httpx
 from starlette.applications import Starlette
@@ -25,17 +22,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from angelia.delivery.channels.smtp import unsubscribe_token
 from angelia.delivery.channels.webhook import looks_signed, verify
 from angelia.errors import AngeliaError
 from angelia.intake.access_log import AccessLog
 from angelia.receive.callbacks.base import Callback, Reader, Reported
 from angelia.receive.inbox.routes import InboxTrust, marks_of, message_of, view_of
 from angelia.receive.inbox.store import InboxStore
-from angelia.receive.journal import Event, parse
+from angelia.receive.journal import parse
 from angelia.receive.preferences.page import HEADERS
 from angelia.receive.preferences.routes import Preferences, fields_of_form
 from angelia.receive.receiver import MAX_BODY, CallbackReceiver, NotTaken
+from angelia.receive.unsubscribing import Unsubscribing
 
 log = logging.getLogger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -43,10 +40,11 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def create_app(receiver: CallbackReceiver, access_log: Path | None = None) -> ASGIApp:
     """Return the application."""
+    unsubscribing = Unsubscribing(receiver)
     routes: dict[str, dict[str, Endpoint]] = {
         "/health": {"GET": _health},
         "/events": {"POST": lambda request: _events(receiver, request)},
-        "/unsubscribe": {"POST": lambda request: _unsubscribe(receiver, request)},
+        "/unsubscribe": {"POST": unsubscribing.take, "GET": unsubscribing.ask},
     }
     for channel, reader in receiver.trust.readers.items():
         # Providers look by HEAD whether an address is there before they use it.
@@ -96,7 +94,8 @@ class _Routes:
         scope["route"] = SimpleNamespace(path=scope["path"])  # for the access log
         endpoint = methods.get(scope["method"])
         if endpoint is None:
-            raise NotTaken(405, next(iter(methods)))
+            allowed = ", ".join(methods)
+            raise NotTaken(405, allowed, headers={"allow": allowed})
         if scope["method"] != "POST":
             return await endpoint(request)
         length = request.headers.get("content-length", "")
@@ -170,22 +169,6 @@ async def _read(reader: Reader, callback: Callback) -> Reported:
         return await run_in_threadpool(read)
     except (OSError, httpx.HTTPError):
         raise NotTaken(503, "the provider's certificate cannot be read") from None
-
-
-async def _unsubscribe(receiver: CallbackReceiver, request: Request) -> Response:
-    query = parse_qs(request.url.query)
-    dispatch, token = query.get("d", [""])[0], query.get("t", [""])[0]
-    secret = receiver.trust.mail_secret
-    if secret is None or not hmac.compare_digest(
-        unsubscribe_token(secret, dispatch).encode(), token.encode("utf-8", "replace")
-    ):
-        raise NotTaken(401, "token")
-    body = await receiver.body(request)
-    if not _says_one_click(request.headers.get("content-type", ""), body):
-        raise NotTaken(400, "List-Unsubscribe=One-Click")
-    name, at_us = f"unsubscribe:{dispatch}", int(receiver.now().timestamp() * 1e6)
-    event = Event(name, dispatch, "unsubscribed", at_us, is_arrival=True)
-    return await receiver.take(name, Reported([event]))
 
 
 def _inbox(
@@ -277,10 +260,3 @@ def _preferences(receiver: CallbackReceiver, preferences: Preferences) -> dict[s
         "/preferences/confirm": {"GET": question, "POST": confirm},
         "/preferences/link": {"POST": link},
     }
-
-
-def _says_one_click(kind: str, body: bytes) -> bool:
-    """Say whether a form, of either encoding (RFC 8058, 3.2), holds List-Unsubscribe=One-Click."""
-    if kind.startswith("multipart/form-data"):
-        return b'name="List-Unsubscribe"' in body and b"One-Click" in body
-    return parse_qs(body.decode("latin-1")).get("List-Unsubscribe") == ["One-Click"]

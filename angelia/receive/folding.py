@@ -32,7 +32,7 @@ from angelia.delivery.manifest.rows import batches_of
 from angelia.errors import AngeliaError, Conflict, Corrupt
 from angelia.lake import FileEntry, Lake
 from angelia.receive.journal import OPT_OUTS, Event, Journal
-from angelia.receive.owners import about, owners_of
+from angelia.receive.owners import Owners, about
 from angelia.users.suppressions import address_hash, address_key
 
 log = logging.getLogger(__name__)
@@ -41,8 +41,10 @@ _FACTS = ("dispatch_id", "message_id", "user_id", "campaign_id", "material_id", 
 _REASONS = {"unsubscribed": "unsubscribed", "stop": "unsubscribed", "complaint": "complaint"}
 
 
-def fold(lake: Lake, now: datetime) -> Counter[str]:
+def fold(lake: Lake, now: datetime, owners: Owners | None = None) -> Counter[str]:
     """Place what can be placed; return counts.
+
+    `owners` remembers numbers from one fold to the next.
 
     Counts: receipts, suppressions, waiting (known, not yet in the ledger), unknown, unreadable (days
         and hours of plans), and damaged (requests).
@@ -71,7 +73,8 @@ def fold(lake: Lake, now: datetime) -> Counter[str]:
         sent, planned = sent | sent_before, planned | sent_before
     # Who wrote from a number that no snapshot has is looked for again, as a dispatch that is not known is.
     with _readable(counts):
-        planned |= owners_of(lake, [event for event in events.values() if event.address_hash])
+        numbers = [event for event in events.values() if event.address_hash]
+        planned |= (owners or Owners(lake)).of(numbers)
     counts["suppressions"] = _suppress(lake, events.values(), planned, now)
     counts["receipts"] = _receipts(
         lake, [event for event in events.values() if event.dispatch_id in sent], sent

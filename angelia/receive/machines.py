@@ -1,4 +1,4 @@
-"""Opens that no person made: programs that fetch a mail's pictures by themselves.
+"""Opens and clicks that no person made: programs that fetch pictures or follow links.
 
 Sources: Apple's Mail Privacy Protection fetches as bare `Mozilla/5.0`; the others name themselves. Read
 2026-11-28. Surprise: Gmail's and Yahoo's picture proxies fetch when a person opens, so theirs count.
@@ -6,7 +6,7 @@ Sources: Apple's Mail Privacy Protection fetches as bare `Mozilla/5.0`; the othe
 
 from __future__ import annotations
 
-MACHINE = "machine"  # the reason of such an open; reports and models leave it out
+MACHINE = "machine"  # the reason of such an open or click; reports and models leave it out
 _BARE = frozenset({"mozilla/5.0", "mozilla/4.0"})
 _WORDS = (
     "bot", "crawler", "spider", "barracuda", "proofpoint", "mimecast", "bitdefender", "safelinks", "preview",
@@ -16,7 +16,7 @@ _PEOPLE = ("googleimageproxy", "yahoomailproxy")
 
 
 def reason_of_open(agent: object) -> str | None:
-    """Return `machine` if a program with this name opens by itself, else nothing."""
+    """Return `machine` if a program with this name opens or clicks by itself, else nothing."""
     name = str(agent or "").strip().casefold()
     if any(word in name for word in _PEOPLE):
         return None

@@ -37,13 +37,19 @@ _REMEMBERED = 50_000  # requests whose repetition is answered without being kept
 class NotTaken(Exception):
     """An answer that ends a request."""
 
-    def __init__(self, status: int, error: str, more: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        error: str,
+        more: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(error)
-        self.status, self.document = status, {"error": error, **(more or {})}
+        self.status, self.document, self.headers = status, {"error": error, **(more or {})}, headers
 
     def answer(self) -> JSONResponse:
         """Return what the caller reads; where it is asked to come again, after a second."""
-        headers = {"retry-after": "1"} if self.status == 503 else None
+        headers = {"retry-after": "1"} if self.status == 503 else self.headers
         return JSONResponse(self.document, self.status, headers)
 
 

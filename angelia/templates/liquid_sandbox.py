@@ -208,6 +208,8 @@ class CompiledText:
             raise RowRejected("template_loop_limit") from None
         except ResourceLimitError:
             raise RowRejected("template_output_limit") from None
+        except UnicodeEncodeError:  # half of a pair of surrogates: no UTF-8 has it
+            raise RowRejected("half_a_character") from None
         except _RENDER_ERRORS:
             raise RowRejected("template_error") from None
         return buffer.getvalue()
@@ -292,8 +294,11 @@ def _fast(template: BoundTemplate, slow: Render) -> Render | None:
         names.append(path[0])
     if not names:
         text = pattern.replace("%%", "%")
-        return lambda fields: text if len(text) * 4 <= MAX_OUTPUT_BYTES else slow(fields)
-    budget = MAX_OUTPUT_BYTES // 4  # UTF-8 needs at most 4 bytes a character
+        try:
+            is_short = len(text.encode()) <= MAX_OUTPUT_BYTES
+        except UnicodeEncodeError:
+            return None  # the slow path says why
+        return (lambda fields: text) if is_short else None
 
     def fast(fields: Fields) -> str:
         try:
@@ -306,8 +311,9 @@ def _fast(template: BoundTemplate, slow: Render) -> Render | None:
                 return slow(fields)  # Liquid writes true as `true`, and nothing for null
         try:
             text = pattern % values
-        except ValueError:  # an integer of more digits than Python turns into text
+            is_short = len(text.encode()) <= MAX_OUTPUT_BYTES
+        except ValueError:  # an integer of more digits than Python turns into text, or half a character
             return slow(fields)
-        return text if len(text) <= budget else slow(fields)
+        return text if is_short else slow(fields)
 
     return fast

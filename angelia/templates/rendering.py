@@ -3,8 +3,8 @@
 Works on the plain bodies of `catalog_snapshot` (dicts), so delivery needs no catalog database. A template is
 compiled once per (id, version); locales fall back `de-AT -> de -> default_locale`. A message that cannot be
 rendered raises `RowRejected` with a reason for counting: `undefined_variable:NAME`, `template_error`,
-`template_loop_limit`, `template_output_limit`, `control_character:title|body|link`, `empty:title|body`,
-`invalid_link`, `unknown_template`.
+`template_loop_limit`, `template_output_limit`, `half_a_character`, `control_character:title|body|link`,
+`empty:title|body`, `invalid_link`, `unknown_template`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """One address in its several spellings: internationalised hosts, case, blanks.
 
-Works on texts and Arrow columns; reads and writes nothing. Channels differ in what they ignore. Mail systems
+Works on texts and Arrow columns; reads and writes nothing. Channels differ in what they ignore, and a
+channel's id says which rules hold: `email`, `sms`, `webhook`, or one of these and a name of its own, as
+`email_two` (docs/adr/0018-a-channel-is-a-name-of-the-catalog.md). Mail systems
 ignore case in practice (the domain's by RFC 5321 2.3.11, the mailbox's by custom); phone numbers have blanks,
 dashes, dots and brackets for the eye only; hosts of mail and webhooks may be written in Unicode or as DNS has
 them (IDNA 2008 with the mapping of UTS 46); of tokens, and of the rest of a URL, every character counts.
@@ -16,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 HOST_CHARS = 253
-WITH_HOST = ("email", "webhook")  # channels whose addresses name a host
+WITH_HOST = ("email", "webhook")  # forms of address that name a host
 _URL = re.compile(r"((?i:https)://)([^/?#@\\\s:\[\]]+)(:[0-9]{1,5})?([/?#][\x21-\x7e]*)?")
 _EYE_ONLY = r"[\s().\-]"
 
@@ -56,11 +58,21 @@ def unicode_host(host: str) -> str:
         return host
 
 
+def form_of(channel: str) -> str:
+    """Return whose rules a channel's addresses follow: `email_two` is written to as `email` is."""
+    return channel.partition("_")[0]
+
+
+def forms_of(channels: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return `form_of` of every row."""
+    return pc.replace_substring_regex(channels, "_.*", "")
+
+
 def ascii_form(channel: str, address: str) -> str:
     """Return an address with its host as DNS has it; as it is where it has no such host."""
-    if address.isascii() or channel not in WITH_HOST:
+    if address.isascii() or form_of(channel) not in WITH_HOST:
         return address
-    if channel == "webhook":
+    if form_of(channel) == "webhook":
         return ascii_url(address.strip()) or address
     mailbox, at, domain = address.strip().rpartition("@")
     host = ascii_host(domain) if at else None
@@ -73,7 +85,8 @@ def ascii_forms(table: pa.Table) -> pa.Table:
     if not pa.types.is_string(address.type):  # of a broken source: its gate says so
         return table
     odd = pc.and_(
-        pc.invert(pc.string_is_ascii(address)), pc.is_in(table["channel"], pa.array(WITH_HOST, pa.string()))
+        pc.invert(pc.string_is_ascii(address)),
+        pc.is_in(forms_of(table["channel"]), pa.array(WITH_HOST, pa.string())),
     )
     odd = pc.fill_null(odd, False)
     if not pc.any(odd).as_py():
@@ -93,15 +106,15 @@ def ascii_forms(table: pa.Table) -> pa.Table:
 def same_address(channel: str, address: str) -> str:
     """Return a form that is equal for two spellings of one address."""
     bare = ascii_form(channel, address).strip()
-    if channel == "email":
+    if form_of(channel) == "email":
         return bare.lower()
-    return re.sub(_EYE_ONLY, "", bare) if channel == "sms" else bare
+    return re.sub(_EYE_ONLY, "", bare) if form_of(channel) == "sms" else bare
 
 
 def same_addresses(table: pa.Table) -> pa.ChunkedArray:
     """Return `same_address` of every row of a table of endpoints."""
     bare = pc.utf8_trim_whitespace(ascii_forms(table)["address"])
-    of = table["channel"]
+    of = forms_of(table["channel"])
     phones = pc.replace_substring_regex(bare, _EYE_ONLY, "")
     return pc.if_else(
         pc.equal(of, "email"), pc.utf8_lower(bare), pc.if_else(pc.equal(of, "sms"), phones, bare)

@@ -9,7 +9,6 @@ the address. An entry may also open: who unsubscribed and later opted in again i
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import os
 import secrets
@@ -25,7 +24,7 @@ from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.lake.keys import lake_key
 from angelia.lake.store import Store
-from angelia.users.addresses import same_address, unicode_host
+from angelia.users.addresses import form_of, same_address, unicode_host
 from angelia.users.events import Happened
 
 UNSUBSCRIBED, OPTED_IN = "unsubscribed", "opted_in"  # reasons of entries; any other closes for good
@@ -58,14 +57,14 @@ def address_hashes(key: bytes, channel: str, address: str) -> set[str]:
     Older versions hashed the one spelling they met.
     """
     spellings = {address, same_address(channel, address)}
-    if channel == "email":  # imports kept the domain as it was written
+    if form_of(channel) == "email":  # imports kept the domain as it was written
         mailbox, at, domain = address.rpartition("@")
         spellings.add(f"{mailbox}{at}{unicode_host(domain)}")
     return {_hashed(key, channel, spelling) for spelling in spellings}
 
 
 def _hashed(key: bytes, channel: str, spelling: str) -> str:
-    return hmac.new(key, f"{channel}\x1f{spelling}".encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(key, f"{channel}\x1f{spelling}".encode(), "sha256").hex()[:32]
 
 
 Held = tuple[str, str | None]  # a campaign, and the channel or None for all

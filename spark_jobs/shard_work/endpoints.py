@@ -86,10 +86,10 @@ def same_address(channel: Column, address: Column) -> Column:
 
     As `angelia.users.addresses.same_address`, which says why; hosts are as DNS has them already.
     """
-    bare = F.trim(address)
+    bare, form = F.trim(address), F.substring_index(channel, "_", 1)
     return (
-        F.when(channel == "email", F.lower(bare))
-        .when(channel == "sms", F.regexp_replace(bare, r"[\s().\-]", ""))
+        F.when(form == "email", F.lower(bare))
+        .when(form == "sms", F.regexp_replace(bare, r"[\s().\-]", ""))
         .otherwise(bare)
     )
 

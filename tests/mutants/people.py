@@ -81,9 +81,9 @@ PEOPLE = (
     ),
     Mutant(
         "anybody may unsubscribe anybody",
-        "if secret is None or not hmac.compare_digest(",
-        "if secret is None and not hmac.compare_digest(",
-        ("delivery/test_receive.py",),
+        'return dispatch if hmac.compare_digest(wanted, token.encode("utf-8", "replace")) else None',
+        "return dispatch",
+        ("receive/test_unsubscribing.py",),
     ),
     Mutant(
         "a provider's callback needs no signature",

@@ -24,6 +24,7 @@ from angelia.catalog.saved_audiences import holdout_of
 from angelia.contracts.outcomes import DECIDED, SENT
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Commit, Lake
+from angelia.users.addresses import form_of
 from angelia.users.index import require_index
 from angelia.users.one_person import Footers, PersonLake, find_ordinal, rows_of_user
 from angelia.users.suppressions import OPTED_IN, refusals_of
@@ -213,7 +214,7 @@ def person_of(lake: Lake, logs: Lake, mine: PersonLake, user: str, openings: Ope
 
 def masked(channel: str, address: str) -> str:
     """Return an address by which a person recognises their own, and nobody else could use."""
-    if channel == "email" and "@" in address:
+    if form_of(channel) == "email" and "@" in address:
         mailbox, _, host = address.rpartition("@")
         suffix = host.rpartition(".")[2]
         return f"{mailbox[:1]}…@{host[:1]}….{suffix}" if "." in host else f"{mailbox[:1]}…@…"

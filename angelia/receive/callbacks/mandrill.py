@@ -73,10 +73,9 @@ class MandrillCallbacks:
 
 
 def _reason(event: str, raw: Mapping[str, Any], mail: Mapping[str, Any]) -> str | None:
-    if event == "click":
-        return "click"
-    if event == "open":
-        return reason_of_open(raw.get("user_agent"))
+    if event in ("open", "click"):
+        # Scanners of links click as well as fetch.
+        return reason_of_open(raw.get("user_agent")) or ("click" if event == "click" else None)
     if event == "hard_bounce":
         # The mail server's own code is the better reason; without one the bounce is hard by Mandrill's word.
         status = reason_code(str(mail.get("diag") or ""))

@@ -128,10 +128,11 @@ class SesCallbacks:
 
 
 def _reason(what: str, details: Mapping[str, Any]) -> str | None:
-    if what == "Open":
-        return reason_of_open(details.get("userAgent"))
-    if what in ("Click", "Reject"):
-        return what.lower()
+    if what in ("Open", "Click"):
+        # Scanners of links click as well as fetch.
+        return reason_of_open(details.get("userAgent")) or ("click" if what == "Click" else None)
+    if what == "Reject":
+        return "reject"
     if what != "Bounce":
         return None
     status = _STATUS.search(str((details.get("bouncedRecipients") or [{}])[0].get("status") or ""))

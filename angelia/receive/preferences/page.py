@@ -23,7 +23,8 @@ _PAGE = Environment(autoescape=True).from_string(
 label{display:block;padding:.4rem 0}button{font:inherit;padding:.5rem 1rem}</style>
 <h1>Messages</h1>
 {% for note in notes %}<p role="status">{{ note }}</p>{% endfor %}
-{% if question %}<form method="post"><input type="hidden" name="t" value="{{ token }}">
+{% if question %}<form method="post">
+{% for name, value in hidden.items() %}<input type="hidden" name="{{ name }}" value="{{ value }}">{% endfor %}
 <p>{{ question }}</p><button>Yes</button></form>{% endif %}
 {% if rows %}<form method="post"><input type="hidden" name="t" value="{{ token }}">
 {% for kind, names in rows.items() %}<fieldset><legend>{{ kind }}</legend>
@@ -40,6 +41,11 @@ def render(
     rows: Mapping[str, Mapping[str, bool]] | None = None,
     notes: tuple[str, ...] = (),
     question: str = "",
+    hidden: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the page: the choices by kind, notes, or a question to say yes to."""
-    return _PAGE.render(token=token, rows=rows or {}, notes=notes, question=question)
+    """Return the page: the choices by kind, notes, or a question to say yes to.
+
+    `hidden`: what the answer to the question carries; the token, if nothing is given.
+    """
+    fields = {"t": token} if hidden is None else hidden
+    return _PAGE.render(token=token, rows=rows or {}, notes=notes, question=question, hidden=fields)

@@ -47,7 +47,6 @@ def test_one_click_unsubscribes_by_post_and_token_only(lake: Lake, post: Post, d
     link = f"/unsubscribe?d={dispatches[0]}&t={unsubscribe_token(MAIL, dispatches[0])}"
     form = b"List-Unsubscribe=One-Click"
     kind = {"content-type": "application/x-www-form-urlencoded"}
-    assert post(link, b"", method="GET")[0] == 405  # a mail scanner followed the link
     assert post(link, b"", kind)[0] == 400
     assert (
         post(f"/unsubscribe?d={dispatches[1]}&t={unsubscribe_token(MAIL, dispatches[0])}", form, kind)[0]

@@ -185,14 +185,16 @@ def test_mandrill_tells_of_mails(lake: Lake, post: Post) -> None:
     events = [
         event("open", user_agent="Mozilla/5.0"), event("open", B, user_agent="Mozilla/5.0 (iPhone; ...)"),
         event("hard_bounce", diag="smtp;550 5.1.1 <ann@mail.example> unknown"), event("spam", B),
-        event("send"),
-        {"event": "open"},
+        event("click", user_agent="Barracuda Sentinel"),
+        event("click", "cd" * 16, user_agent="Mozilla/5.0 (X11)"),
+        event("send"), {"event": "open"},
     ]  # fmt: skip
     assert mandrill(post, *events, key="other")[0] == 401
     status, answer = mandrill(post, *events)
-    assert (status, answer["taken"], answer["ignored"], len(answer["refused"])) == (200, 4, 1, 1)
+    assert (status, answer["taken"], answer["ignored"], len(answer["refused"])) == (200, 6, 1, 1)
     assert kept(lake) == [
-        (A, "bounced", "5.1.1"), (A, "opened", "machine"), (B, "complaint", None), (B, "opened", None),
+        (A, "bounced", "5.1.1"), (A, "opened", "machine"), (A, "opened", "machine"),
+        (B, "complaint", None), (B, "opened", None), ("cd" * 16, "opened", "click"),
     ]  # fmt: skip
     assert not any(b"ann@" in lake.store.read(key) for key in lake.store.list("received"))
     assert post("/callbacks/mail_two", b"", method="HEAD")[0] == 200
@@ -247,9 +249,14 @@ def test_ses_is_believed_by_amazons_certificate(
         note(key, ses("Complaint", B, complaintFeedbackType="abuse"), MessageId="n3"),
         note(key, ses("Complaint", complaintFeedbackType="not-spam"), MessageId="n4"),
         note(key, ses("Delivery", None), MessageId="n5"),
+        note(key, ses("Click", B, userAgent="ProofPoint"), MessageId="n6"),
+        note(key, ses("Click", userAgent="Mozilla/5.0 (X11; Linux)"), MessageId="n7"),
     ]  # fmt: skip
-    assert [post("/callbacks/email", body, topic)[0] for body in bodies] == [200] * 5
-    assert kept(lake) == [(A, "bounced", "5.1.1"), (B, "complaint", None), (B, "opened", "machine")]
+    assert [post("/callbacks/email", body, topic)[0] for body in bodies] == [200] * 7
+    assert kept(lake) == [
+        (A, "bounced", "5.1.1"), (A, "opened", "click"), (B, "complaint", None),
+        (B, "opened", "machine"), (B, "opened", "machine"),
+    ]  # fmt: skip
     assert len(fetched) == 1
     forged = bodies[0].replace(b"5.1.1", b"5.1.2")
     other = note(key, gone, TopicArn="arn:aws:sns:eu-west-1:2:theirs")

@@ -139,6 +139,14 @@ def test_a_provider_that_is_not_installed_is_named():
     assert list(notices(catalog(channel("sms", "carrier", enabled=False), SHOE), TODAY)) == []
 
 
+def test_a_second_channel_of_mails_is_to_be_called_so():
+    named = [channel("email_two", "smtp"), channel("sms_eu", "twilio"), channel("wecom", "wecom")]
+    assert list(notices(catalog(*named, TEMPLATE, SHOE), TODAY)) == []
+    (notice,) = notices(catalog(channel("mail_two", "mandrill"), TEMPLATE, SHOE), TODAY)
+    assert (notice.key, notice.is_error) == (("channel", "mail_two"), False)
+    assert "call the channel email_mail_two" in str(notice)
+
+
 def test_a_limit_in_characters_is_told_in_characters():
     only = {"channels": ["sms"]}
     documents = catalog(channel("sms", "twilio"), variant("de", "ü" * 1700) | only, SHOE, SALE | only)

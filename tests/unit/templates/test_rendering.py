@@ -93,10 +93,11 @@ def test_a_reason_never_holds_a_value() -> None:
         ("title", "a\x1b[31m", "control_character:title"),
         ("title", "a\u2028b", "control_character:title"),
         ("title", "a\x85b", "control_character:title"),
-        ("title", "\ud800", "control_character:title"),
+        ("title", "\ud800", "half_a_character"),
         ("title", " \u00a0", "empty:title"),
         ("body", "a\x0bb", "control_character:body"),
         ("body", "a\rb", "control_character:body"),
+        ("body", "\ud800", "half_a_character"),
         ("body", "", "empty:body"),
         ("link", "a b", "invalid_link"),
         ("link", "a\r\nHost: x", "control_character:link"),
@@ -160,6 +161,9 @@ WORDS = st.text(st.characters(exclude_characters="{}"), max_size=12)
 @example(parts=["{{ a }}", "%", "{{ b }}"], fields={"a": True, "b": None})
 @example(parts=["a\r\n{{ a }}"], fields={"a": "\r"})
 @example(parts=["{{ a }}"], fields={"a": "x" * (MAX_OUTPUT_BYTES + 1)})
+@example(parts=["{{ a }}"], fields={"a": "x" * MAX_OUTPUT_BYTES})
+@example(parts=["half \ud800"], fields={})
+@example(parts=["{{ a }}"], fields={"a": "half \ud800"})
 def test_the_fast_path_equals_liquid(parts: list[str], fields: dict[str, object]) -> None:
     text = CompiledText("".join(parts))
 

@@ -18,6 +18,11 @@ SAME = [
     ("email", "jo@stra\u00dfe.example", "jo@xn--strae-oqa.example"),
     ("email", "b\u00fccher", "b\u00fccher"),
     ("email", "jo@-\u00fc.example", "jo@-\u00fc.example"),  # no name: as it is
+    ("email_two", "Jo@B\u00dcCHER.example", "jo@xn--bcher-kva.example"),
+    ("sms_eu", "+49 (170) 12-34", "+491701234"),
+    ("webhook_2", "https://b\u00fccher.example/A", "https://xn--bcher-kva.example/A"),
+    ("emails", "Jo@b.example", "Jo@b.example"),  # another word
+    ("wecom", "Jo.B", "Jo.B"),  # another member than JoB
     ("sms", "+49 (170) 12-34", "+491701234"),
     ("webhook", "https://b\u00fccher.example/A", "https://xn--bcher-kva.example/A"),
     ("webhook", "https://h.example/\u00e4", "https://h.example/\u00e4"),

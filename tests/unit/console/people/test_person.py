@@ -25,6 +25,7 @@ from angelia.lake import Lake
     [
         ("email", "ada@mail.example.com", "a…@m….com"),
         ("email", "a@b", "a…@…"),
+        ("email_two", "ada@mail.example.com", "a…@m….com"),
         ("sms", "+4915112345678", "…5678"),
         ("fcm", "d" * 150 + "wxyz", "…wxyz"),
         ("webhook", "12345678", "…"),

@@ -109,6 +109,10 @@ def test_two_spellings_of_a_host_are_one_address(spark, settings_home, lake) -> 
         ("u3", "webhook", "https://b\u00fccher.example/Hook", AT, True),
         ("u4", "webhook", "https://xn--bcher-kva.example/Hook", later, True),
         ("u5", "webhook", "https://xn--bcher-kva.example/hook", AT, True),  # of a path every character counts
+        ("u7", "email_two", "Ann@mail.example", AT, True),
+        ("u8", "email_two", "ann@mail.example", later, True),
+        ("u9", "sms_eu", "+49 170 1234", AT, True),
+        ("u10", "sms_eu", "+491701234", later, True),
         ("u6", "email", "b\u00fccher", AT, True),  # no address: kept as it is
     ]
     names = ["user_id", "channel", "address", "registered_ts", "is_active"]
@@ -118,7 +122,7 @@ def test_two_spellings_of_a_host_are_one_address(spark, settings_home, lake) -> 
         commit = attempt.publish()
     endpoints = read_endpoints(spark, lake, commit)
     kept, _ = owned(endpoints)
-    assert sorted(row.user_id for row in kept.collect()) == ["u2", "u4", "u5", "u6"]
+    assert sorted(row.user_id for row in kept.collect()) == ["u10", "u2", "u4", "u5", "u6", "u8"]
     assert {row.address for row in kept.collect() if row.user_id == "u6"} == {"b\u00fccher"}
     gone = entry(lake, 1, "u2", "email", None, later)
     gone["address_hash"] = address_hash(address_key(lake.store), "email", "JO@b\u00fccher.example")
