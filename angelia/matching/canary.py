@@ -1,6 +1,7 @@
 """Who is in a campaign's canary: a hash of person, campaign and night.
 
-Pure; plan and worker ask the same function. The salt is the campaign and the night, so nobody goes first every night, and no order enters.
+Pure; plan and worker ask the same function. The salt is the campaign and the night, so nobody goes first
+every night, and no order enters.
 """
 
 from __future__ import annotations
