@@ -19,6 +19,7 @@ from angelia.asking.records import Hour, HourOffer, Later, MaterialChance
 from angelia.contracts.certificate import Limit
 from angelia.matching import inverse_gap
 from angelia.planning.before import room_for, too_near
+from angelia.planning.canary import canary_hours
 from angelia.planning.eligibility import (
     NightHours,
     assemble,
@@ -31,7 +32,7 @@ from angelia.planning.inputs import ShardInputs, category_hours, load_shard, rea
 from angelia.planning.later import LaterCosts
 from angelia.planning.offers import CampaignOffer as Candidates
 from angelia.planning.offers import hour_gains
-from angelia.planning.problem import Problem
+from angelia.planning.problem import Bools, Problem
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.users.one_person import PersonLake
@@ -139,6 +140,7 @@ class PersonNight:
             "passed": passed,
             "outside its days and send window": window,
             "quiet on their clock": quiet[0] if is_bound else nobody,
+            "for its canary or after it": self._canary_took(campaign),
             f"less than {terms.gap_hours} h from another message": (
                 too_near(past, marketing, 1, h, terms.gap_hours)[0] if is_bound else nobody
             ),
@@ -153,6 +155,15 @@ class PersonNight:
                 counts[name] = int(fresh.sum())
             taken |= hit
         return counts
+
+    def _canary_took(self, campaign: CampaignTerms) -> Bools:
+        """Return the hours, (h,), closed because others go first, or because this person does."""
+        terms, people = self.night.terms, self.shard.people
+        local, quiet, _ = self.hours
+        if campaign.canary is None:
+            return np.zeros(terms.n_slots, bool)
+        by_clock, clock = campaign_hours(terms, campaign, local) & ~quiet, np.zeros(1, np.int64)
+        return np.asarray(~canary_hours(campaign, terms.ds, people.keys, by_clock, clock)[0])
 
     def materials(self, campaign: CampaignTerms, arm: str | None) -> list[MaterialChance]:
         """Return a campaign's materials with score and chance, the best one first."""

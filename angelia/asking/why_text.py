@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from angelia.asking.records import CampaignWhy, Fate, HourOffer, Later, ScorePart, Why
 from angelia.audience.one_person import HELD, Clause
-from angelia.contracts.outcomes import LEDGER, SENT
+from angelia.contracts.outcomes import CANARY, LEDGER, SENT
 
 BARS = "▁▂▃▄▅▆▇█"
 LABEL = 10
@@ -157,7 +157,7 @@ def _fate(fate: Fate) -> str:
     }
     says = words.get(fate.state) or f"{fate.state}: {LEDGER.get(fate.state, '')}"
     if fate.reason:
-        says += f" ({fate.reason})"
+        says += f" ({fate.reason}: {CANARY[fate.reason]})" if fate.reason in CANARY else f" ({fate.reason})"
     if fate.sent_ts is not None:
         says += f", by {fate.channel} at {fate.sent_ts:%Y-%m-%d %H:%M:%S} UTC"
         says += f"; opened at {fate.opened_ts:%Y-%m-%d %H:%M} UTC" if fate.opened_ts else "; no open is known"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Literal, Self
@@ -34,6 +35,7 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Scalar = str | int | float
 MAX_TRIGGER_MINUTES = 7 * 24 * 60
+_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,6})?) ?%")
 
 
 def distinct(values: Sequence[Any]) -> Any:
@@ -217,6 +219,39 @@ class Trigger(DocumentPart):
     def waits_us(self) -> int:
         """Microseconds from the event to the message."""
         return ((self.within_minutes or 0) + self.delay_minutes) * 60_000_000
+
+
+class Canary(DocumentPart):
+    """A share of the planned people goes first; the rest waits for what comes of it.
+
+    Written `canary: 2 %` for its defaults. `messages` is the evidence that a verdict takes; with less, `then`
+    says what becomes of the rest.
+    """
+
+    share_pct: float = Field(gt=0, le=50)
+    hours: int = Field(3, ge=1, le=12)
+    messages: PositiveCount = 100
+    max_rejected_pct: Pct = 10.0
+    max_refused_pct: Pct = 1.0  # people who unsubscribed or complained
+    min_opened_pct: Pct = 0.0  # 0 = opens are not looked at
+    then: Literal["send", "expire", "ask"] = "expire"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_short(cls, given: object) -> object:
+        """Take `2 %` for a canary of that share, and `share: 2 %` for its share."""
+        if isinstance(given, str | int | float):
+            given = {"share_pct": given}
+        if not isinstance(given, dict):
+            return given
+        if "share" in given:
+            if "share_pct" in given:
+                raise ValueError("share: give share or share_pct, not both")
+            given = {"share_pct": given["share"]} | {key: given[key] for key in given if key != "share"}
+        share = given.get("share_pct")
+        if isinstance(share, str) and (number := _SHARE.fullmatch(share.strip())):
+            given = given | {"share_pct": float(number[1])}
+        return given
 
 
 class Arm(DocumentPart):

@@ -19,6 +19,7 @@ from angelia.catalog.document_parts import (
     Arm,
     Attribution,
     Budget,
+    Canary,
     Caps,
     ChannelName,
     Count,
@@ -51,7 +52,7 @@ from angelia.errors import InvalidInput, without_addresses
 MICROS = 1_000_000  # int64 micro-units, so sums do not depend on order
 # For a campaign with occurrence `once`, a plan reads all pushes since its start.
 MAX_ONCE_DAYS = 3_660
-LATER = ("trigger", "cancel_on", "uplift")
+LATER = ("trigger", "cancel_on", "uplift", "canary")
 
 
 class Policy(Document):
@@ -172,6 +173,7 @@ class Campaign(Document):
     uplift: LiftWorth | None = None
     trigger: Trigger | None = None  # set off by what people do, and in no night's plan
     cancel_on: Id | None = None  # event type; a planned message is withheld once it has happened
+    canary: Canary | None = None  # a share goes first; the rest waits for what comes of it
 
     @model_validator(mode="after")
     def _sense(self) -> Self:
@@ -186,6 +188,8 @@ class Campaign(Document):
             raise ValueError("holdout_pct: a transactional campaign (at_least_once) has no holdout")
         if self.is_transactional and self.uplift:
             raise ValueError("uplift: a transactional campaign (at_least_once) is sent whatever it changes")
+        if self.is_transactional and self.canary:
+            raise ValueError("canary: a transactional campaign (at_least_once) is owed to everybody at once")
         if self.is_transactional and self.ttl_hours > MAX_TTL_HOURS:
             raise ValueError(
                 f"ttl_hours: a transactional campaign (at_least_once) is tried for at most "
@@ -205,6 +209,8 @@ class Campaign(Document):
             raise ValueError("approval_required: nobody is asked about what an event sets off; leave it out")
         if self.cancel_on is not None:
             raise ValueError("cancel_on: is for planned messages; a trigger says without and within_minutes")
+        if self.canary is not None:
+            raise ValueError("canary: is for planned messages; what an event sets off has no rest to wait")
 
     @property
     def is_transactional(self) -> bool:

@@ -1,4 +1,4 @@
-"""`angelia catalog`: apply, list, show, stop, resume, preview, snapshot, pools.
+"""`angelia catalog`: apply, list, show, stop, resume, canary, preview, snapshot, pools.
 
 Reads and writes the catalog store (ANGELIA_CATALOG). `snapshot` writes catalog_snapshot, `stop` and `resume`
 write the log stops; `preview` reads user_features.
@@ -6,7 +6,6 @@ write the log stops; `preview` reads user_features.
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
@@ -23,6 +22,8 @@ from angelia.catalog.problems import Key, Notice, nearest
 from angelia.catalog.snapshot import paused_channels, stopped_campaigns, write_snapshot
 from angelia.catalog.stops import set_stopped
 from angelia.catalog.store import CatalogStore, Head
+from angelia.commands.canary.actors import ActorOption, actor_name
+from angelia.commands.canary.decide import canary, canary_lines
 from angelia.config import load_settings
 from angelia.delivery.pools import airflow_pools
 from angelia.errors import InvalidInput
@@ -34,26 +35,12 @@ app = typer.Typer(
     help=("Campaigns, audiences, materials, templates, channels, experiments, and the history of each."),
 )
 
-ActorOption = Annotated[
-    str | None,
-    typer.Option("--actor", metavar="NAME", help="Your name for the audit trail; default: the login name."),
-]
+app.command()(canary)
 DEFAULT_PATHS = (Path("campaigns"),)
 
 
 def _store() -> CatalogStore:
     return CatalogStore.open(load_settings().catalog_url())
-
-
-def _actor(given: str | None) -> str:
-    if given is not None:
-        if not 0 < len(given.strip()) <= 200 or not given.isprintable():
-            raise InvalidInput("--actor is a name of at most 200 printable characters")
-        return given.strip()
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container without a user database
-        return "unknown"
 
 
 def _day(given: str | None) -> date:
@@ -113,7 +100,7 @@ def apply(
     A warning is for what can be written but may not be meant. A message that its provider would refuse from
     anybody is an error: the request is built here, for every material, language and channel.
     """
-    who = _actor(actor)
+    who = actor_name(actor)
     store = _store()
     today = _day(on)
     try:
@@ -245,6 +232,7 @@ def show(
         f"# {entry.at_ts[:19]}Z {entry.actor}: {entry.action}{f' ({entry.detail})' if entry.detail else ''}"
         for entry in trail
     ]
+    lines += canary_lines(head.document)
     emit(result, lines, as_json)
 
 
@@ -286,7 +274,7 @@ def resume(
 def _stop_or_resume(
     action: str, campaign: str, reason: str | None, channel: str | None, actor: str | None, as_json: bool
 ) -> None:
-    who, at = _actor(actor), datetime.now(UTC)
+    who, at = actor_name(actor), datetime.now(UTC)
     done = set_stopped(
         open_lake(), _store(), campaign, action, actor=who, at=at, reason=reason, channel=channel
     )

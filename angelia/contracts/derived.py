@@ -17,6 +17,7 @@ from angelia.contracts.selecting import (
     USER_LISTS,
 )
 from angelia.contracts.sending import (
+    CANARY_CHOICES,
     DELIVERY_LEDGER,
     DISPATCH_FALLOVER,
     DISPATCH_MANIFEST,
@@ -387,6 +388,7 @@ DERIVED = (
     DISPATCH_FALLOVER,
     *OF_INTAKE,
     DELIVERY_LEDGER,
+    CANARY_CHOICES,
     INBOX_MESSAGES,
     CAMPAIGN_EFFECTS,
     EFFECTS_MART,

@@ -22,6 +22,7 @@ NOT_CHOSEN = "not_chosen"
 NO_VALUE = "no_value"
 NO_CAPACITY = "no_capacity"
 NO_BUDGET = "no_budget"
+AFTER_CANARY = "after_canary"
 
 DECIDED = {
     SENT: "chosen: it is sent",
@@ -38,6 +39,7 @@ DECIDED = {
     NO_VALUE: "not worth its cost in any hour",
     NO_CAPACITY: "others were worth more in the hours it wanted, three times; other hours may have had room",
     NO_BUDGET: "the campaign's budget was used up by better ones",
+    AFTER_CANARY: "the campaign's canary goes first, and no hour is left after it",
 }
 
 ACCEPTED, REJECTED, SKIPPED, DEFERRED, AMBIGUOUS = "accepted", "rejected", "skipped", "deferred", "ambiguous"
@@ -54,6 +56,17 @@ LEDGER = {
 CANCELLED_BY_EVENT = "cancelled_by_event"
 # A reason of `deferred`, for such campaigns only: what people did cannot be read.
 EVENTS_UNREADABLE = "events_unreadable"
+# A reason of `deferred`: the campaign's canary went first, and what came of it is not known yet.
+CANARY_WAITS = "canary_waits"
+# Reasons of `skipped`: what came of the canary was bad, or too little to tell when the wait was over.
+CANARY_FAILED, CANARY_UNDECIDED = "canary_failed", "canary_undecided"
+
+# What the words of a canary mean to a person.
+CANARY = {
+    CANARY_WAITS: "the campaign's canary went first, and what came of it is not known yet",
+    CANARY_FAILED: "the campaign's canary failed, or a person failed it",
+    CANARY_UNDECIDED: "too little was known of the campaign's canary when the wait was over",
+}
 
 AT_MOST_ONCE, AT_LEAST_ONCE = "at_most_once", "at_least_once"
 

@@ -289,6 +289,26 @@ DELIVERY_LEDGER = Dataset(
 )
 
 
+CANARY_CHOICES = Dataset(
+    "canary_choices",
+    1,
+    "one entry: a person passed or failed a campaign's canary of one night",
+    ("entry_id",),
+    ("log",),
+    (
+        Column("entry_id", S, "id of the entry", pattern=ID),
+        campaign_id(),
+        Column("night", S, "plan day D", pattern=r"^\d{4}-\d{2}-\d{2}$"),
+        Column("action", S, "what was decided", allowed=("pass", "fail")),
+        Column("at_ts", TIMESTAMP, "when"),
+        Column("actor", S, "who"),
+        Column("reason", S, "why"),
+    ),
+    ("angelia catalog canary",),
+    notes="Append-only; the newest entry of a campaign and night holds, over what the canary's messages say.",
+)
+
+
 def _number_of(name: str, meaning: str) -> Column:
     return Column(name, I64, meaning, minimum=0)
 

@@ -20,6 +20,7 @@ from angelia.contracts import outcomes
 from angelia.contracts.ids import U64, message_id, mix, uniform
 from angelia.matching import assign_arms, buckets
 from angelia.planning.before import Past, already_sent, lower_for_vendors, room_for, too_near
+from angelia.planning.canary import canary_hours
 from angelia.planning.later import Fatigue, LaterCosts, bears_two, later_costs, look_costs
 from angelia.planning.problem import I64, Bools, Choice, Limits, Problem, of_each
 from angelia.planning.terms import CampaignTerms, Terms
@@ -219,9 +220,15 @@ def assemble(
         if campaign.arms:
             arm_number = assign_arms(people.keys[users], campaign.salt, [a.share_pct for a in campaign.arms])
             arm[rows] = np.array([a.name for a in campaign.arms], object)[arm_number]
-        hours = campaign_hours(terms, campaign, local)[clock[users]]
+        by_clock = campaign_hours(terms, campaign, local)
         if not campaign.is_exempt:
-            hours &= ~quiet[clock[users]] & ~blocked[users]
+            by_clock = by_clock & ~quiet
+        hours = by_clock[clock[users]]
+        if not campaign.is_exempt:
+            hours &= ~blocked[users]
+        had_hours = hours.any(axis=1)
+        if campaign.canary is not None:
+            hours &= canary_hours(campaign, terms.ds, people.keys[users], by_clock, clock[users])
         own = past_campaign == k
         capped = (
             (room_for(campaign.caps, past, n, h, own) < 1)[users]
@@ -247,6 +254,8 @@ def assemble(
             (outcomes.ALREADY_INTENDED, sent),
             (outcomes.CAPPED, (capped | no_room).all(axis=1)),
             (outcomes.NO_MATERIAL, ~pairs.has_material[rows]),
+            # Before `no_slot`, which an hour that the canary took would be counted as.
+            (outcomes.AFTER_CANARY, had_hours & ~hours.any(axis=1)),
             (outcomes.NO_SLOT, ~(hours & ~capped).any(axis=1)),
             (outcomes.CAPPED, ~(hours & ~capped & ~no_room).any(axis=1)),
         ]

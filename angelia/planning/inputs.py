@@ -160,7 +160,7 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
 
 def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) -> CampaignTerms:
     experiment = catalog.experiments[document.experiment] if document.experiment else None
-    weekdays = document.occurrence.weekdays
+    weekdays, pace = document.occurrence.weekdays, document.speed_limit_per_minute
     # A night touches two local days: the first on which the campaign may occur names the occurrence.
     # Slots are hours, so a limit a minute counts as sixty of them here; the worker keeps the minute.
     return CampaignTerms(
@@ -183,14 +183,13 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) ->
         caps=tuple(CapTerms(cap.messages, cap.days) for cap in document.caps),
         is_exempt=document.is_transactional,
         min_messages=(document.budget.min_messages or 0) if document.budget else 0,
-        max_per_hour=None
-        if document.speed_limit_per_minute is None
-        else 60 * document.speed_limit_per_minute,
+        max_per_hour=pace and 60 * pace,
         salt=experiment.salt if experiment else "",
         arms=tuple(ArmTerms(arm.name, arm.share_pct, arm.materials) for arm in experiment.arms)
         if experiment
         else (),
         lift_micros=document.lift_micros,
+        canary=(document.canary.share_pct, document.canary.hours) if document.canary else None,
     )
 
 

@@ -62,6 +62,7 @@ class CampaignTerms:
     salt: str = ""
     arms: tuple[ArmTerms, ...] = ()
     lift_micros: int = 0  # value of one unit of lift; 0 = opens alone count
+    canary: tuple[float, int] | None = None  # share of its people that goes first, hours until the rest
 
 
 @dataclass(frozen=True)

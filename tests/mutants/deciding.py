@@ -31,6 +31,12 @@ DECIDING = (
         ("planning/test_eligibility.py",),
     ),
     Mutant(
+        "a canary's rest goes with it",
+        "is_early[clock] == in_canary(",
+        "is_early[clock] | ~in_canary(",
+        ("planning/canary/test_hours.py",),
+    ),
+    Mutant(
         "a campaign ends a day early",
         "local.date <= np.datetime64(campaign.end_date)",
         "local.date < np.datetime64(campaign.end_date)",

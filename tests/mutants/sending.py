@@ -10,6 +10,25 @@ _LATER = ("delivery/test_ambiguity.py",)
 _OWNERS = ("delivery/test_part.py",)
 
 SENDING = (
+    # ---- canaries
+    Mutant(
+        "a canary is passed by a night of another date",
+        'if entry["night"] == ds',
+        "if ds",
+        ("delivery/canary/test_choices.py",),
+    ),
+    Mutant(
+        "a canary's bound is broken at the bound",
+        "if 100.0 * number <= most_pct * of:",
+        "if 100.0 * number < most_pct * of:",
+        ("delivery/canary/test_verdict.py",),
+    ),
+    Mutant(
+        "a failed canary goes on itself",
+        "if goes_first and state != FAILED else",
+        "if goes_first else",
+        ("delivery/canary/test_gate.py",),
+    ),
     # ---- connections
     Mutant("mail goes without STARTTLS", "connection.starttls(context=self._tls)", "pass", _CLIENTS),
     Mutant(

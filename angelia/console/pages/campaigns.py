@@ -1,4 +1,4 @@
-"""Campaigns: where each stands and why, what it says, and stopping it with a reason."""
+"""Campaigns: where each stands and why, what it says; stopping it, and deciding its canary."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Form, Response
 
+from angelia.catalog.canaries import decide_canary
 from angelia.catalog.documents import Campaign
 from angelia.catalog.preview import standing as standing_documents
 from angelia.catalog.stops import set_stopped
@@ -19,11 +20,13 @@ from angelia.console.engine import Engine
 from angelia.console.people.person import features_of, id_of, lookup
 from angelia.console.phones import Shown, shown
 from angelia.contracts.outcomes import DECIDED, SENT
+from angelia.delivery.canary.standing import canary_standing
 from angelia.errors import InvalidInput, NotFound
 
 PAGE = Page("campaigns", "Campaigns", order=20)
 REASON_CHARS = 500
 ACTIONS = ("stop", "resume")
+CANARY_ACTIONS = {"canary-pass": "pass", "canary-fail": "fail"}
 
 
 @PAGE.get()
@@ -83,6 +86,7 @@ def _show(desk: DeskNow, name: str, theirs: list[Shown] | None = None) -> Respon
         reasons=sorted(reasons.items(), key=lambda pair: (pair[0] != SENT, -pair[1])),
         decided=DECIDED,
         paused=states.pauses_of(lake, name),
+        canary=canary_standing(lake, name, None, desk.engine.now()),
         messages=_messages(desk.engine, store, row.campaign) if theirs is None else theirs,
         is_of_person=theirs is not None,
         history=list(reversed(store.history("campaign", name))),
@@ -105,8 +109,11 @@ def act(
     reason: Annotated[str, Form()] = "",
     channel: Annotated[str, Form()] = "",
 ) -> Response:
-    """Stop or resume a campaign, or one channel of it; workers see it within ten seconds."""
-    if action not in ACTIONS:
+    """Stop or resume a campaign or one channel, or decide its canary.
+
+    Workers see it within ten seconds.
+    """
+    if action not in (*ACTIONS, *CANARY_ACTIONS):
         raise InvalidInput("a campaign is stopped or resumed", fix="go back, and press one of the buttons")
     words = " ".join(reason.split())
     if not words or len(words) > REASON_CHARS:
@@ -116,5 +123,12 @@ def act(
     assert desk.visitor is not None
     lake, store, now = desk.engine.lake(), desk.engine.store(), desk.engine.now()
     who = desk.visitor.name
-    set_stopped(lake, store, name, action, actor=who, at=now, reason=words, channel=channel or None)
+    if action in CANARY_ACTIONS:
+        standing = canary_standing(lake, name, None, now)
+        if standing is None:
+            raise InvalidInput("the newest night has no canary of it", fix="go back, and load the page again")
+        done = CANARY_ACTIONS[action]
+        decide_canary(lake, store, name, standing.ds, done, actor=who, at=now, reason=words)
+    else:
+        set_stopped(lake, store, name, action, actor=who, at=now, reason=words, channel=channel or None)
     return desk.go(f"/campaigns/{name}")

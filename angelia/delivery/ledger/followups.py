@@ -12,7 +12,7 @@ from collections.abc import Collection
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from angelia.contracts.outcomes import AMBIGUOUS, AT_LEAST_ONCE, DEFERRED
+from angelia.contracts.outcomes import AMBIGUOUS, AT_LEAST_ONCE, CANARY_WAITS, DEFERRED
 from angelia.contracts.sending import Micros
 from angelia.delivery.ledger import compaction
 from angelia.delivery.ledger.ledger import Ledger
@@ -26,7 +26,8 @@ from angelia.lake import Lake
 def follow_up(lake: Lake, ledger: Ledger, part: Part, now: Micros, limited: Collection[str] = ()) -> None:
     """Name the rows that are sent again, while their windows last, in a follow-up part.
 
-    Each campaign with a speed limit (`limited`) gets a part of its own, which waits for that limit.
+    Each campaign with a speed limit (`limited`) gets a part of its own, which waits for that limit; so do the
+    rows of each campaign whose canary they wait for.
     """
     mine = compaction.merged(ledger, [part], (*COUNTED, "reason"))
     mine = mine.filter(pc.is_in(mine["outcome"], pa.array([DEFERRED, AMBIGUOUS])))
@@ -38,11 +39,13 @@ def follow_up(lake: Lake, ledger: Ledger, part: Part, now: Micros, limited: Coll
     is_unsent = pc.or_(pc.equal(mine["outcome"], DEFERRED), pc.equal(facts["guarantee"], AT_LEAST_ONCE))
     goes_on = pc.and_(is_unsent, pc.greater(facts["not_after"].cast("int64"), now))
     again, campaigns = mine["row"].filter(goes_on), facts["campaign_id"].filter(goes_on)
-    for campaign in sorted(set(campaigns.unique().to_pylist()) & set(limited)):
-        paced = again.filter(pc.equal(campaigns, campaign))
-        parts.follow_up(
-            lake, part, paced.to_pylist(), parts.PACED, f"{part.id[:32]}.{parts.PACED}.{campaign}", campaign
-        )
-    rest = again.filter(pc.invert(pc.is_in(campaigns, pa.array(list(limited), pa.string()))))
+    waits = pc.fill_null(pc.equal(mine["reason"].filter(goes_on), CANARY_WAITS), False)
+    paced = pc.and_not(pc.is_in(campaigns, pa.array(list(limited), pa.string())), waits)
+    for kind, rows in ((parts.CANARY, waits), (parts.PACED, paced)):
+        for campaign in sorted(campaigns.filter(rows).unique().to_pylist()):
+            own = again.filter(pc.and_(rows, pc.equal(campaigns, campaign)))
+            name = f"{part.id[:32]}.{kind}.{campaign}"
+            parts.follow_up(lake, part, own.to_pylist(), kind, name, campaign)
+    rest = again.filter(pc.invert(pc.or_(waits, paced)))
     if len(rest):
         parts.follow_up(lake, part, rest.to_pylist(), "deferred", f"{part.id[:32]}.deferred")

@@ -39,6 +39,8 @@ SCHEMA = pa.schema(
 GONE = "gone:"
 # Begins the reason of a row whose person has taken back what allows this channel to write to them.
 OPTED_OUT = "opted_out:"
+# Words for "this address, not this message", beside the provider's code after `gone:`.
+UNREACHABLE = ("bad_address", "address_refused", "address_gone")
 # The reason of a row whose dispatch id was seen with another payload: no attempt can help it.
 PAYLOAD_CHANGED = "payload_changed"
 COUNTED = ("row", "outcome", "n_attempts")

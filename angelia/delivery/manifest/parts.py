@@ -23,7 +23,8 @@ from angelia.delivery.manifest.objects import create_json, fields_of, from_bytes
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 
-PACED, FALLOVER, INTAKE = "paced", "dispatch_fallover", "dispatch_intake"
+PACED, CANARY, FALLOVER, INTAKE = "paced", "canary", "dispatch_fallover", "dispatch_intake"
+WAITING = (PACED, CANARY)  # kinds that wait beside the next hours: for a speed limit, for a canary
 PRIORITIES = ("high", "medium", "low")
 _HOUR = re.compile(r"^\d{4}-\d{2}-\d{2}T\d{2}$")
 _PART = re.compile(r"part-(\d+)")
@@ -43,9 +44,9 @@ class Part:
     manifest: int
     id: str
     rows: tuple[int, ...] | None = None  # None = all rows of the file
-    # plan, deferred, released, resent, paced, or FALLOVER (a file of that dataset, otherwise like plan).
+    # plan, deferred, released, resent, paced, canary, or FALLOVER (a file of that dataset, else like plan).
     kind: str = "plan"
-    # Of a paced part: all its rows are this campaign's, and wait for its speed limit.
+    # Of a waiting part: all its rows are this campaign's, and wait for its speed limit or its canary.
     campaign: str | None = None
     batch: str = ""  # the intake's batch it comes from; empty = a plan's
     # Why it may not be sent, compacted or judged: a follow-up of its file cannot be read.

@@ -63,6 +63,8 @@ class Clearance:
         self._guards_version = -1
         self._blocked: list[str | None] = []
         self._moot_at: list[Micros | None] | None = None  # None of a row: nothing makes it moot
+        # Whether a row's person goes first; None: its campaign has no canary.
+        self._goes_first = work.canaries and work.canaries.members(column["campaign_id"], column["user_id"])
         self._spans: list[SendSpan] = []
         self._n_jumps = -1
         self._has_gates = bool(work.paces) or sender.receivers is not None
@@ -139,6 +141,15 @@ class Clearance:
                 return Settle(SKIPPED, CANCELLED_BY_EVENT)
             if moot_at == NEVER and not work.guards.knows_events():
                 return Settle(DEFERRED, EVENTS_UNREADABLE)
+        if self._goes_first and (goes_first := self._goes_first[i]) is not None:
+            # A stop comes first, and a window that is over last: `expired` would hide what it waited for.
+            canaries = work.canaries
+            assert canaries is not None
+            if not canaries.is_fresh():
+                return Wait(canaries.refresh)
+            held = canaries.withheld(self._column["campaign_id"][i], goes_first=goes_first)
+            if held is not None:
+                return Settle(*held)
         opens, closes, reason = self._spans[i]
         if early < closes <= now and early < now:
             # Over by one clock and not by the other: judged in a later run, when there is one time again.

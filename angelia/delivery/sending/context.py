@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from angelia.contracts.sending import Micros
+from angelia.delivery.canary.gate import CanaryGate
 from angelia.delivery.clock import Clock
 from angelia.delivery.ledger.ledger import Ledger
 from angelia.delivery.sending.holds import CampaignPace
@@ -52,6 +53,8 @@ class DeliveryContext:
     paces: Mapping[str, CampaignPace] = field(default_factory=dict)
     # Of the campaigns whose messages an event makes moot: its type.
     cancel_on: Mapping[str, str] = field(default_factory=dict)
+    # Of the campaigns whose canary goes first; None: of none.
+    canaries: CanaryGate | None = None
     # Once set: start nothing more, wait for answers (at most request_timeout_s), leave.
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     # (user, fields) -> the fields with what must not stand in the lake, such as a one-time code.

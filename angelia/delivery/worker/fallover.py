@@ -33,8 +33,6 @@ from angelia.users.index import index_head
 from angelia.users.registered import amended, last_words
 from angelia.users.suppressions import address_hashes, address_key
 
-# Words for "this address, not this message": whatever the provider's code after `gone:`.
-UNREACHABLE = ("bad_address", "address_refused", "address_gone")
 _AT_ONCE = 2_000
 _SAME = "same"  # beside the endpoints that are kept: their common spelling
 _ENDPOINT = ("user_id", "channel", "address", "registered_ts", "is_active")
@@ -95,7 +93,9 @@ def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> list[int
         "row"
     ].combine_chunks()
     best = outcomes.merge(tables)
-    is_gone = pc.or_(outcomes.says_gone(best["reason"]), pc.is_in(best["reason"], pa.array(UNREACHABLE)))
+    is_gone = pc.or_(
+        outcomes.says_gone(best["reason"]), pc.is_in(best["reason"], pa.array(outcomes.UNREACHABLE))
+    )
     is_out = pc.is_in(best["outcome"], pa.array([REJECTED, SKIPPED]))
     known = pc.and_(
         pc.fill_null(is_gone, False), pc.and_(is_out, pc.invert(pc.is_in(best["row"], was_ambiguous)))

@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from angelia.contracts.sending import Micros
+from angelia.delivery.canary.gate import EVIDENCE_AGE_US
 from angelia.delivery.ledger.first_sight import Earlier, FirstSeen, SentBefore
 from angelia.delivery.ledger.ledger import PAYLOAD_BYTES, Claim, Intent
 from angelia.delivery.manifest.objects import damaged
-from angelia.delivery.manifest.parts import PACED, Part
+from angelia.delivery.manifest.parts import CANARY, PACED, Part
 from angelia.delivery.manifest.rows import PartRows, repeated_dispatches
 from angelia.delivery.sending import events
 from angelia.delivery.sending.batch import Batch
@@ -31,6 +32,7 @@ from angelia.lake.failpoint import failpoint
 
 log = logging.getLogger(__name__)
 HEARTBEAT_S = 15.0
+CANARY_LOOK_S = 10.0  # a person's word is seen after so long
 DUPLICATE = "duplicate_dispatch"
 
 
@@ -52,6 +54,7 @@ class PartRun:
         self.work, self.sender, self.part, self.claim, self.lake = work, sender, part, claim, lake
         self.sights, self.family, self._stop_at = sights, family, stop_at
         self.fenced = False
+        self.is_waiting = False  # for its campaign's canary: the next run goes on with it
         self.problem: AngeliaError | None = None
         self.rows: Sequence[int] = range(part.entry.rows) if part.rows is None else part.rows
         self._duplicates: set[int] = set()
@@ -113,6 +116,8 @@ class PartRun:
                 heart = group.create_task(self._beat())
                 batches = []
                 for k in todo:
+                    if not await self._await_canary():
+                        break
                     # The slot comes first: what is asked below may have changed while it was waited for.
                     await slots.acquire()
                     if self._must_stop() or await asyncio.to_thread(self.work.ledger.is_fenced, self.claim):
@@ -130,6 +135,29 @@ class PartRun:
     def is_out_of_time(self) -> bool:
         """Whether the instant has come after which no batch begins."""
         return self._stop_at is not None and self.work.lease_now() >= self._stop_at
+
+    async def _await_canary(self) -> bool:
+        """Wait until what the part waits for is decided; False: leave the part to the next run.
+
+        No intent stands meanwhile, so waiting costs no object of the ledger.
+        """
+        gate, clock, campaign = self.work.canaries, self.work.clock, self.part.campaign
+        if self.part.kind != CANARY or gate is None:
+            return True
+        patience = clock.steady() + EVIDENCE_AGE_US
+        while not self._must_stop():
+            if not self.work.guards.is_fresh():
+                await self.work.guards.refresh()
+            if not gate.is_fresh():
+                await gate.refresh()
+            # Rows of a stopped campaign wait for nothing: they are settled as stopped.
+            if campaign in self.work.guards.stopped or not gate.waits(campaign):
+                return True
+            if clock.simulated and clock.steady() >= patience:
+                break  # nobody opens anything while simulated time passes
+            await clock.sleep(CANARY_LOOK_S)
+        self.is_waiting = True
+        return False
 
     def _must_stop(self) -> bool:
         return (

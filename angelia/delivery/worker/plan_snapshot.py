@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from angelia.delivery.canary.verdict import CanaryRule
 from angelia.delivery.channels.base import ChannelConfig
 from angelia.delivery.sending.holds import CampaignPace, SpeedLimits
 from angelia.delivery.sending.rendering import Renderer
@@ -29,6 +30,7 @@ class PlanSnapshot:
     routes: dict[str, list[str]]  # a campaign's channels, in order of preference
     template_channels: dict[tuple[str, int], list[str]]
     cancel_on: dict[str, str]  # of campaigns whose planned messages an event makes moot: its type
+    canaries: dict[str, CanaryRule]
 
     def next_channels(self, campaign: str, channel: str, template: str, version: int) -> list[str]:
         """Return the channels a campaign falls over to after one, in order.
@@ -68,6 +70,7 @@ class PlanSnapshot:
         limits = {
             name: body.get("speed_limit_per_minute") for kind, name, _, body in rows if kind == "campaign"
         }
+        canaries = {name: body.get("canary") for kind, name, _, body in rows if kind == "campaign"}
         cancel_on = {name: body.get("cancel_on") for kind, name, _, body in rows if kind == "campaign"}
         return cls(
             channels,
@@ -76,6 +79,7 @@ class PlanSnapshot:
             routes,
             {(str(body["id"]), version): list(body.get("channels", ())) for version, body in templates},
             {name: str(event) for name, event in cancel_on.items() if event},
+            {name: CanaryRule.of(body) for name, body in canaries.items() if body},
         )
 
 

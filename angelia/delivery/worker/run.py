@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from angelia.contracts.sending import Micros
+from angelia.delivery.canary.gate import CanaryGate
 from angelia.delivery.channels import open_provider
 from angelia.delivery.clock import Clock, SimulatedClock, WallClock, lease_now
 from angelia.delivery.ledger.first_sight import FirstSeen
@@ -78,6 +79,7 @@ class Delivery:
                 asyncio.Event(),
             )
         self.senders, self._guards, self._draining = shared.senders, shared.guards, shared.draining
+        self._canaries = CanaryGate(lake, options.ds, self.clock.now, lease_now)
         self._first_seen = FirstSeen(lake, self.ledger, self.clock.now)
         self._choice = PartChoice(lake, options, self.clock, self.ledger, self.senders, self.result, batches)
         self._settling = Settling(lake, self.clock, self.ledger, self._choice, self.senders, self.result)
@@ -136,7 +138,7 @@ class Delivery:
                 if isinstance(self.clock, SimulatedClock):
                     self.clock.advance_to(parts.hour_start(hour))
                 mine = [part for part in wanted if channel in (None, part.channel)]
-                unpaced = [part for part in mine if part.kind != parts.PACED]
+                unpaced = [part for part in mine if part.kind not in parts.WAITING]
                 await self._hour(hour, commit, unpaced, channel, is_paced=False)
                 # What is paced is looked up afterwards: the hour's own parts have just made follow-ups.
                 paced = self._hour(hour, commit, [], channel, is_paced=True)
@@ -169,7 +171,7 @@ class Delivery:
             chosen = [
                 part
                 for part in fallover.without_surprise(every, tried)
-                if only in (None, part.channel) and (part.kind == parts.PACED) is is_paced
+                if only in (None, part.channel) and (part.kind in parts.WAITING) is is_paced
             ]
             if all(part.id in tried for part in chosen):
                 break
@@ -225,15 +227,19 @@ class Delivery:
         # A message asked for by REST is younger than what the event would be counted from.
         cancel_on = snapshot.cancel_on if commit.dataset != parts.INTAKE else {}
         self._guards.watch(frozenset(cancel_on.values()))
+        canaries = self._canaries if snapshot.canaries and commit.dataset != parts.INTAKE else None
+        if canaries is not None:
+            canaries.watch(snapshot.canaries)
         work = DeliveryContext(
             ledger=self.ledger, guards=self._guards, render=snapshot.render, clock=self.clock,
             lease_now=lease_now, batch_rows=options.batch_rows,
             batch_deadline_s=options.batch_deadline_s, request_timeout_s=options.request_timeout_s,
             draining=self._draining, paces=snapshot.paces, cancel_on=cancel_on,
+            canaries=canaries,
             reveal=self._shared.reveal if self._shared else None,
         )  # fmt: skip
-        # On the wall clock a paced part would hold the run up for hours: the next run goes on with it.
-        is_limited = part.kind == parts.PACED and not self.clock.simulated
+        # On the wall clock a waiting part would hold the run up for hours: the next run goes on with it.
+        is_limited = part.kind in parts.WAITING and not self.clock.simulated
         run = PartRun(
             work,
             self.senders.of(part.channel, commit),
@@ -275,10 +281,13 @@ class Delivery:
 
 
 def _lanes(todo: Iterable[Part]) -> list[list[Part]]:
-    """Return lists of parts that wait for one another: of one channel and one speed limit."""
-    lanes: dict[tuple[str, str | None], list[Part]] = {}
+    """Return lists of parts that wait for one another: of one channel and one speed limit.
+
+    What waits for a canary has a lane of its own: the canary's messages may be among what is paced.
+    """
+    lanes: dict[tuple[str, str | None, bool], list[Part]] = {}
     for part in todo:
-        lanes.setdefault((part.channel, part.campaign), []).append(part)
+        lanes.setdefault((part.channel, part.campaign, part.kind == parts.CANARY), []).append(part)
     return list(lanes.values())
 
 

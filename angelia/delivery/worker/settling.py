@@ -69,7 +69,7 @@ class Settling:
             if is_done:
                 summary = {"ds": part.ds, "send_hour": part.send_hour, "leaf": part.leaf, "rows": part.n_rows}
                 await asyncio.to_thread(ledger.finish, part.id, summary)
-            elif run.is_out_of_time:
+            elif run.is_out_of_time or run.is_waiting:
                 how = "waiting"
             self._result.end(how)
             self._result.count(self._counted[root], counts)

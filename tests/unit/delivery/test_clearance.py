@@ -61,7 +61,7 @@ class Row:
     def verdict(self, build: Callable[[int], Send | Settle] = lambda _: Send(REQUEST)) -> Any:
         work: Any = SimpleNamespace(
             guards=self.guards, clock=self.clock, paces=self.paces, draining=self.draining,
-            lease_now=lambda: 0, cancel_on=self.cancel_on,
+            lease_now=lambda: 0, cancel_on=self.cancel_on, canaries=None,
         )  # fmt: skip
         self.clearance = Clearance(work, self.sender, self.column, 5 * MINUTE)
         return self.clearance.of(0, build)

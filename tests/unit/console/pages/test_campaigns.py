@@ -10,7 +10,9 @@ import pytest
 
 from angelia.catalog.apply import carry_out, plan
 from angelia.catalog.snapshot import stopped_campaigns
+from angelia.delivery.manifest import sample_plan
 from tests.planned_night import EVERYONE, SALE, SHOE, TEMPLATE
+from tests.unit.delivery.canary import planned
 
 HOSTILE = "<script>alert(1)</script>\"'{{ 7*7 }}<img src=x onerror=alert(1)>"
 
@@ -106,3 +108,22 @@ def test_a_channel_is_paused_and_resumed_with_who_and_why(console, catalog, lake
     client.post("/campaigns/price_drop/resume", data={"reason": "it works", "channel": "fcm"})
     assert paused_channels(lake) == set()
     assert client.post("/campaigns/price_drop/stop", data=sent | {"channel": "x"}).status_code == 400
+
+
+def test_a_canary_is_shown_and_decided(console, catalog, lake, monkeypatch):
+    """The page says how it stands; a word on it needs a reason, and leaves who and why."""
+    assert "Canary of night" not in console("USER").get("/campaigns/price_drop").text
+    assert console("USER").post("/campaigns/price_drop/canary-pass", data={"reason": "x"}).status_code == 400
+    rule = planned.documents_with(planned.RULE, sample_plan.documents)
+    monkeypatch.setattr(sample_plan, "documents", rule)
+    planned.plan(lake)
+    page = console("USER").get("/campaigns/price_drop").text
+    assert "Waits: none of its 10 messages has left yet." in page
+    assert console("USER").post("/campaigns/price_drop/canary-fail", data={"reason": " "}).status_code == 400
+    answer = console("USER").post("/campaigns/price_drop/canary-fail", data={"reason": "typo"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/campaigns/price_drop")
+    assert "Failed: failed by ada (USER): typo." in console("USER").get("/campaigns/price_drop").text
+    assert (
+        console("VIEWER").post("/campaigns/price_drop/canary-pass", data={"reason": "x"}).status_code == 403
+    )
+    assert "canary-pass" not in console("VIEWER").get("/campaigns/price_drop").text
