@@ -5,7 +5,8 @@ load in another process: single ones over `--connections`, then batches of `--ba
 inserts into SQLite row by row, takes the same. For `lost`, the server is killed `--kills` times at a drawn
 moment under load; lost are acknowledged events that stand in no object of the journal afterwards. The load's
 dispatches are nobody's, and folding runs once at the end, outside the figures. Figures by processor second
-count the server's process, since a busy machine stretches time.
+count the server's process, since a busy machine stretches time. With `--fold` none of that runs: a fold of
+new events is measured beside ledgers of these sizes, each size in a process of its own.
 """
 
 from __future__ import annotations
@@ -45,11 +46,17 @@ def main(argv: Sequence[str]) -> Result:
     parser.add_argument("--batch", type=int, default=500, help="events in a request, at most 1,000")
     parser.add_argument("--kills", type=int, default=10, help="how often the server is killed")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--fold", type=int, nargs="+", metavar="ROWS", help="instead: fold beside ledgers of so many rows"
+    )
+    parser.add_argument("--events", type=int, default=1_000, help="new events of a fold")
     args = parser.parse_args(argv)
     if args.connections < 1 or args.kills < 0 or args.seconds <= 0 or not 1 <= args.batch <= 1000:
         raise InvalidInput(
             "--connections and --seconds are above 0, --batch is 1 to 1,000, --kills 0 or more"
         )
+    if args.fold:
+        return _folds(sorted(args.fold), args.events)
     folder = Path(tempfile.mkdtemp(prefix="angelia-receive-"))
     peer_env = {"RECEIVE_PEER_FILE": str(folder / "peer.db"), "RECEIVE_PEER_SECRET": SECRET}
     try:
@@ -71,6 +78,25 @@ def main(argv: Sequence[str]) -> Result:
         "params": vars(args),
         "ours": ours,
         "peers": {"row_a_transaction": _figures(peer, peer_batch, args.seconds)},
+        "runs": 1,
+    }
+
+
+def _folds(sizes: Sequence[int], n_events: int) -> Result:
+    """Fold new events beside a ledger that grows from size to size; return the figures of each."""
+    ours, peer = dict[str, Any](), dict[str, Any]()
+    with tempfile.TemporaryDirectory(prefix="angelia-fold-") as folder:
+        for rows in sizes:
+            words = [folder, str(rows), str(n_events)]
+            command = [sys.executable, "-m", "benchmarks.measured.receive_fold", *words]
+            measured = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            peer[str(rows)] = measured.pop("peer_processor_s")
+            ours[str(rows)] = measured
+            progress(f"receive: folded beside {rows:,} rows")
+    return {
+        "params": {"fold": list(sizes), "events": n_events},
+        "ours": ours,
+        "peers": {"every_ledger_processor_s": peer},
         "runs": 1,
     }
 

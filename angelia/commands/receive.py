@@ -57,10 +57,10 @@ def command(
     from angelia.delivery.manifest.parts import require_main
     from angelia.intake.serving import serve
     from angelia.receive.api import create_app
-    from angelia.receive.folding import fold
+    from angelia.receive.finding.dispatches import index_folder
+    from angelia.receive.folding import Folding
     from angelia.receive.journal import Journal
     from angelia.receive.keeping import fold_once, keep_folding
-    from angelia.receive.owners import Owners
     from angelia.receive.protocol import DeadlineProtocol
     from angelia.receive.receive_metrics import CallbackTotals
     from angelia.receive.receiver import CallbackReceiver, utc_now
@@ -70,10 +70,10 @@ def command(
     lake = open_lake(settings=settings)
     require_main(lake)
     receiver = CallbackReceiver(Journal(lake.store), configured(lake.store), utc_now, lake)
+    folding = Folding(lake, index_folder(lake, settings.home))
     log = settings.home / "logs" / "receive.jsonl" if access_log else None
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
-    owners = Owners(lake)
     over, totals, watched = threading.Event(), Counter[str](), CallbackTotals(settings.metrics_folder())
 
     def counted() -> Counter[str]:
@@ -83,7 +83,7 @@ def command(
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     folder = threading.Thread(
         target=keep_folding,
-        args=(lambda: fold(lake, utc_now(), owners), receiver.has_event, over, totals, fold_seconds),
+        args=(lambda: folding.fold(utc_now()), receiver.has_event, over, totals, fold_seconds),
         kwargs={"watch": lambda: watched.add(counted(), totals)},
         daemon=True,
     )
@@ -103,7 +103,7 @@ def command(
         folder.join()
         for number, handler in before.items():
             signal.signal(number, handler)
-    last = fold_once(lambda: fold(lake, utc_now(), owners))
+    last = fold_once(lambda: folding.fold(utc_now()))
     totals += last
     counts = counted()
     watched.add(counts, totals, is_last=True)

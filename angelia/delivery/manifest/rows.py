@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from types import ModuleType, TracebackType
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -143,6 +144,38 @@ def batches_of(lake: Lake, entry: FileEntry, columns: Sequence[str]) -> Iterator
         raise Corrupt(
             f"{entry.path}: {type(error).__name__} while reading rows", fix="run `angelia lake verify`"
         ) from None
+
+
+def rows_by_id(
+    lake: Lake, entry: FileEntry, columns: Sequence[str], ids: Iterable[str], key: str = "dispatch_id"
+) -> list[dict[str, Any]]:
+    """Return a file's rows with one of these ids, from the row groups that may hold one.
+
+    Files are sorted by their key, so an id costs one group; in a file that is not, all groups may hold it.
+
+    Raises:
+        Corrupt: the file is unreadable.
+    """
+    wanted = sorted(set(ids))
+    rows: list[dict[str, Any]] = []
+    try:
+        source = lake.path_of(entry)
+        with pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False) as file:
+            column = file.schema_arrow.get_field_index(key)
+            for group in range(file.metadata.num_row_groups):
+                bounds = file.metadata.row_group(group).column(column).statistics
+                own = wanted
+                if bounds is not None and bounds.has_min_max:
+                    own = wanted[bisect_left(wanted, bounds.min) : bisect_right(wanted, bounds.max)]
+                if own:
+                    table = file.read_row_group(group, columns=list(columns), use_threads=False)
+                    hits = pc.is_in(table[key], pa.array(own, pa.string()))
+                    rows += table.filter(hits).select(list(columns)).to_pylist()
+    except (OSError, NotFound, pa.ArrowInvalid) as error:
+        raise Corrupt(
+            f"{entry.path}: {type(error).__name__} while reading rows", fix="run `angelia lake verify`"
+        ) from None
+    return rows
 
 
 def columns_of(lake: Lake, entry: FileEntry, columns: Sequence[str]) -> pa.Table:

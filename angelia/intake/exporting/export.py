@@ -3,14 +3,18 @@
 Grain: message; step of a message. Reads the intake database; writes intake_messages, intake_steps and
 intake_pending, and calls what copies addresses and external ids. Surprise: an hour is exported again as long
 as its messages change, for a timed message years later; what is equal makes no commit. A message that the
-database has expired stays as it was last seen.
+database has expired stays as it was last seen. A file is written before the database is asked again whose
+messages these are: an erasure in between is seen here, and the hour is read again, or the erasure sees the
+file.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +24,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import message_id
+from angelia.errors import Conflict
 from angelia.intake.database import answering
 from angelia.intake.dispatching.deciding import occurrence_of
 from angelia.intake.exporting.changes import HOUR_MS, hour_name, hour_number, marked, unmark
@@ -31,6 +36,7 @@ from angelia.intake.store import Row
 from angelia.intake.tables import PRIORITIES, messages, steps
 from angelia.lake import Lake
 
+_TRIES = 5
 MESSAGES, STEPS, PENDING = "intake_messages", "intake_steps", "intake_pending"
 
 
@@ -66,23 +72,59 @@ def export(lake: Lake, engine: Engine, lead_hours: int, clock: Callable[[], int]
             tokens = marked(connection)  # before the rows are read: what changes later is marked anew
             fresh = list(_hours_since(connection, _first_open(lake), clock()))
         for hour in sorted({*tokens, *fresh}):
-            leaves = [Leaf(lake, name, {"ds": hour[:10], "accept_hour": hour}) for name in (MESSAGES, STEPS)]
-            with engine.connect() as connection:
-                rows, noted = _read(connection, hour)
-            ids = {row["id"] for row in rows}
-            exported.messages += leaves[0].publish(exported, _messages(rows), ids)
-            exported.steps += leaves[1].publish(exported, _steps(rows, noted), ids)
+            _until_nobody_is_erased(functools.partial(_hour, lake, engine, hour, exported))
             exported.hours += 1
             unmark(engine, tokens.get(hour, []))
         closed = datetime.fromtimestamp(clock() / 1e6, UTC).date() - timedelta(days=1)
-        leaf = Leaf(lake, PENDING, {"ds": closed.isoformat()})
-        with engine.connect() as connection:
-            room = pending_messages(connection, closed, lead_hours, clock())
-    exported.pending = leaf.publish(exported, _table(PENDING, room), None)
+        _until_nobody_is_erased(functools.partial(_room, lake, engine, closed, lead_hours, clock(), exported))
     exported.addresses, commits = export_addresses(lake, engine)
     exported.commits += commits
     exported.external_ids = take_over(lake, engine)
     return exported
+
+
+class PersonErased(Exception):
+    """Somebody was erased between the reading of the database and the writing of a file."""
+
+
+def _until_nobody_is_erased(write: Callable[[], None]) -> None:
+    for _ in range(_TRIES):
+        with suppress(PersonErased):
+            write()
+            return
+    raise Conflict("people are erased again and again", fix="run the export again when that is over")
+
+
+def _hour(lake: Lake, engine: Engine, hour: str, exported: Exported) -> None:
+    """Export an hour of acceptance. Raises: PersonErased."""
+    leaves = [Leaf(lake, name, {"ds": hour[:10], "accept_hour": hour}) for name in (MESSAGES, STEPS)]
+    with engine.connect() as connection:
+        rows, noted = _read(connection, hour)
+    owner = {row["id"]: row["user_id"] for row in rows}
+
+    def is_current() -> bool:
+        with engine.connect() as connection:
+            return all(owner.get(each, user) == user for each, user in _owners(connection, hour))
+
+    n_messages = leaves[0].publish(exported, _messages(rows), set(owner), is_current)
+    # A step names no person.
+    exported.steps += leaves[1].publish(exported, _steps(rows, noted), set(owner), lambda: True)
+    exported.messages += n_messages
+
+
+def _room(lake: Lake, engine: Engine, closed: date, lead_hours: int, now_us: int, exported: Exported) -> None:
+    """Export what the next plan counts. Raises: PersonErased."""
+    leaf = Leaf(lake, PENDING, {"ds": closed.isoformat()})
+
+    def read() -> list[Row]:
+        with engine.connect() as connection:
+            return pending_messages(connection, closed, lead_hours, now_us)
+
+    room = read()
+    users = {row["user_id"] for row in room}
+    exported.pending = leaf.publish(
+        exported, _table(PENDING, room), None, lambda: users <= {row["user_id"] for row in read()}
+    )
 
 
 class Leaf:
@@ -95,11 +137,17 @@ class Leaf:
         self._lake, self._name, self._partition = lake, name, partition
         self._before = lake.head(name, **partition)
 
-    def publish(self, exported: Exported, table: pa.Table, ids: set[str] | None) -> int:
+    def publish(
+        self, exported: Exported, table: pa.Table, ids: set[str] | None, is_current: Callable[[], bool]
+    ) -> int:
         """Publish rows unless the leaf holds them already; return how many.
 
         Args:
             ids: messages the database still has; rows of others stay. None: nothing of before stays.
+            is_current: says whether the database still has these people; asked once the file stands.
+
+        Raises:
+            PersonErased: it has not, or what the leaf held was rewritten meanwhile.
         """
         before = self._before
         if before is not None:
@@ -113,6 +161,11 @@ class Leaf:
             return 0  # nothing waits; or an hour was marked, and expired since
         with self._lake.attempt(self._name, **self._partition) as attempt:
             attempt.write(table, "part-0000.parquet")
+            # From here on an erasure sees the file; what was erased before, it has not seen.
+            head = self._lake.head(self._name, **self._partition)
+            is_rewritten = before and head and head.number == before.number and head.files != before.files
+            if is_rewritten or not is_current():
+                raise PersonErased
             commit = attempt.publish(expected=before.number if before is not None else 0)
         exported.commits.append(commit.ref)
         return int(table.num_rows)
@@ -175,6 +228,14 @@ def _read(connection: Connection, hour: str) -> tuple[list[Row], list[Row]]:
     known = {row["id"] for row in rows}
     # The two reads are not one instant on every database: steps of a message that is gone are nobody's.
     return rows, [step for step in noted if step["id"] in known]
+
+
+def _owners(connection: Connection, hour: str) -> Iterator[tuple[str, str]]:
+    """Yield each message of an hour and whose it is."""
+    first, c = hour_number(hour) * HOUR_MS, messages.c
+    for client in _clients(connection):
+        inside = (c.client == client, c.id >= f"{first:012x}", c.id < f"{first + HOUR_MS:012x}")
+        yield from map(tuple, connection.execute(sa.select(c.id, c.user_id).where(*inside)))
 
 
 def _messages(rows: Sequence[Row]) -> pa.Table:

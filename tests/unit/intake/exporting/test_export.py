@@ -17,6 +17,8 @@ from angelia.intake.exporting.changes import marked
 from angelia.intake.exporting.export import Exported, export
 from angelia.intake.message import now
 from angelia.intake.tables import changes
+from angelia.lake.attempt import Attempt
+from angelia.lake.erasing.erase import erase
 from tests.unit.intake.dispatching import Bench, bench
 
 __all__ = ["bench"]
@@ -157,3 +159,46 @@ def test_an_erased_person_is_a_tombstone_in_the_next_export(bench: Bench) -> Non
     IntakePeople(bench.engine).erase({"u0000000": "erased-1"})
     run(bench)
     assert sorted(row["user_id"] for row in rows_of(bench, "intake_messages")) == ["erased-1", "u0000001"]
+
+
+def erased_before_the_file(name: str, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Let a whole erasure pass between the reading of the database and the writing of a file."""
+    write, erased = Attempt.write, list[Any]()
+
+    def late(self: Attempt, *rest: Any, **options: Any) -> Any:
+        if self.name == name and not erased:
+            erased.append(erase(bench.lake, ["u0000000"], elsewhere=IntakePeople(bench.engine)))
+        return write(self, *rest, **options)
+
+    monkeypatch.setattr(Attempt, "write", late)
+    return erased
+
+
+@pytest.mark.parametrize("name", ["intake_messages", "intake_pending"])
+def test_a_person_erased_while_it_runs_does_not_come_back(
+    name: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.night(2)
+    bench.accept({}, {"user_id": "u0000001"})
+    erased = erased_before_the_file(name, bench, monkeypatch)
+    run(bench)
+    (tombstone,) = erased[0].tombstones
+    # The next run marks what is left, as after every erasure.
+    assert {row["user_id"] for row in rows_of(bench, "intake_messages")} == {tombstone, "u0000001"}
+    assert {row["user_id"] for row in rows_of(bench, "intake_pending")} == {"u0000001"}
+
+
+def test_an_erasure_that_rewrites_what_stays_is_noticed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of a message that the database has expired are the lake's alone."""
+    bench.night(2)
+    ids = bench.accept({}, {"user_id": "u0000001"})
+    run(bench)
+    with bench.engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM intake_messages WHERE id = :old"), {"old": ids[0]})
+    bench.store.cancel("shop", ids[1], now())
+    erased = erased_before_the_file("intake_messages", bench, monkeypatch)
+    run(bench)
+    (tombstone,) = erased[0].tombstones
+    assert {row["user_id"] for row in rows_of(bench, "intake_messages")} == {tombstone, "u0000001"}

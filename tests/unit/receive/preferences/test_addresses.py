@@ -26,8 +26,8 @@ from angelia.receive.receiver import CallbackReceiver
 from angelia.receive.trust import Trust
 from angelia.users.registered import addresses_of
 from angelia.users.suppressions import close_person
-from tests.unit.delivery.callers import NOW, PAGE
-from tests.unit.delivery.test_receive_preferences import FORM, MAIL, OFF, USER, MailWire
+from tests.unit.receive.callers import NOW, PAGE
+from tests.unit.receive.preferences.conftest import FORM, MAIL, OFF, USER, MailWire
 
 with warnings.catch_warnings():
     # It wants the successor of httpx, which is not in the lock; httpx does.
