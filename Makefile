@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # BLAS threads wait by spinning; beside other processes they cost more processor time than they save (models/__init__.py).
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-upgrade test-celery test-images test-databases test-browser test-intake images compose-up compose-down notebooks pictures
+.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-upgrade test-celery test-databases test-browser test-intake images compose-up compose-down notebooks pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,7 +64,7 @@ docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md, th
 
 test: setup ## all tests; COVERAGE=on counts the lines they run, too, which takes half as long again
 	@[ -z "$(COVERAGE)" ] || [ "$(COVERAGE)" = on ] || { echo "error: COVERAGE is on, or left out" >&2; exit 2; }
-	$(BIN)/python -m pytest -q -m "not scheduler and not s3server and not cluster and not dist and not upgrade and not images" -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
+	$(BIN)/python -m pytest -q -m "not scheduler and not s3server and not cluster and not dist and not upgrade" -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
 
 test-scheduler: setup ## backfills, replays and a resend on a real scheduler (about six minutes)
 	$(BIN)/python -m pytest -q -m scheduler tests/integration
@@ -128,9 +128,6 @@ test-celery: setup ## a night and an hour by Airflow on Celery, PostgreSQL and R
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-celery
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-celery/bin/python docker/requirements.lock
 	CATALOG_SERVERS=required $(BIN)/python -m pytest -q -m cluster tests/cluster/test_celery.py
-
-test-images: setup ## a night and an hour by Airflow, Spark and S3 in containers, from an image that podman builds (as root; an hour)
-	$(BIN)/python -m pytest -q -s -m images tests/images
 
 test-databases: setup ## the catalog's tests on PostgreSQL and MariaDB (installed; started and stopped by the tests); none may be skipped
 	CATALOG_SERVERS=required $(BIN)/python -m pytest -q tests/unit/catalog -k "postgresql or mariadb"
