@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # BLAS threads wait by spinning; beside other processes they cost more processor time than they save (models/__init__.py).
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-upgrade test-celery test-databases test-browser test-intake test-ldap images compose-up compose-down notebooks pictures
+.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-upgrade test-celery test-images test-databases test-browser test-intake test-ldap images compose-up compose-down notebooks pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,7 +64,7 @@ docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md, th
 
 test: setup ## all tests; COVERAGE=on counts the lines they run, too, which takes half as long again
 	@[ -z "$(COVERAGE)" ] || [ "$(COVERAGE)" = on ] || { echo "error: COVERAGE is on, or left out" >&2; exit 2; }
-	$(BIN)/python -m pytest -q -m "not scheduler and not s3server and not cluster and not dist and not upgrade" -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
+	$(BIN)/python -m pytest -q -m "not scheduler and not s3server and not cluster and not dist and not upgrade and not images" -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
 
 test-scheduler: setup ## backfills, replays and a resend on a real scheduler (about six minutes)
 	$(BIN)/python -m pytest -q -m scheduler tests/integration
@@ -119,11 +119,11 @@ test-cluster: setup ## first load and night on a Spark cluster whose machines sh
 test-upgrade: setup ## read, send and go on with a lake that the release before made, by its own code from the history (about five minutes of processor)
 	$(BIN)/python -m pytest -q -m upgrade tests/integration
 
-test-alerts: setup ## the dashboard's queries, and the alert rules by promtool (fetched from Debian's package if it is not installed)
+test-alerts: setup ## the dashboard's queries, and the alert rules by promtool and Prometheus (fetched from Debian's package if it is not installed)
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers
-	@command -v promtool > /dev/null || [ -x .venv-servers/bin/promtool ] || { folder="$$(mktemp -d)" && trap 'rm -r "$$folder"' EXIT && cd "$$folder" && \
-	  apt-get -q download prometheus > /dev/null 2>&1 && dpkg-deb --extract prometheus_*.deb . && mv usr/bin/promtool "$$OLDPWD/.venv-servers/bin/"; } || \
-	  echo "no promtool (apt-get install prometheus): its tests are skipped" >&2
+	@command -v promtool prometheus > /dev/null || [ -x .venv-servers/bin/prometheus ] || { folder="$$(mktemp -d)" && trap 'rm -r "$$folder"' EXIT && cd "$$folder" && \
+	  apt-get -q download prometheus > /dev/null 2>&1 && dpkg-deb --extract prometheus_*.deb . && mv usr/bin/promtool usr/bin/prometheus "$$OLDPWD/.venv-servers/bin/"; } || \
+	  echo "no Prometheus (apt-get install prometheus): its tests are skipped" >&2
 	$(BIN)/python -m pytest -q tests/images/test_observability.py
 
 test-celery: setup ## a night and an hour by Airflow on Celery, PostgreSQL and Redis; one of two workers is killed (as root; started by the test)
@@ -132,6 +132,9 @@ test-celery: setup ## a night and an hour by Airflow on Celery, PostgreSQL and R
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-celery
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-celery/bin/python docker/requirements.lock
 	CATALOG_SERVERS=required $(BIN)/python -m pytest -q -m cluster tests/cluster/test_celery.py
+
+test-images: setup ## a night and an hour by Airflow, Spark and S3 in containers of an image that podman builds (as root; podman, debootstrap)
+	$(BIN)/python -m pytest -q -s -rs -m images tests/images
 
 test-databases: setup ## the catalog's tests on PostgreSQL and MariaDB (installed; started and stopped by the tests); none may be skipped
 	CATALOG_SERVERS=required $(BIN)/python -m pytest -q tests/unit/catalog -k "postgresql or mariadb"

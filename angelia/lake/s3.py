@@ -39,6 +39,16 @@ CONFIG = Config(
 )
 DELETE_BATCH = 1000  # the most that DeleteObjects takes
 
+_KEYS = "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile's keys"
+_FIXES = {
+    "NoSuchBucket": "create the bucket, or correct ANGELIA_LAKE",
+    "AccessDenied": "grant list, get, put and delete on it",
+    "InvalidAccessKeyId": _KEYS,
+    "SignatureDoesNotMatch": _KEYS,
+    "ExpiredToken": "get new credentials; the session's have expired",
+    "RequestTimeTooSkewed": "set this machine's clock (NTP); S3 refuses what is over 15 minutes off",
+}
+
 
 class S3Store:
     """A bucket and prefix.
@@ -107,13 +117,9 @@ class S3Store:
                 fix="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role",
             )
         if isinstance(error, ClientError):
-            fix = {
-                "NoSuchBucket": "create the bucket, or correct ANGELIA_LAKE",
-                "AccessDenied": "grant list, get, put and delete on it",
-            }
             return AngeliaError(
                 f"S3 answered {_status(error)} {_code(error)} for {what} in {self.url}",
-                fix=fix.get(_code(error)),
+                fix=_FIXES.get(_code(error)),
             )
         return AngeliaError(
             f"S3 cannot be reached for {what} in {self.url}: {error}",

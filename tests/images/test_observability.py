@@ -1,6 +1,6 @@
-"""The dashboard and the alert rules ask for what the code writes.
+"""The dashboard and the alert rules ask for what the code writes, and Prometheus answers them.
 
-Prometheus' own tests of the rules pass.
+Its own tests of the rules pass.
 """
 
 from __future__ import annotations
@@ -9,11 +9,19 @@ import asyncio
 import json
 import re
 import shutil
+import socket
 import subprocess
+import threading
+import time
 from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
+from urllib.request import urlopen
 
 import pytest
 import yaml
@@ -27,7 +35,7 @@ from spark_jobs import JOBS
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docker" / "observability"
-PROMTOOL = ROOT / ".venv-servers" / "bin" / "promtool"
+PROGRAMS = ROOT / ".venv-servers" / "bin"
 NOT_OURS = {"node_textfile_scrape_error": frozenset[str]()}
 # What else stands in a query: functions, words of PromQL, and the names of labels behind `by` and `on`.
 GROUPED = re.compile(r"\b(?:by|on)\s*\(([^)]*)\)")
@@ -36,8 +44,8 @@ MATCHER = re.compile(r'([a-z_]+)\s*(?:=~|!=|=)\s*"([^"]*)"')
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """Return the labels of every metric, as the code writes them into HOME/metrics."""
+def textfiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return HOME/metrics, in which the code has written every metric."""
     home = tmp_path_factory.mktemp("home")
     folder = home / "metrics"
     with pytest.MonkeyPatch.context() as patch:
@@ -46,6 +54,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         with logs.step("quality check", ["--ds", "2026-11-14", "--gate", "sources"]):
             logs.took([("ref", "user_events", 3)], {"late": 1}, broken_by={"user_events.user_id": 2})
             logs.published("user_days", 3, {}, [])
+        for step, name in (("plan_dispatch", "decisions"), ("emit_manifests", "dispatch_manifest")):
+            with logs.step(step, ["--ds", "2026-11-14"]):
+                logs.published(name, 3, {}, [])
     sender: Any = SimpleNamespace(
         n_requests=3, n_refused=1, halted=None, counts=Counter(accepted=2), receivers=None,
         bucket=SimpleNamespace(n_decreases=1), breaker=SimpleNamespace(n_opened=1),
@@ -55,8 +66,14 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     counted = Counter({"200": 2, "broken": 1, "events": 3, "refused": 1})
     CallbackTotals(folder).add(counted, Counter(receipts=2, suppressions=1))
     asyncio.run(answered(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(textfiles: Path) -> dict[str, set[str]]:
+    """Return the labels of every metric."""
     labels: dict[str, set[str]] = {}
-    for file in folder.glob("*.prom"):
+    for file in textfiles.glob("*.prom"):
         for line in file.read_text().splitlines():
             if match := re.fullmatch(r"([a-z_]+)\{(.*)\} \S+", line):
                 labels.setdefault(match[1], set()).update(re.findall(r'([a-z_]+)="', match[2]))
@@ -144,10 +161,86 @@ def test_compose_provisions_dashboard_rules_and_exporter() -> None:
     assert services["node-exporter"]["volumes"] == ["metrics:/metrics:ro"]
 
 
+def program(name: str) -> str:
+    """Return where one of Prometheus' programs is."""
+    path = shutil.which(name) or (str(PROGRAMS / name) if (PROGRAMS / name).exists() else None)
+    if path is None:
+        pytest.skip(f"no {name}; `make test-alerts` fetches Debian's, or install the package prometheus")
+    return path
+
+
 def test_promtools_own_tests_of_the_rules_pass() -> None:
-    program = shutil.which("promtool") or (str(PROMTOOL) if PROMTOOL.exists() else None)
-    if program is None:
-        pytest.skip("no promtool; `make test-alerts` fetches Debian's, or install the package prometheus")
+    promtool = program("promtool")
     for words in (["check", "rules", "rules.yaml"], ["test", "rules", "rules_test.yaml"]):
-        done = subprocess.run([program, *words], cwd=FOLDER, capture_output=True, text=True, timeout=60)
+        done = subprocess.run([promtool, *words], cwd=FOLDER, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def prometheus(textfiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run Prometheus as compose.yaml sets it up; what its exporter would serve comes from here."""
+    server, folder = program("prometheus"), tmp_path_factory.mktemp("prometheus")
+
+    class Exporter(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.end_headers()
+            self.wfile.write(b"".join(file.read_bytes() for file in sorted(textfiles.glob("*.prom"))))
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Exporter) as exporter:
+        port = free_port()
+        threading.Thread(target=exporter.serve_forever, daemon=True).start()
+        config = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())["configs"]["prometheus"][
+            "content"
+        ]
+        for place, ours in (
+            ("30s", "200ms"),
+            ("node-exporter:9100", f"127.0.0.1:{exporter.server_port}"),
+            ("/etc/prometheus/rules.yaml", str(FOLDER / "rules.yaml")),
+        ):
+            assert place in config
+            config = config.replace(place, ours)
+        (folder / "prometheus.yml").write_text(config)
+        words = (f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data")
+        listen = (f"--web.listen-address=127.0.0.1:{port}", "--log.level=error")
+        process = subprocess.Popen([server, *words, *listen])
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+            exporter.shutdown()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def series(address: str, query: str) -> list[Any]:
+    """Return what Prometheus answers; nothing while it starts."""
+    try:
+        with urlopen(f"{address}/api/v1/query?query={quote(query)}", timeout=10) as answer:
+            return list(json.load(answer)["data"]["result"])
+    except HTTPError as error:
+        raise AssertionError(f"{query}: {error.read().decode()}") from None
+    except URLError:
+        return []
+
+
+def test_prometheus_answers_every_panel(prometheus: str) -> None:
+    # An alert is silent where all is well, and so is a panel that shows only what is above nothing.
+    alerts = {name for name in queries() if name.startswith("Angelia")}
+    waiting = {name: query.removesuffix(" > 0") for name, query in queries().items() if name not in alerts}
+    until = time.monotonic() + 60
+    while waiting and time.monotonic() < until:
+        time.sleep(0.3)  # a rate wants two looks
+        waiting = {name: query for name, query in waiting.items() if not series(prometheus, query)}
+    assert not waiting
+    for name in alerts:
+        series(prometheus, queries()[name])

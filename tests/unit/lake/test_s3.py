@@ -112,6 +112,23 @@ def test_a_refusal_is_final_and_one_line(wire: Wire) -> None:
     assert wire.puts == 1
 
 
+@pytest.mark.parametrize(
+    ("code", "fix"),
+    [
+        ("InvalidAccessKeyId", "AWS_ACCESS_KEY_ID"),
+        ("SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"),
+        ("RequestTimeTooSkewed", "clock"),
+        ("ExpiredToken", "expired"),
+    ],
+)
+def test_wrong_keys_and_a_wrong_clock_name_the_fix(wire: Wire, code: str, fix: str) -> None:
+    wire.script = [(False, status(403, code))]
+    with pytest.raises(AngeliaError, match=f"403 {code}") as caught:
+        wire.store.create("a/x", b"1")
+    assert fix in caught.value.one_line()
+    assert "\n" not in caught.value.one_line()
+
+
 def test_missing_bucket_and_dead_endpoint_are_one_line(s3_url: str, s3_endpoint: str) -> None:
     missing = S3Store("s3://no-such-bucket-here", s3_endpoint)
     reads = (lambda: missing.read("a"), lambda: list(missing.list("")))
