@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
+from angelia.asking.person import PersonNight
 from angelia.asking.records import Why
 from angelia.asking.why import why
 from angelia.contracts.rows import user_name
 from angelia.lake import Lake
+from angelia.planning.later import LaterCosts
 from tests.unit.spark_jobs.test_plan_dispatch import DS
 
 
@@ -47,3 +51,17 @@ def test_chances_of_materials_sum_to_one_where_any_is_drawn(tight: Lake) -> None
     ]
     assert sums
     assert sums == pytest.approx([1.0] * len(sums), abs=1e-6)
+
+
+@pytest.mark.parametrize(("allowed", "slot", "micros"), [
+    ([True, True, False], 0, 30),
+    ([True, True, False], None, 20),  # the cheapest open hour
+    ([False, False, False], None, 10),  # none is open
+])  # fmt: skip
+def test_a_refusal_is_priced_in_its_hour(allowed: list[bool], slot: int | None, micros: int) -> None:
+    costs = LaterCosts(*np.zeros((6, 1)), by_hour=np.array([[30.0, 20.0, 10.0]]))
+    problem = SimpleNamespace(is_exempt=np.array([False]), allowed=np.array([allowed]))
+    night = SimpleNamespace(costs=costs, problem=problem)
+    later = PersonNight.later(night, 0, slot)  # type: ignore[arg-type]
+    assert later is not None
+    assert later.refusal_micros == micros

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from angelia.asking.records import (
     Fate,
     Hour,
     HourOffer,
+    Later,
     MaterialChance,
     PersonStanding,
     Score,
@@ -77,6 +79,13 @@ def test_a_sent_message_says_when_and_how_it_was_chosen() -> None:
     assert "> 11-15T20 UTC Mon 01:30 fcm" in text
     drawn = page(campaign(outcome="sent", channel="fcm", slot="x", is_explore=True, slot_propensity=0.05))
     assert "slot drawn for exploration with probability 0.0500" in drawn
+
+
+def test_a_price_of_refusals_is_named_where_there_is_one() -> None:
+    costs = Later(0.5, 0.3, 0.1, 0.001, 2_000, 0.05)
+    assert "with probability 0.00100\n" in page(campaign(later=costs))
+    priced = page(campaign(later=replace(costs, refusal_micros=4_200)))
+    assert "with probability 0.00100; the policy's price on that is 0.0042\n" in priced
 
 
 def test_only_the_parts_that_decide_are_shown() -> None:
