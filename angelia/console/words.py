@@ -89,7 +89,7 @@ def did(action: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return an error's text as a sentence: a capital, unless it begins with a name, and a full stop."""
+    """Return an error's text as a sentence; a name that it begins with keeps its letters."""
     begins = re.match(r"[a-z]+(?=[ ,:;]|$)", text)
     whole = text[:1].upper() + text[1:] if begins else text
     return whole if not whole or whole[-1] in ".?!…:" else f"{whole}."

@@ -194,6 +194,13 @@ def test_a_switch_turns_a_dag_on(watched):
     assert page.request.get("/api/v2/dags/daily_effects").json()["is_paused"] is False
 
 
+def test_no_dag_at_all_is_not_called_switched_on(watched):
+    page = watched.open(user="olaf")
+    page.route("**/api/v2/dags?tags=angelia**", lambda route: route.fulfill(json={"dags": []}))
+    page.goto("/angelia/today")
+    page.get_by_text("Airflow knows no DAG of Angelia yet").wait_for()
+
+
 def test_a_campaign_is_stopped_by_keyboard_alone(watched):
     page = watched.open("/angelia/today", user="olaf")
 

@@ -23,7 +23,7 @@ from angelia.audience.holdout import Holdout
 from angelia.catalog.saved_audiences import holdout_of
 from angelia.contracts.outcomes import DECIDED, SENT
 from angelia.contracts.sources import CHANNELS
-from angelia.errors import AngeliaError, InvalidInput
+from angelia.errors import AngeliaError, InvalidInput, NotFound
 from angelia.lake import Commit, Lake
 from angelia.users.addresses import masked
 from angelia.users.index import require_index
@@ -156,6 +156,9 @@ def lookup(lake: Lake, user: str, footers: Footers | None = None) -> PersonLake:
     Raises:
         NotFound: nobody has this id; the message does not repeat it.
     """
+    if not lake.partitions("user_index"):
+        # A home that no night has run in: the lake's own words would name a dataset and a chain.
+        raise NotFound("nobody is known yet", fix="run nightly_personalization, or `angelia bootstrap`")
     index = require_index(lake)
     return PersonLake(lake, find_ordinal(lake, index, user), int(index.meta["shard_bits"]), footers)
 

@@ -62,7 +62,7 @@ def planned(lake: Lake) -> list[str]:
 
 
 def named(lake: Lake, name: str, ds: str, known: Sequence[str], lacks: str) -> str:
-    """Return the night that an address names, or the newest known one; empty where there is none.
+    """Return the night that an address names, or the newest; empty where there is none.
 
     Args:
         name: the dataset that a night must have a commit of.

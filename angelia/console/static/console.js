@@ -146,12 +146,14 @@
 
   const paused = async (box) => {
     const { dags } = await call("/dags?tags=angelia&paused=true&limit=50");
+    // Without a DAG at all, none is switched off; yet nothing runs.
+    const isEmpty = !dags.length && !(await call("/dags?tags=angelia&limit=1")).dags.length;
     put(box, dags.map((dag) => {
       const node = make("div", "", "row");
       node.append(make("b", dag.dag_id));
       if (html.dataset.operator === "yes") node.append(button("Switch on", () => call(`/dags/${path(dag.dag_id)}`, "PATCH", { is_paused: false }), "plain"));
       return node;
-    }), "All DAGs are switched on.");
+    }), isEmpty ? "Airflow knows no DAG of Angelia yet: look whether its DAG processor runs." : "All DAGs are switched on.");
   };
 
   const failed = async (box) => {

@@ -151,7 +151,7 @@ def test_completions_name_fields_functions_and_values(console, known):
 def test_without_an_index_the_page_says_what_to_run(console, catalog):
     page = console("VIEWER").get("/audiences")
     assert page.status_code == 200
-    assert "there is no audience index yet" in page.text
+    assert "There is no audience index yet." in page.text
     assert console("VIEWER").post("/audiences/count", data={"text": "TRUE"}).json()["problem"]
 
 

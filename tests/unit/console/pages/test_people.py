@@ -212,4 +212,5 @@ def test_a_failed_erasure_says_so_in_one_line():
 def test_a_lake_without_people_says_what_to_run(console, catalog):
     answer = console("VIEWER").post("/people", data={"user": "u1"})
     assert answer.status_code == 404
-    assert "index_users" in answer.text
+    assert "Nobody is known yet." in answer.text
+    assert "nightly_personalization" in answer.text

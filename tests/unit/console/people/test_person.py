@@ -42,6 +42,11 @@ def test_nobody_of_an_id_is_found_and_the_id_is_not_repeated(tight_home: Path) -
     assert "secret" not in refused.value.one_line()
 
 
+def test_a_home_without_people_says_what_to_run(lake: Lake) -> None:
+    with pytest.raises(NotFound, match="nobody is known yet"):
+        lookup(lake, "u1")
+
+
 def test_an_entry_in_the_log_closes_one_channel_or_all(lake: Lake) -> None:
     rows = valid_rows("suppressions", 2)
     reasons = ["unsubscribed", "unsubscribed"]
