@@ -47,7 +47,7 @@ check: setup ## format, lint, types, import contracts, SQL, generated documents
 	$(BIN)/python -m angelia.delivery.channels.capabilities --check
 	$(BIN)/hadolint docker/Dockerfile
 	@folder="$$(mktemp -d)" && trap 'rm -r "$$folder"' EXIT && docker/secrets.sh "$$folder/env" > /dev/null && \
-	  for more in "" "-f docker/compose.override.yaml"; do \
+	  for more in "" "-f docker/compose.override.yaml" "-f docker/compose.sandbox.yaml"; do \
 	    $(BIN)/docker-compose --env-file "$$folder/env" -f docker/compose.yaml $$more config --quiet || exit; done
 
 audit: setup ## look the locked packages up among known vulnerabilities; says so and passes where the service is out of reach
@@ -121,7 +121,7 @@ test-upgrade: setup ## read, send and go on with a lake that the release before 
 
 test-alerts: setup ## the dashboard's queries, and the alert rules by promtool and Prometheus (fetched from Debian's package if it is not installed)
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers
-	@command -v promtool prometheus > /dev/null || [ -x .venv-servers/bin/prometheus ] || { folder="$$(mktemp -d)" && trap 'rm -r "$$folder"' EXIT && cd "$$folder" && \
+	@command -v prometheus > /dev/null || [ -x .venv-servers/bin/prometheus ] || { folder="$$(mktemp -d)" && trap 'rm -r "$$folder"' EXIT && cd "$$folder" && \
 	  apt-get -q download prometheus > /dev/null 2>&1 && dpkg-deb --extract prometheus_*.deb . && mv usr/bin/promtool usr/bin/prometheus "$$OLDPWD/.venv-servers/bin/"; } || \
 	  echo "no Prometheus (apt-get install prometheus): its tests are skipped" >&2
 	$(BIN)/python -m pytest -q tests/images/test_observability.py

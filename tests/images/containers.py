@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,9 +43,9 @@ def missing() -> str:
     """Return why no container can be built and started here; empty if they can."""
     if os.geteuid() != 0:
         return "images are built and started as root"
-    programs = [name for name in ("podman", "runc", "debootstrap") if shutil.which(name) is None]
+    programs = [name for name in ("podman", "runc", "debootstrap", "iptables") if shutil.which(name) is None]
     if programs:
-        packages = "podman runc netavark aardvark-dns debootstrap"
+        packages = "podman runc netavark aardvark-dns iptables debootstrap"
         return f"{', '.join(programs)} not installed (apt-get install {packages})"
     return "" if COMPOSE.exists() else "no docker-compose in .venv (make setup installs it)"
 
@@ -90,16 +91,26 @@ class Podman:
             self._build_base()
         secret = [f"--secret=id=pip,src={file}" for file in ("/etc/pip.conf",) if Path(file).exists()]
         build = ("build", "--format", "docker", "--network", "host", *secret)
-        # pip needs minutes of processor time for the lock alone.
-        ours = ("--build-arg", f"PYTHON_IMAGE={BASE}", "-f", "docker/Dockerfile", "-t", OURS, ".")
-        self(*build, *ours, timeout=3600)
         context = self.folder / "stand-ins"
         context.mkdir()
         for file in ("images/Dockerfile", "images/postgres.sh", "servers.lock"):
             shutil.copy(PROJECT / "tests" / file, context)
-        for name in STAND_INS:
-            tag = f"localhost/angelia-{name}:local"
-            self(*build, "--build-arg", f"BASE={BASE}", "--target", name, "-t", tag, str(context))
+        ours = ("--build-arg", f"PYTHON_IMAGE={BASE}", "-f", "docker/Dockerfile", "-t", OURS, ".")
+        stand_ins = [
+            (
+                "--build-arg",
+                f"BASE={BASE}",
+                "--target",
+                name,
+                "-t",
+                f"localhost/angelia-{name}:local",
+                str(context),
+            )
+            for name in STAND_INS
+        ]
+        # pip works for minutes, Debian's packages wait for the network: side by side.
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda words: self(*build, *words, timeout=3600), [ours, *stand_ins]))
 
     def _build_base(self) -> None:
         """Make a bare Debian with Python, which gets its packages and certificates as this machine does."""

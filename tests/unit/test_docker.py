@@ -50,3 +50,24 @@ def test_secrets_are_written_once_for_their_owner_only(tmp_path) -> None:
     assert demanded <= set(written)
     assert all(len(value) >= 7 for value in written.values())
     assert not re.search(r"(PASSWORD|SECRET|KEY)[A-Z_]*:-", (DOCKER / "compose.yaml").read_text("utf-8"))
+
+
+def test_workers_find_what_the_sandbox_writes() -> None:
+    services = yaml.safe_load((DOCKER / "compose.yaml").read_text("utf-8"))["services"]
+    worker = yaml.safe_load((DOCKER / "compose.sandbox.yaml").read_text("utf-8"))["services"][
+        "airflow-worker"
+    ]
+    command, settings = services["sandbox"]["command"], worker["environment"]
+    folder = command[command.index("--state-dir") + 1]
+    host, port = (command[command.index(option) + 1] for option in ("--host", "--port"))
+    assert settings["ANGELIA_FCM_URL"] == f"https://{host}:{port}"
+    assert {Path(settings[f"ANGELIA_{name}"]).parent for name in ("FCM_CREDENTIALS", "CA_FILE")} == {
+        Path(folder)
+    }
+    assert services["sandbox"]["volumes"] == [f"sandbox:{folder}"]
+    assert worker["volumes"] == [f"sandbox:{folder}:ro"]
+    # A new volume takes its owner from the image's folder; root's would be closed to the sandbox.
+    installed = (
+        (DOCKER / "Dockerfile").read_text("utf-8").partition("--owner 50000")[2].partition("WORKDIR")[0]
+    )
+    assert folder in installed.split()
