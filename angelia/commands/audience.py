@@ -1,4 +1,4 @@
-"""`angelia audience`: count, explain, breakdown, overlap, export, list, import-ldap, save, lookalike.
+"""`angelia audience`: count, explain, breakdown, overlap, export, lists, save, lookalike.
 
 A PREDICATE may be the name of a saved audience. Reads bitmap_index (and bitmap_days), the catalog's
 audiences, user_index; `list`, `import-ldap` and `lookalike` write user_lists, `save` the catalog, `export`

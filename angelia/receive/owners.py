@@ -88,7 +88,7 @@ class Owners:
                 yield row["registered_ts"], row["user_id"]
 
     def _words(self, key: bytes) -> dict[tuple[str, str], list[dict[str, Any]]]:
-        """Return clients' last words by channel and hash; they are hashed when there are more of them."""
+        """Return clients' last words by channel and hash, hashed again when there are more."""
         n_words = self._lake.read_log(REGISTERED).num_rows
         if n_words != self._spoken[0]:
             by_hash: dict[tuple[str, str], list[dict[str, Any]]] = {}

@@ -1,4 +1,4 @@
-"""A group of a real directory server (OpenLDAP's slapd), by ldap3 and by a file of ldapsearch.
+"""A group of a real directory (OpenLDAP's slapd), by ldap3 and by a file of ldapsearch.
 
 `make test-ldap` brings ldap3 and runs these; without it, or without slapd, they are skipped.
 """
@@ -53,7 +53,7 @@ def entry(name: str, *lines: str) -> str:
 
 
 def people_and_groups() -> str:
-    """Return sixty people: 0 to 30 in `outer`, 30 to 49 in `inner`, and each group in the other."""
+    """Return sixty people: 0 to 30 in `outer`, 30 to 49 in `inner`; each group is in the other."""
     parts = [f"dn: {BASE}\nobjectClass: dcObject\nobjectClass: organization\no: shop\ndc: shop\n\n"]
     parts.append(entry("cn=reader", "objectClass: person", "cn: r", "sn: r", f"userPassword: {SECRET}"))
     person = ("objectClass: inetOrgPerson", "cn: P", "sn: P")

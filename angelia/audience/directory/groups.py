@@ -24,7 +24,7 @@ _ATTRIBUTE = r"^[A-Za-z][A-Za-z0-9-]{0,63}$"
 
 
 class DirectoryMapping(BaseModel):
-    """Which group becomes a list, and where a person's id stands; docs/AUDIENCES.md describes it."""
+    """Which group becomes a list, and where a person's id stands (docs/AUDIENCES.md)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -94,7 +94,10 @@ def load_directory(path: Path) -> DirectoryMapping:
 
 
 def name_key(name: str) -> str:
-    """Return a form of a DN that is equal for two spellings: case and blanks around , and = are no matter."""
+    """Return a form of a DN that is equal for two spellings of it.
+
+    Case is no matter, nor are blanks around a comma and an equals sign.
+    """
     parts = re.split(r"(?<!\\)[,;]", name)
     return ",".join(re.sub(r"\s*=\s*", "=", part.strip(), count=1) for part in parts).casefold()
 

@@ -180,10 +180,18 @@ def test_what_is_over_for_long_is_deleted(any_engine: Engine, draft: Any) -> Non
                 values = {"status": "sent", "is_open": 0, "status_us": over[each.row["user_id"]]}
                 change(connection, [each.row], **values)
                 note_steps(connection, [OutcomeStep(each.row["client"], message, "sent", old, None)])
-    assert expire(any_engine, border) == {"intake_messages": 3, "intake_steps": 2}
+            row = {name: each.row[name] for name in ("client", "user_id", "campaign_id")}
+            connection.execute(
+                sa.insert(sends), row | {"message_id": f"m{message[1:]}", "id": message, "at_us": old}
+            )
+        uses = [{"used_by": f"{place:x}" * 64, "id": "x", "at_us": border - place % 2} for place in range(16)]
+        connection.execute(sa.insert(code_uses), uses)
+    assert expire(any_engine, border) == {"intake_messages": 3, "intake_steps": 2, "intake_sends": 3}
     with any_engine.connect() as connection:
-        left = set(connection.execute(sa.select(messages.c.user_id)).scalars())
-    assert left == {"due_later", "just_over", "fresh"}
+        for table in (messages, sends):
+            left = set(connection.execute(sa.select(table.c.user_id)).scalars())
+            assert left == {"due_later", "just_over", "fresh"}
+        assert set(connection.execute(sa.select(code_uses.c.at_us)).scalars()) == {border}
     assert expire(any_engine, border) == {}
 
 

@@ -1,4 +1,4 @@
-"""A group of a directory becomes a list: nested groups, names in any spelling, and what is left out."""
+"""A group of a directory becomes a list: nested groups, and names in any spelling."""
 
 from __future__ import annotations
 

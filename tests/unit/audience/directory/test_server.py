@@ -1,4 +1,4 @@
-"""What is refused before a server is asked; tests/integration/test_directory.py asks a real one."""
+"""What is refused before a server is asked; test_directory.py asks a real one."""
 
 from __future__ import annotations
 
