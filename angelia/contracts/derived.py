@@ -131,7 +131,7 @@ USER_FEATURES = Dataset(
         Column("age_years", I16, "age", unit="year", nullable=True, minimum=0, maximum=130),
         Column("country", S, "country", nullable=True),
         Column("province", S, "region", nullable=True),
-        Column("locale", S, "language tag", nullable=True),
+        Column("locale", S, "language tag: the chosen one, else the profile's", nullable=True),
         Column("timezone", S, "IANA timezone after the fall-back to the default"),
         Column("is_timezone_unknown", pa.bool_(), "the source's timezone was null or no IANA name"),
         Column("device_vendor", S, "phone maker", nullable=True),
@@ -181,11 +181,28 @@ USER_FEATURES = Dataset(
         Column("channels", pa.list_(S), "channels with an active address and no opt-out"),
         Column("opted_out_topics", pa.list_(S), "topics refused"),
         Column("is_suppressed", pa.bool_(), "suppressed for all channels"),
+        Column(
+            "quiet_start",
+            I16,
+            "first quiet local hour of their own; null = none",
+            nullable=True,
+            minimum=0,
+            maximum=23,
+        ),
+        Column(
+            "quiet_end",
+            I16,
+            "first local hour after their own quiet ones",
+            nullable=True,
+            minimum=0,
+            maximum=23,
+        ),
     ),
     ("build_features",),
     layout=("shards",),
     min_rows=1,
 )
+OWN_HOURS = ("quiet_start", "quiet_end")
 
 
 CURVE = pa.list_(F32)

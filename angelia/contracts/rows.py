@@ -22,7 +22,7 @@ import pyarrow as pa
 from angelia.contracts import arrow, ids
 from angelia.contracts import dataset as contract_of
 from angelia.contracts.core import TIMEZONE_RULE, Column, Dataset
-from angelia.contracts.sources import ADDRESS, CHANNEL, CHANNELS, ID, LOCALE, NAME
+from angelia.contracts.sources import ADDRESS, CHANNEL, CHANNELS, CHOSEN, ID, LOCALE, NAME
 
 DEFAULT_DS = "2026-11-14"
 TIMEZONES = (
@@ -164,6 +164,7 @@ def roaring(values: list[int]) -> bytes:
 _BY_PATTERN: dict[str, Callable[[str, int], str]] = {
     ID: lambda name, i: f"{name}-{i:07d}",
     NAME: lambda name, i: f"{name}_{i % 7}",
+    CHOSEN: lambda name, i: f"{name}_{i % 7}",
     CHANNEL: lambda name, i: CHANNELS[i % len(CHANNELS)],
     r"^[0-9a-f]{32}$": lambda name, i: ids.message_id("price_drop", name, str(i)),
     r"^[A-Z]{2}$": lambda name, i: ("CN", "DE", "IN", "US")[i % 4],
@@ -261,6 +262,8 @@ def _user_features(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
         "is_suppressed": [False] * row.n,
         "is_timezone_unknown": [False] * row.n,
         "opted_out_topics": [[]] * row.n,
+        "quiet_start": [None] * row.n,
+        "quiet_end": [None] * row.n,
     }
 
 

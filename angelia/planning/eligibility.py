@@ -8,8 +8,8 @@ Grain: user x campaign pairs of one shard. Reads nothing, writes nothing. Every 
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -32,6 +32,7 @@ from angelia.timing.local_time import (
     local_grid,
     unique_clocks,
 )
+from angelia.timing.own_hours import Span, quiet_slots
 
 F64 = npt.NDArray[np.float64]
 OPEN = "open"
@@ -57,6 +58,7 @@ class ShardPeople:
     is_suppressed: Bools
     workday: F64
     day_off: F64
+    own_quiet: Mapping[int, Span] = field(default_factory=dict)  # row -> quiet hours of their own
 
     @cached_property
     def curves(self) -> F64:
@@ -201,6 +203,9 @@ def assemble(
     room = room_for(terms.caps, past, n, h, marketing)
     lower_for_vendors(terms.channels, people.vendor, past, marketing, room)
     blocked = too_near(past, marketing, n, h, terms.gap_hours)
+    if people.own_quiet:
+        is_broken = _has_broken_hours(people.timezone, terms.start)
+        blocked |= quiet_slots(terms.quiet, people.own_quiet, local.hour[clock], is_broken)
     global_out = buckets(people.keys, terms.holdout_salt) < terms.holdout_pct
 
     allowed = np.zeros((m, h), bool)
