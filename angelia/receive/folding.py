@@ -31,7 +31,7 @@ from angelia.errors import Corrupt
 from angelia.lake import Lake
 from angelia.receive.finding.dispatches import FACTS, Dispatches, readable
 from angelia.receive.journal import OPT_OUTS, Event, Journal
-from angelia.receive.owners import about, owners_of
+from angelia.receive.owners import Owners, about
 from angelia.receive.receipts import HourlyReceipts, digest
 from angelia.users.suppressions import address_hash, address_key
 
@@ -46,6 +46,7 @@ class Folding:
     def __init__(self, lake: Lake, folder: Path | None = None) -> None:
         self._lake, self._journal = lake, Journal(lake.store)
         self._dispatches, self._receipts = Dispatches(lake, folder), HourlyReceipts(lake)
+        self._owners = Owners(lake)
 
     def fold(self, now: datetime) -> Counter[str]:
         """Place what can be placed; return counts.
@@ -78,7 +79,7 @@ class Folding:
             sent, planned = sent | sent_before, planned | sent_before
         # Who wrote from a number that no snapshot has is looked for again, as an unknown dispatch is.
         with readable(counts):
-            planned |= owners_of(self._lake, [event for event in events.values() if event.address_hash])
+            planned |= self._owners.of([event for event in events.values() if event.address_hash])
         counts["suppressions"] = self._suppress(events.values(), planned)
         placed = [event for event in events.values() if event.dispatch_id in sent]
         counts["receipts"] = self._receipts.add(placed, sent, FACTS)

@@ -9,7 +9,6 @@ the address. An entry may also open: who unsubscribed and later opted in again i
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import os
 import secrets
@@ -65,7 +64,7 @@ def address_hashes(key: bytes, channel: str, address: str) -> set[str]:
 
 
 def _hashed(key: bytes, channel: str, spelling: str) -> str:
-    return hmac.new(key, f"{channel}\x1f{spelling}".encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(key, f"{channel}\x1f{spelling}".encode(), "sha256").hex()[:32]
 
 
 Held = tuple[str, str | None]  # a campaign, and the channel or None for all

@@ -74,7 +74,7 @@ def families(senders: Mapping[str, Sender], ds: str) -> list[metrics.Family]:
         (
             "halted",
             "gauge",
-            "1 once the channel's configuration is measures wrong.",
+            "1 once the channel's configuration is found to be wrong.",
             [(labels, float(s.halted is not None)) for labels, s in named],
         ),
     ]

@@ -92,6 +92,7 @@ class Dispatcher:
         self._standing: _Standing | None = None
         self._looked_at = 0.0
         self._changing = asyncio.Lock()
+        self._beside = set[asyncio.Task[None]]()  # a task that nobody holds may be collected before its end
 
     async def run(self) -> Report:
         """Dispatch until asked to drain, or, if it is for once, until nothing is due.
@@ -101,8 +102,8 @@ class Dispatcher:
             Unavailable: the database does not answer, and this is for once.
         """
         began = time.monotonic()
-        keeping = asyncio.create_task(self._keep_leases())
-        tracking = None if self._terms.once else asyncio.create_task(self._follow_receipts())
+        others = [self._keep_leases(), *([] if self._terms.once else [self._follow_receipts()])]
+        self._beside |= set(map(asyncio.create_task, others))
         try:
             await self._stand()
             async with asyncio.TaskGroup() as lanes:
@@ -113,15 +114,13 @@ class Dispatcher:
         except BaseExceptionGroup as problems:
             raise _innermost(problems) from None
         finally:
-            for task in (keeping, *([tracking] if tracking else [])):
+            for task in self._beside:
                 task.cancel()
             if self._standing is not None:
                 self.report.halted = self._standing.shared.senders.halted()
                 await self._standing.shared.senders.close()
             self.report.seconds = time.monotonic() - began
         return self.report
-
-    # ---- lanes
 
     async def _lane(self, priorities: Sequence[int]) -> None:
         """Take batch after batch; the lanes of all priorities take over what others left, too."""
@@ -355,7 +354,7 @@ class Dispatcher:
             self._standing = _Standing(sources, people, shared)
             if old is not None:
                 # Batches under way still send through the old connections.
-                asyncio.get_running_loop().create_task(_close_later(old.shared.senders))
+                self._beside.add(asyncio.create_task(_close_later(old.shared.senders)))
             return self._standing
 
     async def _keep_leases(self) -> None:
@@ -388,8 +387,10 @@ class Dispatcher:
 
 
 async def _close_later(senders: Senders, batch_deadline_s: float = 90.0) -> None:
-    await asyncio.sleep(batch_deadline_s)
-    await senders.close()
+    try:
+        await asyncio.sleep(batch_deadline_s)
+    finally:  # at once, if the dispatcher ends before
+        await senders.close()
 
 
 def _innermost(problems: BaseExceptionGroup[BaseException]) -> BaseException:

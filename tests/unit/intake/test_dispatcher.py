@@ -194,6 +194,31 @@ def test_a_halted_channel_is_opened_anew(bench: Bench, monkeypatch: pytest.Monke
     assert asyncio.run(openings()) == [True, True, False]
 
 
+def test_old_connections_end_with_the_dispatcher(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SOURCES_S", "REOPEN_S"):
+        monkeypatch.setattr(dispatcher, name, 0.0)
+    bench.night()
+    closed, close = list[object](), dispatcher.Senders.close
+
+    async def noted(senders: dispatcher.Senders) -> None:
+        closed.append(senders)
+        await close(senders)
+
+    monkeypatch.setattr(dispatcher.Senders, "close", noted)
+
+    async def main() -> list[object]:
+        mine = dispatcher.Dispatcher(bench.lake, bench.batches(), DispatchTerms(once=True), bench.codes)
+        first = await mine._stand()
+        first.shared.senders.shut["fcm"] = "no credentials"
+        await mine.run()
+        await asyncio.sleep(0)
+        return [first.shared.senders]
+
+    (old,) = asyncio.run(main())
+    assert closed[-1] is old
+    assert len(closed) == 2
+
+
 def test_receipts_come_back_as_steps(bench: Bench) -> None:
     bench.night()
     (message,) = bench.accept({})
