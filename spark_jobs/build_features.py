@@ -25,7 +25,7 @@ from pyspark.sql import functions as F
 
 from angelia.config import Settings, load_settings
 from angelia.contracts import dataset
-from angelia.contracts.derived import OWN_HOURS
+from angelia.contracts.sending import OWN_HOURS
 from angelia.errors import NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.lake import MAIN

@@ -33,9 +33,9 @@ from angelia.answers import OperatorAnswer
 from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.contracts import arrow, dataset
 from angelia.contracts.certificate import Messages, messages_of
-from angelia.contracts.derived import OWN_HOURS
 from angelia.contracts.ids import dispatch_id, hash64
 from angelia.contracts.outcomes import SENT
+from angelia.contracts.sending import OWN_HOURS
 from angelia.contracts.spark import schema as spark_schema
 from angelia.delivery.manifest.parts import sealed_hours
 from angelia.errors import InvalidInput, NotFound

@@ -24,6 +24,7 @@ from angelia.contracts.sending import (
     INBOX_MESSAGES,
     OF_INTAKE,
     ordinal,
+    own_hours,
 )
 from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
 
@@ -181,28 +182,12 @@ USER_FEATURES = Dataset(
         Column("channels", pa.list_(S), "channels with an active address and no opt-out"),
         Column("opted_out_topics", pa.list_(S), "topics refused"),
         Column("is_suppressed", pa.bool_(), "suppressed for all channels"),
-        Column(
-            "quiet_start",
-            I16,
-            "first quiet local hour of their own; null = none",
-            nullable=True,
-            minimum=0,
-            maximum=23,
-        ),
-        Column(
-            "quiet_end",
-            I16,
-            "first local hour after their own quiet ones",
-            nullable=True,
-            minimum=0,
-            maximum=23,
-        ),
+        *own_hours(),
     ),
     ("build_features",),
     layout=("shards",),
     min_rows=1,
 )
-OWN_HOURS = ("quiet_start", "quiet_end")
 
 
 CURVE = pa.list_(F32)

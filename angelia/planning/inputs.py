@@ -18,10 +18,9 @@ from angelia.audience.members import read_members
 from angelia.catalog.document_parts import WEEKDAYS
 from angelia.catalog.documents import Campaign as CampaignDocument
 from angelia.catalog.snapshot import Catalog
-from angelia.contracts.derived import OWN_HOURS
 from angelia.contracts.ids import user_keys
 from angelia.contracts.outcomes import SENT
-from angelia.contracts.sending import PLAN_HOURS
+from angelia.contracts.sending import OWN_HOURS, PLAN_HOURS
 from angelia.delivery.manifest.served import served
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard

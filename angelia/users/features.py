@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from angelia.contracts import arrow
-from angelia.contracts.derived import OWN_HOURS, USER_FEATURES
+from angelia.contracts.derived import USER_FEATURES
+from angelia.contracts.sending import OWN_HOURS
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.timing.own_hours import Span

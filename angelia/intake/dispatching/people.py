@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from angelia.catalog.documents import Template
 from angelia.catalog.snapshot import Catalog, read_snapshot
-from angelia.contracts.derived import OWN_HOURS
+from angelia.contracts.sending import OWN_HOURS
 from angelia.delivery.worker.fallover import OpenAddresses
 from angelia.errors import NotFound
 from angelia.intake.store import Row
