@@ -25,6 +25,7 @@ from pyspark.sql import functions as F
 
 from angelia.config import Settings, load_settings
 from angelia.contracts import dataset
+from angelia.contracts.sending import OWN_HOURS
 from angelia.errors import NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.lake import MAIN
@@ -65,7 +66,8 @@ def build_features(
 ) -> DataFrame:
     """Join the sources' facts about people onto the index, one row a user.
 
-    It has the profile columns, channels, refusals, n_profiles and shard.
+    It has the profile columns, the language as chosen, channels, refusals, own quiet hours, n_profiles and
+    shard.
     """
     end = F.lit(f"{date.fromisoformat(ds) + timedelta(days=1)}").cast("timestamp")
     # max() of a struct does not depend on the order of duplicates: the latest signup wins, then the largest
@@ -73,6 +75,18 @@ def build_features(
     person = profiles.groupBy("user_id").agg(
         F.max(F.struct("signup_ts", *[name for name in PROFILE if name != "signup_ts"])).alias("profile"),
         F.count("*").alias("n_profiles"),
+    )
+    # Of languages and of quiet hours the newest choice counts, whatever its name.
+    single = (
+        preferences.where(F.col("updated_ts") < end)
+        .where(F.col("kind").isin("language", "quiet_hours"))
+        .groupBy("user_id", "kind")
+        .agg(F.max(F.struct("updated_ts", (~F.col("is_opted_in")).alias("is_no"), "name")).alias("last"))
+        .where("NOT last.is_no")
+    )
+    wish = single.groupBy("user_id").agg(
+        F.max(F.when(F.col("kind") == "language", F.col("last.name"))).alias("language"),
+        F.max(F.when(F.col("kind") == "quiet_hours", F.col("last.name"))).alias("quiet"),
     )
     reach = endpoints.where("is_active").groupBy("user_id").agg(F.collect_set("channel").alias("channels"))
     latest = (
@@ -90,10 +104,14 @@ def build_features(
         index.join(person, "user_id", how="left")
         .join(reach, "user_id", how="left")
         .join(refused, "user_id", how="left")
+        .join(wish, "user_id", how="left")
         .select(
             "ordinal",
             "user_id",
-            *[F.col(f"profile.{name}").alias(name) for name in PROFILE],
+            *[F.col(f"profile.{name}").alias(name) for name in PROFILE if name != "locale"],
+            F.coalesce("language", "profile.locale").alias("locale"),
+            F.substring_index("quiet", "-", 1).cast("smallint").alias("quiet_start"),
+            F.substring_index("quiet", "-", -1).cast("smallint").alias("quiet_end"),
             "channels",
             "refused_channels",
             "refused_topics",
@@ -168,6 +186,7 @@ def shard_features(
     refused["duplicate_profile"] = int(np.maximum(people["n_profiles"].to_numpy() - 1, 0).sum())
     refused["no_profile"] = int((people["n_profiles"].to_numpy() == 0).sum())
     columns |= {"ordinal": people["ordinal"].cast(pa.uint32()), "user_id": ids}
+    columns |= {name: people[name] for name in OWN_HOURS}
     columns["uplift_score"] = uplift_scores(pa.table(columns), lift)
     return pa.table({name: columns[name] for name in dataset("user_features").names}), {
         reason: count for reason, count in refused.items() if count

@@ -35,6 +35,7 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.certificate import Messages, messages_of
 from angelia.contracts.ids import dispatch_id, hash64
 from angelia.contracts.outcomes import SENT
+from angelia.contracts.sending import OWN_HOURS
 from angelia.contracts.spark import schema as spark_schema
 from angelia.delivery.manifest.parts import sealed_hours
 from angelia.errors import InvalidInput, NotFound
@@ -44,6 +45,8 @@ from angelia.lake.commit import in_shard
 from angelia.output import progress
 from angelia.planning.verdict import release
 from angelia.templates.rendering import field_values, user_columns
+from angelia.timing.own_hours import joined
+from angelia.users.features import own_spans, read_features
 from angelia.users.registered import REGISTERED
 from spark_jobs.running.session import (
     all_shards,
@@ -88,8 +91,11 @@ def messages_of_shard(
     templates_json = {name: template.model_dump(mode="json") for name, template in catalog.templates.items()}
     materials_json = {name: material.model_dump(mode="json") for name, material in catalog.materials.items()}
     needed = sorted({column for template in templates_json.values() for column in user_columns(template)})
-    users = lake.read(
-        features, list(dict.fromkeys(["ordinal", "locale", "timezone", *needed])), where=in_shard(shard)
+    users = read_features(
+        lake,
+        features,
+        list(dict.fromkeys(["ordinal", "locale", "timezone", *OWN_HOURS, *needed])),
+        where=in_shard(shard),
     ).sort_by("ordinal")
     # Features are sorted by ordinal and hold every planned person, so a search finds the row without a join.
     at = np.searchsorted(users["ordinal"].to_numpy(), table["ordinal"].take(owner).to_numpy())
@@ -100,7 +106,12 @@ def messages_of_shard(
     campaigns = [catalog.campaigns[name] for name in names]
     templates = [catalog.template_of(name) for name in materials]
     slots = choice["slot"].to_pylist()
-    quiet = catalog.policy.quiet_hours
+    policy, own = catalog.policy.quiet_hours, own_spans(users)
+    general = None if policy is None else (policy.start, policy.end)
+    quiet = [
+        (None, None) if c.is_transactional else joined(general, own.get(row)) or (None, None)
+        for row, c in enumerate(campaigns)
+    ]
     windows = [
         timedelta(hours=c.ttl_hours if c.is_transactional else min(c.ttl_hours, MARKETING_WINDOW_H))
         for c in campaigns
@@ -133,8 +144,8 @@ def messages_of_shard(
         "not_before": slots,
         "not_after": [slot + window for slot, window in zip(slots, windows, strict=True)],
         "timezone": users["timezone"],
-        "quiet_start": [None if c.is_transactional or quiet is None else quiet.start for c in campaigns],
-        "quiet_end": [None if c.is_transactional or quiet is None else quiet.end for c in campaigns],
+        "quiet_start": [start for start, _ in quiet],
+        "quiet_end": [end for _, end in quiet],
         "collapse_key": names,
         "ttl_s": [c.ttl_hours * 3600 for c in campaigns],
         "material_propensity": choice["material_propensity"],

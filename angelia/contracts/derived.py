@@ -25,6 +25,7 @@ from angelia.contracts.sending import (
     INBOX_MESSAGES,
     OF_INTAKE,
     ordinal,
+    own_hours,
 )
 from angelia.contracts.sources import NAME, S, campaign_id, channel, hash_id, material_id, user_id
 
@@ -132,7 +133,7 @@ USER_FEATURES = Dataset(
         Column("age_years", I16, "age", unit="year", nullable=True, minimum=0, maximum=130),
         Column("country", S, "country", nullable=True),
         Column("province", S, "region", nullable=True),
-        Column("locale", S, "language tag", nullable=True),
+        Column("locale", S, "language tag: the chosen one, else the profile's", nullable=True),
         Column("timezone", S, "IANA timezone after the fall-back to the default"),
         Column("is_timezone_unknown", pa.bool_(), "the source's timezone was null or no IANA name"),
         Column("device_vendor", S, "phone maker", nullable=True),
@@ -182,6 +183,7 @@ USER_FEATURES = Dataset(
         Column("channels", pa.list_(S), "channels with an active address and no opt-out"),
         Column("opted_out_topics", pa.list_(S), "topics refused"),
         Column("is_suppressed", pa.bool_(), "suppressed for all channels"),
+        *own_hours(),
     ),
     ("build_features",),
     layout=("shards",),

@@ -22,7 +22,7 @@ import pyarrow as pa
 from angelia.contracts import arrow, ids
 from angelia.contracts import dataset as contract_of
 from angelia.contracts.core import TIMEZONE_RULE, Column, Dataset
-from angelia.contracts.sources import ADDRESS, CHANNEL, CHANNELS, ID, LOCALE, NAME
+from angelia.contracts.sources import ADDRESS, CHANNEL, CHANNELS, CHOSEN, ID, LOCALE, NAME
 
 DEFAULT_DS = "2026-11-14"
 TIMEZONES = ("Asia/Shanghai", "Europe/Berlin", "Asia/Kolkata", "America/New_York",
@@ -158,7 +158,7 @@ def roaring(values: list[int]) -> bytes:
 
 _BY_PATTERN: dict[str, Callable[[str, int], str]] = {
     ID: lambda name, i: f"{name}-{i:07d}",
-    NAME: lambda name, i: f"{name}_{i % 7}",
+    **dict.fromkeys((NAME, CHOSEN), lambda name, i: f"{name}_{i % 7}"),
     CHANNEL: lambda name, i: CHANNELS[i % len(CHANNELS)],
     r"^[0-9a-f]{32}$": lambda name, i: ids.message_id("price_drop", name, str(i)),
     r"^[A-Z]{2}$": lambda name, i: ("CN", "DE", "IN", "US")[i % 4],
@@ -253,9 +253,9 @@ def _user_features(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
         "n_events_7d": week.tolist(),
         "n_events_28d": month.tolist(),
         "n_opens_28d": [0] * row.n,
-        "is_suppressed": [False] * row.n,
-        "is_timezone_unknown": [False] * row.n,
+        **dict.fromkeys(("is_suppressed", "is_timezone_unknown"), [False] * row.n),
         "opted_out_topics": [[]] * row.n,
+        **dict.fromkeys(("quiet_start", "quiet_end"), [None] * row.n),
     }
 
 

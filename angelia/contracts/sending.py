@@ -43,6 +43,21 @@ def ordinal() -> Column:
     return Column("ordinal", U32, "stable dense number of the user; shard = ordinal >> shard_bits")
 
 
+OWN_HOURS = ("quiet_start", "quiet_end")
+
+
+def own_hours() -> tuple[Column, ...]:
+    """Return the columns of a person's own quiet hours."""
+    meanings = (
+        "first quiet local hour of their own; null = none",
+        "first local hour after their own quiet ones",
+    )
+    return tuple(
+        Column(name, I16, meaning, nullable=True, minimum=0, maximum=23)
+        for name, meaning in zip(OWN_HOURS, meanings, strict=True)
+    )
+
+
 DISPATCH_MANIFEST = Dataset(
     "dispatch_manifest",
     1,

@@ -11,6 +11,8 @@ from angelia.contracts.outcomes import LEDGER
 # is what would need care in a table or a log: blanks, quotes, commas, backslashes, control characters.
 ID = r"^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$"
 LOCALE = r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$"  # of BCP 47: language, script, region
+# Of a choice: a topic, a channel, a language, or quiet hours such as 22-8.
+CHOSEN = r"^([a-z][a-z0-9_]{0,63}|[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?|[0-9]{1,2}-[0-9]{1,2})$"
 NAME = r"^[a-z][a-z0-9_]{0,63}$"
 ADDRESS = r"^[^\x00-\x1f\x7f]{1,4096}$"  # of any channel; transport.addresses knows their shapes
 # The channels every installation knows: the hourly DAG has a pool for each, and an address of each has its
@@ -184,10 +186,24 @@ PREFERENCE_CHOICES = Dataset(
     "one choice on a preferences page",
     ("user_id", "kind", "name", "updated_ts"),
     ("log",),
-    tuple(user_id() if column.name == "user_id" else column for column in USER_PREFERENCES.columns),
+    (
+        user_id(),
+        Column(
+            "kind",
+            S,
+            "what is chosen",
+            allowed=("topic", "channel", "language", "quiet_hours"),
+        ),
+        Column("name", S, "topic, channel, language tag, or local hours such as 22-8", pattern=CHOSEN),
+        Column(
+            "is_opted_in", pa.bool_(), "false = not wanted; of language and hours: the choice is taken back"
+        ),
+        Column("updated_ts", TIMESTAMP, "when the person last said so"),
+    ),
     ("angelia receive",),
     notes="Append-only: one leaf, log=0, one commit a visit; read all of them. The night reads them beside "
-    "user_preferences, and the later word holds. A channel's refusal stands in suppressions, too, at once.",
+    "user_preferences, and the later word holds. A channel's refusal stands in suppressions, too, at once. "
+    "Of languages and of hours a person has one, the newest.",
 )
 
 REGISTERED_ADDRESSES = Dataset(

@@ -8,8 +8,8 @@ Grain: user x campaign pairs of one shard. Reads nothing, writes nothing. Every 
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -33,6 +33,7 @@ from angelia.timing.local_time import (
     local_grid,
     unique_clocks,
 )
+from angelia.timing.own_hours import Span, quiet_slots
 
 F64 = npt.NDArray[np.float64]
 OPEN = "open"
@@ -58,6 +59,7 @@ class ShardPeople:
     is_suppressed: Bools
     workday: F64
     day_off: F64
+    own_quiet: Mapping[int, Span] = field(default_factory=dict)  # row -> quiet hours of their own
 
     @cached_property
     def curves(self) -> F64:
@@ -202,6 +204,9 @@ def assemble(
     room = room_for(terms.caps, past, n, h, marketing)
     lower_for_vendors(terms.channels, people.vendor, past, marketing, room)
     blocked = too_near(past, marketing, n, h, terms.gap_hours)
+    if people.own_quiet:
+        is_broken = _has_broken_hours(people.timezone, terms.start)
+        blocked |= quiet_slots(terms.quiet, people.own_quiet, local.hour[clock], is_broken)
     global_out = buckets(people.keys, terms.holdout_salt) < terms.holdout_pct
 
     allowed = np.zeros((m, h), bool)
@@ -230,13 +235,11 @@ def assemble(
         if campaign.canary is not None:
             hours &= canary_hours(campaign, terms.ds, people.keys[users], by_clock, clock[users])
         own = past_campaign == k
-        capped = (
-            (room_for(campaign.caps, past, n, h, own) < 1)[users]
-            if campaign.caps
-            else np.zeros((len(rows), h), bool)
-        )
-        no_room = (room < 1)[users] if not campaign.is_exempt else np.zeros((len(rows), h), bool)
+        never = np.zeros((len(rows), h), bool)
+        capped = (room_for(campaign.caps, past, n, h, own) < 1)[users] if campaign.caps else never
+        no_room = never if campaign.is_exempt else (room < 1)[users]
         sent = already_sent([ids[row] for row in rows.tolist()], users, past.user[own], past_ids[own])
+        held_out = buckets(people.keys[users], f"holdout {campaign.id}") < campaign.holdout_pct
         reasons = [
             (outcomes.SUPPRESSED, people.is_suppressed[users]),
             (
@@ -246,11 +249,7 @@ def assemble(
             ),
             (outcomes.UNREACHABLE, ~channels[rows].any(axis=1)),
             (outcomes.HOLDOUT_GLOBAL, global_out[users] & (not campaign.is_exempt)),
-            (
-                outcomes.HOLDOUT_CAMPAIGN,
-                (buckets(people.keys[users], f"holdout {campaign.id}") < campaign.holdout_pct)
-                & (not campaign.is_exempt),
-            ),
+            (outcomes.HOLDOUT_CAMPAIGN, held_out & (not campaign.is_exempt)),
             (outcomes.ALREADY_INTENDED, sent),
             (outcomes.CAPPED, (capped | no_room).all(axis=1)),
             (outcomes.NO_MATERIAL, ~pairs.has_material[rows]),
@@ -285,9 +284,9 @@ def assemble(
             n_users=n, weight=terms.fatigue_weight, horizon_days=terms.lost_days,
         )  # fmt: skip
         if terms.refusal_opens:
-            per_refusal = np.where(exempt, 0.0, weight * terms.refusal_opens)
-            curve = slot_response(people, pairs, local, off, clock)[0]
-            later = replace(later, by_hour=look_costs(later.chance, per_refusal, curve))
+            price, curve = weight * terms.refusal_opens, slot_response(people, pairs, local, off, clock)[0]
+            by_hour = look_costs(later.chance, np.where(exempt, 0.0, price), curve)
+            later = replace(later, by_hour=by_hour)
             two = bears_two(pairs.fatigue, later, np.where(allowed, worth, 0.0), ~exempt, pairs.user, n)
             # A campaign with a minimum is paid to send: whom it wants keeps room for both.
             asks = np.array([campaign.min_messages > 0 for campaign in terms.campaigns], bool)

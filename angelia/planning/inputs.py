@@ -20,7 +20,7 @@ from angelia.catalog.documents import Campaign as CampaignDocument
 from angelia.catalog.snapshot import Catalog
 from angelia.contracts.ids import user_keys
 from angelia.contracts.outcomes import SENT
-from angelia.contracts.sending import PLAN_HOURS
+from angelia.contracts.sending import OWN_HOURS, PLAN_HOURS
 from angelia.delivery.manifest.served import served
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
@@ -31,6 +31,7 @@ from angelia.planning.later import FELT_DAYS, Fatigue
 from angelia.planning.offers import CampaignOffer, MaterialFacts, draw_material, gather, lift_worth
 from angelia.planning.terms import ArmTerms, CampaignTerms, CapTerms, ChannelTerms, Terms
 from angelia.timing.category_hours import CategoryHours
+from angelia.users.features import own_spans, read_features, refused_topics
 from angelia.users.index import require_index
 
 # Scores, curves and factors are read to so many binary places. Processors differ in the last of 52; what is
@@ -289,13 +290,14 @@ def read_offers(
 
 
 def _rows(lake: Lake, commit: Commit, shard: int, bits: int, columns: list[str] | None = None) -> pa.Table:
-    table = lake.read(commit, columns, where=in_shard(shard))
+    where = in_shard(shard)
+    table = read_features(lake, commit, columns, where) if columns else lake.read(commit, where=where)
     return table.filter(pc.equal(pc.shift_right(table["ordinal"].cast(pa.int64()), bits), shard))
 
 
 def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> ShardPeople:
     columns = ["ordinal", "user_id", "timezone", "country", "locale", "device_vendor", "channels"]
-    columns += ["opted_out_topics", "is_suppressed"]
+    columns += ["opted_out_topics", "is_suppressed", *OWN_HOURS]
     table = _rows(lake, inputs.features, shard, bits, columns).sort_by("ordinal")
     curves = _rows(lake, inputs.send_times, shard, bits, ["ordinal", "workday", "day_off"]).sort_by("ordinal")
     ordinal = table["ordinal"].to_numpy()
@@ -316,20 +318,12 @@ def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> 
         channels=np.stack(
             [_has(reach, channel.id) for channel in terms.channels] or [np.zeros(len(ids), bool)[:0]], axis=-1
         ).reshape(len(ids), len(terms.channels)),
-        opted_out=_topics(table["opted_out_topics"].combine_chunks()),
+        opted_out=refused_topics(table["opted_out_topics"].combine_chunks()),
         is_suppressed=table["is_suppressed"].to_numpy(zero_copy_only=False),
         workday=workday,
         day_off=day_off,
+        own_quiet=own_spans(table),
     )
-
-
-def _topics(lists: pa.ListArray) -> list[frozenset[str]]:
-    """Return what each person refuses; most refuse nothing."""
-    refuses = np.flatnonzero(pc.list_value_length(lists).to_numpy())
-    topics: list[frozenset[str]] = [frozenset()] * len(lists)
-    for row, names in zip(refuses.tolist(), lists.take(pa.array(refuses)).to_pylist(), strict=True):
-        topics[row] = frozenset(names)
-    return topics
 
 
 def _has(lists: pa.ListArray, name: str) -> np.ndarray:

@@ -33,6 +33,7 @@ from angelia.intake.store import Row
 from angelia.intake.tables import PRIORITIES
 from angelia.matching import assign_arms, buckets
 from angelia.templates.rendering import field_values
+from angelia.timing.own_hours import Span, joined
 
 HOUR_US = 3_600_000_000
 MARKETING_WINDOW_H = 2  # as the night's: so long after it may go a marketing message is tried
@@ -160,16 +161,23 @@ def _closed_until(
 ) -> tuple[Micros, str] | None:
     """Return until when and why the person's hour is closed to a campaign; None if it is open."""
     until, why = now, ""
-    quiet = catalog.policy.quiet_hours
+    quiet = _quiet(catalog, person)
     # Twice: the window may open in quiet hours, and quiet hours end outside the window.
     for _ in range(2):
         if campaign.send_window is not None:
             opens = _window_opens(person, campaign.send_window.start, campaign.send_window.end, until)
             until, why = (opens, SEND_WINDOW) if opens > until else (until, why)
         if quiet is not None and not campaign.is_transactional:
-            is_quiet, ends = quiet_now(person["timezone"], quiet.start, quiet.end, until)
+            is_quiet, ends = quiet_now(person["timezone"], *quiet, until)
             until, why = (ends, QUIET_HOURS) if is_quiet else (until, why)
     return (until, why) if until > now else None
+
+
+def _quiet(catalog: Catalog, person: Person) -> Span | None:
+    """Return a person's quiet hours: everybody's, joined with their own."""
+    policy, start, end = catalog.policy.quiet_hours, person.get("quiet_start"), person.get("quiet_end")
+    own = None if start is None or end is None else (start, end)
+    return joined(None if policy is None else (policy.start, policy.end), own)
 
 
 def _window_opens(person: Person, start: int, end: int, at: Micros) -> Micros:
@@ -234,7 +242,8 @@ def _row(
     values |= {name: value for name, value in given.items() if name in template.variables}
     message = message_id(campaign.id, user, occurrence)
     address = addresses[user, channel]
-    is_transactional, quiet = campaign.is_transactional, catalog.policy.quiet_hours
+    is_transactional = campaign.is_transactional
+    quiet = (None if is_transactional else _quiet(catalog, person)) or (None, None)
     closes = deadline if is_transactional else min(deadline, now + MARKETING_WINDOW_H * HOUR_US)
     return {
         "dispatch_id": dispatch_id(message, channel, address),
@@ -257,8 +266,8 @@ def _row(
         "not_before": now,
         "not_after": closes,
         "timezone": person["timezone"],
-        "quiet_start": None if is_transactional or quiet is None else quiet.start,
-        "quiet_end": None if is_transactional or quiet is None else quiet.end,
+        "quiet_start": quiet[0],
+        "quiet_end": quiet[1],
         "collapse_key": campaign.id,
         "ttl_s": max(1, (deadline - now) // 1_000_000),
         "material_propensity": propensity,

@@ -18,12 +18,14 @@ import pyarrow.compute as pc
 
 from angelia.catalog.documents import Template
 from angelia.catalog.snapshot import Catalog, read_snapshot
+from angelia.contracts.sending import OWN_HOURS
 from angelia.delivery.worker.fallover import OpenAddresses
 from angelia.errors import NotFound
 from angelia.intake.store import Row
 from angelia.lake import Commit, Lake
 from angelia.matching import draw, inverse_gap
 from angelia.templates.rendering import user_columns
+from angelia.users.features import read_features
 from angelia.users.index import require_index
 
 _COLUMNS = (
@@ -167,7 +169,7 @@ class NightPeople:
             for template in self.catalog.templates.values()
             for column in user_columns(template.model_dump(mode="json"))
         }
-        self._columns = list(dict.fromkeys([*_COLUMNS, *sorted(wanted)]))
+        self._columns = list(dict.fromkeys([*_COLUMNS, *OWN_HOURS, *sorted(wanted)]))
         self._table: pa.Table | None = None
         bits = int(require_index(lake).meta["shard_bits"])
         triggered = [name for name, each in self.catalog.campaigns.items() if each.trigger is not None]
@@ -180,7 +182,7 @@ class NightPeople:
         wanted = pa.array(sorted(set(users)), pa.string())
         table = self._table
         if table is None:
-            table = self._lake.read(self.sources.features, self._columns)
+            table = read_features(self._lake, self.sources.features, self._columns)
             if table.num_rows <= _KEPT_ROWS:
                 self._table = table
         rows = table.filter(pc.is_in(table["user_id"], wanted)).to_pylist()

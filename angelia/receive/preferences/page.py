@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from jinja2 import Environment
 
@@ -30,10 +31,27 @@ label{display:block;padding:.4rem 0}button{font:inherit;padding:.5rem 1rem}</sty
 {% for kind, names in rows.items() %}<fieldset><legend>{{ kind }}</legend>
 {% for name, is_yes in names.items() %}<label><input type="checkbox" name="{{ kind }}.{{ name }}"
 {% if is_yes %} checked{% endif %}> {{ name.replace("_", " ") }}</label>{% endfor %}</fieldset>
-{% endfor %}<p><button>Keep</button></p></form>{% endif %}
+{% endfor %}<fieldset><legend>language</legend><select name="language"><option value="">as in the app</option>
+{% for name in languages %}
+<option{% if name == language %} selected{% endif %}>{{ name }}</option>{% endfor %}
+</select></fieldset><fieldset><legend>quiet hours</legend>
+{% for edge, own in (("from", quiet[0]), ("until", quiet[1])) %}
+<label>{{ edge }} <select name="quiet_{{ edge }}">
+<option value="">-</option>{% for hour in range(24) %}
+<option value="{{ hour }}"{% if hour == own %} selected{% endif %}>{{ "%02d:00" % hour }}</option>{% endfor %}
+</select></label>{% endfor %}</fieldset><p><button>Keep</button></p></form>{% endif %}
 </html>
 """
 )
+
+
+@dataclass(frozen=True)
+class OwnChoices:
+    """Languages to choose from, the chosen one, and the hours that are quiet."""
+
+    languages: tuple[str, ...] = ()
+    language: str | None = None
+    quiet: tuple[int | None, int | None] = (None, None)
 
 
 def render(
@@ -42,10 +60,14 @@ def render(
     notes: tuple[str, ...] = (),
     question: str = "",
     hidden: Mapping[str, str] | None = None,
+    own: OwnChoices | None = None,
 ) -> str:
     """Return the page: the choices by kind, notes, or a question to say yes to.
 
     `hidden`: what the answer to the question carries; the token, if nothing is given.
     """
+    own = own or OwnChoices()
     fields = {"t": token} if hidden is None else hidden
-    return _PAGE.render(token=token, rows=rows or {}, notes=notes, question=question, hidden=fields)
+    return _PAGE.render(
+        token=token, rows=rows or {}, notes=notes, question=question, hidden=fields, **vars(own)
+    )

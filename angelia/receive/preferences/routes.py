@@ -8,6 +8,7 @@ opens by the mailed link only, so nobody else can open it; RFC 8058's one click 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,8 +21,20 @@ from angelia.receive.inbox.tokens import person_of
 from angelia.receive.preferences.addresses import take_address
 from angelia.receive.preferences.links import ADDRESS, CONFIRM, PAGE, Links
 from angelia.receive.preferences.mailing import MAILS, ConfirmationMails
-from angelia.receive.preferences.page import render
-from angelia.users.choices import Choice, choose, openness, words_of
+from angelia.receive.preferences.page import OwnChoices, render
+from angelia.timing.own_hours import parse_span
+from angelia.users.choices import (
+    CHOICES,
+    LANGUAGE,
+    QUIET_HOURS,
+    Choice,
+    changed,
+    choose,
+    chosen,
+    openness,
+    words_of,
+)
+from angelia.users.person_log import PersonLog
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,7 @@ class Preferences:
     def __init__(self, lake: Lake, trust: PreferencesTrust) -> None:
         self._lake, self._trust = lake, trust
         self._links, self._mails = Links(trust.secret), ConfirmationMails(lake)
+        self._choices, self._suppressions = PersonLog(lake, CHOICES), PersonLog(lake, "suppressions")
 
     def link_for(self, authorization: str, now: datetime) -> str | None:
         """Return the address of a person's page, None without their token."""
@@ -55,7 +69,8 @@ class Preferences:
 
     def show(self, user: str, token: str, now: datetime, notes: tuple[str, ...] = ()) -> str:
         """Return a person's page."""
-        return render(token, self._rows(user, now), notes)
+        words = words_of(self._lake, user, self._choices)
+        return render(token, self._rows(user, now, words), notes, own=self._own(now, words))
 
     def keep(self, user: str, body: bytes, now: datetime) -> tuple[list[str], tuple[str, ...]]:
         """Keep what a form says; return channels to be confirmed by mail, and notes for the page.
@@ -63,23 +78,33 @@ class Preferences:
         Raises:
             ValueError: it is no such form.
         """
-        ticked = {name for name, _ in parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=500)}
-        changed: dict[Choice, bool] = {}
-        for kind, names in self._rows(user, now).items():
+        fields = fields_of_form(body)
+        words = words_of(self._lake, user, self._choices)
+        news: dict[Choice, bool] = {}
+        for kind, names in self._rows(user, now, words).items():
             for name, was in names.items():
-                if (f"{kind}.{name}" in ticked) is not was:
-                    changed[kind, name] = not was
+                if (f"{kind}.{name}" in fields) is not was:
+                    news[kind, name] = not was
+        language = fields.get("language")
+        # A form of an older page has no such field, and says nothing about it.
+        if language is not None and language in ("", *self._own(now, words).languages):
+            news |= changed(words, LANGUAGE, language or None)
+        hours = f"{fields.get('quiet_from', '')}-{fields.get('quiet_until', '')}"
+        if hours == "-" and "quiet_from" in fields:
+            news |= changed(words, QUIET_HOURS, None)
+        elif parse_span(hours):
+            news |= changed(words, QUIET_HOURS, hours)
         catalog = self._catalog(now)
         asked = [
             name
-            for (kind, name), is_yes in changed.items()
+            for (kind, name), is_yes in news.items()
             if kind == "channel" and is_yes and catalog.channels[name].provider in MAILS
         ]
         for name in asked:
-            del changed["channel", name]
-        refused = choose(self._lake, user, changed, now)
+            del news["channel", name]
+        refused = choose(self._lake, user, news, now)
         notes = tuple(f"{name} was closed for good and stays closed." for _, name in sorted(refused))
-        return asked, (("Kept.", *notes) if changed else notes)
+        return asked, (("Kept.", *notes) if news else notes)
 
     async def ask(self, user: str, channel: str, now: datetime) -> str:
         """Ask by mail whether a channel may be opened; return a note for the page."""
@@ -121,13 +146,20 @@ class Preferences:
             )
         return catalog
 
-    def _rows(self, user: str, now: datetime) -> dict[str, dict[str, bool]]:
-        catalog, words = self._catalog(now), words_of(self._lake, user)
+    def _own(self, now: datetime, words: Mapping[Choice, bool]) -> OwnChoices:
+        """Return the languages of templates, and a person's own language and hours."""
+        templates = self._catalog(now).templates.values()
+        languages = tuple(sorted({name for template in templates for name in template.variants}))
+        quiet = parse_span(chosen(words, QUIET_HOURS) or "") or (None, None)
+        return OwnChoices(languages, chosen(words, LANGUAGE), quiet)
+
+    def _rows(self, user: str, now: datetime, words: Mapping[Choice, bool]) -> dict[str, dict[str, bool]]:
+        catalog = self._catalog(now)
         topics = sorted({campaign.topic for campaign in catalog.campaigns.values()})
         channels = [name for name, channel in catalog.channels.items() if channel.enabled]
         return {
             "topic": {name: words.get(("topic", name), True) for name in topics},
-            "channel": openness(self._lake, user, channels, words),
+            "channel": openness(self._lake, user, channels, words, self._suppressions),
         }
 
 

@@ -30,8 +30,8 @@ CREATE TABLE "user_preferences" (
 
 CREATE TABLE "preference_choices" (
   "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
-  "kind" VARCHAR NOT NULL CHECK (NOT ("kind" NOT IN ('topic', 'channel'))),
-  "name" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("name", '^[a-z][a-z0-9_]{0,63}$'))),
+  "kind" VARCHAR NOT NULL CHECK (NOT ("kind" NOT IN ('topic', 'channel', 'language', 'quiet_hours'))),
+  "name" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("name", '^([a-z][a-z0-9_]{0,63}|[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?|[0-9]{1,2}-[0-9]{1,2})$'))),
   "is_opted_in" BOOLEAN NOT NULL,
   "updated_ts" TIMESTAMP WITH TIME ZONE NOT NULL
 );
@@ -161,7 +161,9 @@ CREATE TABLE "user_features" (
   "uplift_score" DOUBLE CHECK (NOT (NOT isfinite("uplift_score"))),
   "channels" VARCHAR[] NOT NULL,
   "opted_out_topics" VARCHAR[] NOT NULL,
-  "is_suppressed" BOOLEAN NOT NULL
+  "is_suppressed" BOOLEAN NOT NULL,
+  "quiet_start" SMALLINT CHECK (NOT ("quiet_start" < 0 OR "quiet_start" > 23)),
+  "quiet_end" SMALLINT CHECK (NOT ("quiet_end" < 0 OR "quiet_end" > 23))
 );
 
 CREATE TABLE "bitmap_index" (

@@ -56,6 +56,14 @@ def test_quiet_hours_are_the_persons_own() -> None:
     assert outcome(verdicts_of(catalog, timezone="Asia/Shanghai")) == ("quiet_hours", 12)  # it is 20:00 there
 
 
+def test_hours_a_person_chose_join_those_of_all() -> None:
+    catalog = contents(default={"quiet_hours": {"start": 20, "end": 8}}, sale={"ttl_hours": 13})
+    assert outcome(verdicts_of(catalog, quiet_start=8, quiet_end=14)) == ("quiet_hours", 2)
+    (sent,) = verdicts_of(catalog, quiet_start=8, quiet_end=9).chosen
+    assert (sent.row["quiet_start"], sent.row["quiet_end"]) == (20, 9)
+    assert outcome(verdicts_of(contents(), quiet_start=12, quiet_end=13)) == ("quiet_hours", 1)
+
+
 def test_a_clients_variables_stand_before_the_materials() -> None:
     (chosen,) = verdicts_of(contents(), message(variables='{"item": "lamp", "campaign_id": "x"}')).chosen
     assert '"item": "lamp"' in chosen.row["fields"]

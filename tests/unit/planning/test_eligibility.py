@@ -173,6 +173,15 @@ def test_quiet_hours_hold_for_the_whole_hour_in_half_hour_zones():
     assert 3 in open_hours
 
 
+def test_hours_of_ones_own_join_those_of_all():
+    own = people(3, own_quiet={0: (6, 11), 1: (1, 3)})
+    problem, _, _ = build(TERMS, own, pairs(3), NOTHING)
+    hours = [{(slot + 4) % 24 for slot in np.flatnonzero(row).tolist()} for row in problem.allowed]
+    assert hours == [set(range(11, 22)), set(range(8, 22)), set(range(8, 22))]
+    orders, _, _ = build(TERMS, own, pairs(1, campaign=1), NOTHING)
+    assert orders.allowed[0].all(), "what is owed comes at any hour"
+
+
 def test_hours_that_have_passed_are_closed():
     problem, _, _ = build(replace(TERMS, first_slot=10), people(1), pairs(1), NOTHING)
     assert not problem.allowed[0, :10].any()

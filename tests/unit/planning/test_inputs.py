@@ -17,10 +17,11 @@ from angelia.contracts.ids import message_id
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
 from angelia.planning.eligibility import build
-from angelia.planning.inputs import _topics, days_needed, find_inputs, load_shard, terms_of
+from angelia.planning.inputs import days_needed, find_inputs, load_shard, terms_of
 from angelia.planning.offers import MaterialFacts
 from angelia.planning.terms import Terms
 from angelia.users.chain import append_chain
+from angelia.users.features import refused_topics
 
 DS = "2026-11-14"
 NO_FACTS = MaterialFacts({}, {})
@@ -237,8 +238,8 @@ def test_last_places_of_scores_and_curves_change_nothing(night: Lake) -> None:
 
 def test_who_refuses_nothing_is_told_from_who_does() -> None:
     lists = pa.array([[], ["promo"], [], ["news", "promo"]], pa.list_(pa.string()))
-    assert _topics(lists) == [set(), {"promo"}, set(), {"news", "promo"}]
-    assert _topics(lists.slice(1, 2)) == [{"promo"}, set()]
+    assert refused_topics(lists) == [set(), {"promo"}, set(), {"news", "promo"}]
+    assert refused_topics(lists.slice(1, 2)) == [{"promo"}, set()]
 
 
 def test_minutes_speeds_and_minimums_become_limits() -> None:

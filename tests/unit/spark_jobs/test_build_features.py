@@ -6,6 +6,7 @@ import pytest
 
 from angelia.contracts import arrow, dataset
 from angelia.lake import Lake
+from angelia.users.choices import choose
 from angelia.users.suppressions import Guards
 from spark_jobs import build_features, build_send_times
 
@@ -14,6 +15,13 @@ DS = "2026-11-14"
 
 def test_features_and_curves_of_a_small_night(spark, small_night) -> None:
     lake = small_night
+    at = datetime(2026, 11, 10, tzinfo=UTC)
+    for hours, own in enumerate(({("language", "de"): True}, {("language", "zh-CN"): True})):
+        choose(lake, "u00015", own | {("quiet_hours", "21-9"): True}, at + timedelta(hours=hours))
+    choose(lake, "u00016", {("language", "de"): True, ("quiet_hours", "1-2"): True}, at)
+    choose(
+        lake, "u00016", {("language", "de"): False, ("quiet_hours", "1-2"): False}, at + timedelta(hours=1)
+    )
     build_features.main(["--ds", DS])
     commit = lake.require("user_features", ds=DS)
     rows = lake.read(commit).to_pylist()
@@ -43,6 +51,10 @@ def test_features_and_curves_of_a_small_night(spark, small_night) -> None:
         "country": 1, "timezone_unknown": 1, "timezone_null": 2, "signup_ts": 1, "duplicate_profile": 1,
         "no_profile": 1,
     }  # fmt: skip
+
+    # What a person chose stands before the profile's, and may be taken back.
+    assert (by[15]["locale"], by[15]["quiet_start"], by[15]["quiet_end"]) == ("zh-CN", 21, 9)
+    assert (by[16]["locale"], by[16]["quiet_start"]) == (by[17]["locale"], None)
 
     # Contact.
     assert by[0]["channels"] == ["fcm", "sms"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from angelia.lake import Lake
-from angelia.users.choices import choose, openness, words_of
+from angelia.users.choices import LANGUAGE, QUIET_HOURS, changed, choose, chosen, openness, words_of
 from angelia.users.suppressions import close_person
 
 NOW = datetime(2026, 11, 15, 9, tzinfo=UTC)
@@ -35,3 +35,17 @@ def test_a_channel_that_was_closed_for_good_cannot_be_had(lake: Lake) -> None:
     assert choose(lake, "u1", {SMS: True, PROMO: False}, NOW + timedelta(hours=1)) == {SMS}
     assert words_of(lake, "u1") == {PROMO: False}
     assert openness(lake, "u1", ["sms"], words_of(lake, "u1")) == {"sms": False}
+
+
+def test_of_languages_and_of_hours_the_newest_is_chosen(lake: Lake) -> None:
+    for n, (kind, name) in enumerate(
+        ((LANGUAGE, "de"), (LANGUAGE, "zh-CN"), (LANGUAGE, "de"), (QUIET_HOURS, "21-9"))
+    ):
+        choose(lake, "u1", changed(words_of(lake, "u1"), kind, name), NOW + n * timedelta(hours=1))
+        assert chosen(words_of(lake, "u1"), kind) == name
+    words = words_of(lake, "u1")
+    assert (chosen(words, LANGUAGE), changed(words, LANGUAGE, "de")) == ("de", {})
+    choose(lake, "u1", changed(words, LANGUAGE, None), NOW + timedelta(hours=9))
+    words = words_of(lake, "u1")
+    assert (chosen(words, LANGUAGE), chosen(words, QUIET_HOURS)) == (None, "21-9")
+    assert changed(words, LANGUAGE, None) == {}

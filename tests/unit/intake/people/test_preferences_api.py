@@ -32,6 +32,17 @@ def test_what_is_kept_is_shown_and_reaches_the_night(ask: Ask, lake: Lake) -> No
     assert again == {"topics": wanted["topics"], "channels": {"sms": True}, "still_closed": []}
 
 
+def test_language_and_quiet_hours_are_kept_and_taken_back(ask: Ask, lake: Lake) -> None:
+    own = {"language": "zh-CN", "quiet_hours": {"start": 21, "end": 9}}
+    for _ in range(2):
+        assert ask("PUT", ANNA, own).json() == {"topics": {}, "channels": {}, **own, "still_closed": []}
+    assert lake.read_log("preference_choices").num_rows == 2
+    # What is not named stays, null takes it back.
+    assert ask("PUT", ANNA, {"quiet_hours": None}).json()["language"] == "zh-CN"
+    assert ask("GET", ANNA).json() == {"topics": {}, "channels": {}, "language": "zh-CN"}
+    assert ask("PUT", ANNA, {"language": None}).json().keys() == {"topics", "channels", "still_closed"}
+
+
 def test_the_same_words_again_write_nothing(ask: Ask, lake: Lake) -> None:
     for _ in range(2):
         ask("PUT", ANNA, {"topics": {"promo": False}, "channels": {"sms": False}})
@@ -53,6 +64,8 @@ def test_what_was_closed_for_good_stays_closed(ask: Ask, lake: Lake) -> None:
         (ANNA, {"topics": {"promo": 1}}, 422, "wrong_type"),
         (ANNA, {"topics": {f"t{n}": True for n in range(101)}}, 422, "length"),
         (ANNA, {"quiet": {}}, 422, "unknown_field"),
+        (ANNA, {"language": "German"}, 422, "format"),
+        (ANNA, {"quiet_hours": {"start": 24, "end": 8}}, 422, "invalid"),
         (ANNA, {"topics": {"x" * 60: True}, "channels": {"c" * 20_000: True}}, 413, "too_large"),
         ("/v1/users/an na/preferences", {}, 422, "invalid"),
     ],

@@ -74,6 +74,27 @@ def test_what_is_chosen_stands_for_the_night_and_for_workers(client: TestClient,
     assert words_of(lake, "u0000002") == {}
 
 
+def test_language_and_quiet_hours_are_chosen_and_taken_back(client: TestClient, lake: Lake) -> None:
+    def send(**fields: str) -> str:
+        boxes = {"channel.email": "on", "channel.fcm": "on", "topic.promo": "on"}
+        form = urlencode({"t": LINKS.make(OF_PAGE, [USER], NOW), **boxes, **fields})
+        page = client.post("/preferences", content=form, headers=FORM).text
+        return re.sub(r"\s+", " ", str(page))
+
+    page = send(language="en", **{"quiet_from": "21", "quiet_until": "9"})
+    assert "<option selected>en</option>" in page
+    assert [page.count(f'<option value="{hour}" selected>') for hour in (21, 9, 8)] == [1, 1, 0]
+    words = words_of(lake, USER)
+    assert words == {("language", "en"): True, ("quiet_hours", "21-9"): True}
+    # What no template speaks, half a span and an older page's form change nothing.
+    send(language="xx", **{"quiet_from": "3", "quiet_until": ""})
+    send()
+    assert words_of(lake, USER) == words
+    page = send(language="", **{"quiet_from": "", "quiet_until": ""})
+    assert "selected" not in page
+    assert set(words_of(lake, USER).values()) == {False}
+
+
 def test_email_opens_by_the_mailed_link_only(client: TestClient, lake: Lake, wire: MailWire) -> None:
     visit(client, "channel.fcm", "topic.promo")
     for _ in range(2):  # asked again within ten minutes: no second mail
