@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 
 from angelia.contracts import arrow, dataset
-from angelia.delivery.channels.base import ChannelConfig, Provider
+from angelia.delivery.channels.base import ChannelConfig, Message, Provider
 from angelia.delivery.channels.fcm import FcmAdapter
 from angelia.delivery.worker.channel_changes import ChannelChanges, ChannelDocument
 from angelia.lake import Lake
-from angelia.transport.wire import Answer
+from angelia.transport.wire import Answer, Request
 from tests.unit.delivery.conftest import FakeWire, error
 from tests.unit.delivery.given import OK, number_of
 
@@ -98,8 +98,22 @@ def test_the_next_batch_goes_by_the_other_provider(
     assert 150 <= sum(b"fcm_v1" in path for path in paths) < 600
 
 
-def test_a_deferred_row_may_leave_by_the_other_provider(bench: Any) -> None:
+class Spacious(FcmAdapter):
+    """Another provider, which wants other bytes."""
+
+    def build_request(self, message: Message) -> Request:
+        request = super().build_request(message)
+        return Request(request.path, request.headers, request.body + b" ")
+
+
+def test_a_deferred_row_may_leave_by_the_other_provider(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its bytes differ from those of its first try, which was refused for certain."""
+
+    def provider(config: ChannelConfig) -> Provider:
+        adapter = Spacious("p") if config.provider == "fcm_other" else FcmAdapter("p")
+        return Provider(adapter, "https://sandbox.test", None)
+
+    monkeypatch.setattr("angelia.delivery.worker.run.open_provider", provider)
     bench.plan(3)
     busy = error(503, "UNAVAILABLE")
     bench.deliver(lambda _, message: busy if number_of(message) == 1 else OK)
