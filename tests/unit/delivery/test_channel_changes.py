@@ -1,4 +1,4 @@
-"""A channel that is switched off, or to another provider: the next batch of a running worker obeys."""
+"""A channel switched off, or to another provider: a running worker obeys."""
 
 from __future__ import annotations
 
