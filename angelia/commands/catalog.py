@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from angelia.catalog.apply import InvalidDocuments, as_yaml, carry_out, plan
+from angelia.catalog.channel_news import tell_workers
 from angelia.catalog.checking import happenings, sense
 from angelia.catalog.documents import KINDS, AnyDocument, Campaign
 from angelia.catalog.preview import keys_of, person_row, preview_campaign, sample_people, standing
@@ -119,6 +120,7 @@ def apply(
         raise
     if not dry_run:
         carry_out(store, planned, actor=who, at=datetime.now(UTC))
+        tell_workers(open_lake(), planned, datetime.now(UTC))
     result = {
         "dry_run": dry_run,
         "created": planned.having("created"),

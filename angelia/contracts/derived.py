@@ -18,6 +18,7 @@ from angelia.contracts.selecting import (
 )
 from angelia.contracts.sending import (
     CANARY_CHOICES,
+    CHANNEL_CHANGES,
     DELIVERY_LEDGER,
     DISPATCH_FALLOVER,
     DISPATCH_MANIFEST,
@@ -391,6 +392,7 @@ DERIVED = (
     *OF_INTAKE,
     DELIVERY_LEDGER,
     CANARY_CHOICES,
+    CHANNEL_CHANGES,
     INBOX_MESSAGES,
     CAMPAIGN_EFFECTS,
     EFFECTS_MART,

@@ -313,7 +313,7 @@ CANARY_CHOICES = Dataset(
     (
         Column("entry_id", S, "id of the entry", pattern=ID),
         campaign_id(),
-        Column("night", S, "plan day D", pattern=r"^\d{4}-\d{2}-\d{2}$"),
+        Column("night", S, "plan day D"),
         Column("action", S, "what was decided", allowed=("pass", "fail")),
         Column("at_ts", TIMESTAMP, "when"),
         Column("actor", S, "who"),
@@ -321,6 +321,24 @@ CANARY_CHOICES = Dataset(
     ),
     ("angelia catalog canary",),
     notes="Append-only; the newest entry of a campaign and night holds, over what the canary's messages say.",
+)
+
+
+CHANNEL_CHANGES = Dataset(
+    "channel_changes",
+    1,
+    "one entry: a channel's document as an apply left it",
+    ("entry_id",),
+    ("log",),
+    (
+        Column("entry_id", S, "id of the entry", pattern=ID),
+        channel(),
+        Column("version", I32, "version in the catalog", minimum=1),
+        Column("body", S, "the document as JSON; null = removed", nullable=True),
+        Column("at_ts", TIMESTAMP, "when"),
+    ),
+    ("angelia catalog apply",),
+    notes="Append-only; running workers obey a version above that of their plan's snapshot.",
 )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Form, Response
 
+from angelia.catalog.channel_news import tell_workers
 from angelia.catalog.documents import KINDS, AnyDocument, Campaign
 from angelia.catalog.problems import Key, nearest
 from angelia.catalog.store import CatalogStore, Head, Version, generation_of
@@ -139,6 +140,8 @@ def _check_or_save(desk: DeskNow, key: Key | None, text: str, made_from: int, ac
             # Somebody was faster by a moment: checked again, it is said who and what.
             checked = editing.check(store, text, made_from, key, now.date())
         else:
+            assert checked.planned is not None
+            tell_workers(desk.engine.lake(), checked.planned, now)
             return desk.go(f"/catalog/{kind}/{name}")
     status = 409 if checked.conflict else 400 if checked.problems else 200
     return _editor(desk, checked.head or head, text, made_from, checked, status=status)

@@ -189,7 +189,9 @@ class Batch:
         # Of what stands in the lake: a hash of six digits more would give them away.
         digest = sha256(shown.body).digest()
         before = self.out.payload[i]
-        if before is not None and before != digest:
+        # Another provider wants other bytes; what may have arrived by the first is not tried by a second.
+        is_free = self.sender.is_other and not (self._is_released or self._may_have_arrived(i))
+        if before is not None and before != digest and not is_free:
             return self._refusal(i)
         self.out.payload[i] = digest
         return Send(request)
@@ -213,18 +215,19 @@ class Batch:
         out.attempts[i] += 1
         self.in_flight += 1
         authorization = sender.authorization() or b""
-        sender.submit(verdict.request, authorization, self._answered, (i, authorization))
+        # The adapter travels along: the channel may be switched to another provider before the answer.
+        sender.submit(verdict.request, authorization, self._answered, (i, authorization, sender.adapter))
 
     # ---- answers (called from the event loop, never awaited)
 
-    def _answered(self, tag: tuple[int, bytes], answer: Answer) -> None:
-        i, authorization = tag
+    def _answered(self, tag: tuple[int, bytes, base.Adapter], answer: Answer) -> None:
+        i, authorization, adapter = tag
         self.in_flight -= 1
         self.sender.left(self.column["address"][i])
         if self.work.is_armed:
             failpoint("before_ack")
         try:
-            self._take_answer(i, authorization, answer)
+            self._take_answer(i, authorization, adapter, answer)
         except Exception as error:  # noqa: BLE001 - the message is out: whatever the answer is, only its own row may suffer
             log.error("an answer could not be handled: %s", type(error).__name__)
             queued = any(row == i for _, row in self._retries)
@@ -233,11 +236,11 @@ class Batch:
         if not self.in_flight or self._retries or self._parked:
             self._progress.set()
 
-    def _take_answer(self, i: int, authorization: bytes, answer: Answer) -> None:
+    def _take_answer(self, i: int, authorization: bytes, adapter: base.Adapter, answer: Answer) -> None:
         sender, address = self.sender, self.column["address"][i]
         if answer.status:
             try:
-                verdict = sender.adapter.classify(answer)
+                verdict = adapter.classify(answer)
             except Exception as error:  # noqa: BLE001 - an adapter may be from outside, and the message is out
                 log.error("an answer could not be classified: %s", type(error).__name__)
                 verdict = base.Verdict(base.AMBIGUOUS, "classify_error")

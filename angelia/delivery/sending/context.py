@@ -6,7 +6,7 @@ Everything that touches the outside is injected.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -55,6 +55,8 @@ class DeliveryContext:
     cancel_on: Mapping[str, str] = field(default_factory=dict)
     # Of the campaigns whose canary goes first; None: of none.
     canaries: CanaryGate | None = None
+    # Awaited before each batch: what was applied since may switch the channel off, or to another provider.
+    before_batch: Callable[[], Awaitable[None]] | None = None
     # Once set: start nothing more, wait for answers (at most request_timeout_s), leave.
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     # (user, fields) -> the fields with what must not stand in the lake, such as a one-time code.

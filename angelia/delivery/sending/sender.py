@@ -36,8 +36,11 @@ class Sender:
         per_minute: float,
         seed: int = 0,
         concurrency: int | None = None,
+        is_other: bool = False,
     ) -> None:
-        self.channel = channel
+        """Open a channel; `is_other`: by another provider than the plan was made with."""
+        self.channel, self.is_other = channel, is_other
+        self.retired: list[Transport] = []  # of providers that were switched from: answers are under way
         self.adapter: Adapter = provider.adapter
         self.transport = transport
         self.clock = clock
@@ -55,6 +58,16 @@ class Sender:
         self.counts: Counter[str] = Counter()
         self.n_requests = 0
         self.n_refused = 0  # rows whose dispatch id was seen with another payload
+
+    def switch(self, provider: Provider, transport: Transport, *, per_minute: float, is_other: bool) -> None:
+        """Go on with another provider, or another quota, from the next request on."""
+        self.retired.append(self.transport)
+        self.adapter, self.transport, self.is_other = provider.adapter, transport, is_other
+        self.bucket, self.breaker = TokenBucket(per_minute, self.clock.now()), Breaker()
+        self.concurrency = provider.concurrency
+        self.receivers = Receivers(provider.receiver_of, self.concurrency) if provider.receiver_of else None
+        self._credentials, self._renewal, self._halts = provider.credentials, None, 0
+        self.wake(everyone=True)
 
     def authorization(self) -> bytes | None:
         """Return the header to send (empty = none needed); None = await `renew` first."""

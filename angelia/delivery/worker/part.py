@@ -120,6 +120,8 @@ class PartRun:
                         break
                     # The slot comes first: what is asked below may have changed while it was waited for.
                     await slots.acquire()
+                    if self.work.before_batch is not None:
+                        await self.work.before_batch()
                     if self._must_stop() or await asyncio.to_thread(self.work.ledger.is_fenced, self.claim):
                         self.fenced = self.fenced or not self._must_stop()
                         break

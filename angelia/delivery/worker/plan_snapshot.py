@@ -31,6 +31,7 @@ class PlanSnapshot:
     template_channels: dict[tuple[str, int], list[str]]
     cancel_on: dict[str, str]  # of campaigns whose planned messages an event makes moot: its type
     canaries: dict[str, CanaryRule]
+    channel_versions: dict[str, int]
 
     def next_channels(self, campaign: str, channel: str, template: str, version: int) -> list[str]:
         """Return the channels a campaign falls over to after one, in order.
@@ -80,6 +81,7 @@ class PlanSnapshot:
             {(str(body["id"]), version): list(body.get("channels", ())) for version, body in templates},
             {name: str(event) for name, event in cancel_on.items() if event},
             {name: CanaryRule.of(body) for name, body in canaries.items() if body},
+            {name: version for kind, name, version, _ in rows if kind == "channel"},
         )
 
 

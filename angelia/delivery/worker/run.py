@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from angelia.contracts.sending import Micros
 from angelia.delivery.canary.gate import CanaryGate
@@ -193,7 +194,8 @@ class Delivery:
 
     async def _turn(self, part: Part, commit: Commit) -> bool:
         """Deliver a part, or count why not; False: another worker has it (not counted yet)."""
-        if self._draining.is_set() or self.senders.is_halted(part.channel):
+        is_closed = self.senders.is_halted(part.channel) or part.channel in self.senders.shut
+        if self._draining.is_set() or is_closed:
             self.result.end("unfinished")
             return True
         try:
@@ -235,7 +237,7 @@ class Delivery:
             lease_now=lease_now, batch_rows=options.batch_rows,
             batch_deadline_s=options.batch_deadline_s, request_timeout_s=options.request_timeout_s,
             draining=self._draining, paces=snapshot.paces, cancel_on=cancel_on,
-            canaries=canaries,
+            canaries=canaries, before_batch=partial(self.senders.follow, part.channel, commit),
             reveal=self._shared.reveal if self._shared else None,
         )  # fmt: skip
         # On the wall clock a waiting part would hold the run up for hours: the next run goes on with it.

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from angelia import metrics
 from angelia.delivery.channels.base import ChannelConfig, Provider
-from angelia.delivery.clock import Clock
+from angelia.delivery.clock import Clock, lease_now
 from angelia.delivery.sending.holds import SpeedLimits
 from angelia.delivery.sending.sender import Sender
 from angelia.delivery.worker import worker_metrics
+from angelia.delivery.worker.channel_changes import ChannelChanges, ChannelDocument
 from angelia.delivery.worker.options import Options
 from angelia.delivery.worker.plan_snapshot import PlanSnapshot, channel_config
 from angelia.errors import InvalidInput
@@ -49,6 +51,10 @@ OpenProvider = Callable[[ChannelConfig], Provider]
 OpenTransport = Callable[[Provider, ChannelConfig], Transport]
 
 
+class SwitchedOff(InvalidInput):
+    """A channel that was on when its night was planned is off now."""
+
+
 class Senders:
     """One sender a channel, and the plan snapshots they are described in."""
 
@@ -65,6 +71,8 @@ class Senders:
         self._open_transport = open_transport or self._transport
         self._paces = SpeedLimits(options.slots, clock.steady)
         self._snapshots: dict[str, PlanSnapshot] = {}
+        self._changes = ChannelChanges(lake, lease_now)
+        self._documents: dict[str, ChannelDocument] = {}  # by which channels are open
         self.by_channel: dict[str, Sender] = {}
         self.shut: dict[str, str] = {}  # channels that could not be opened, and why
         folder = options.metrics_folder
@@ -83,12 +91,36 @@ class Senders:
         """Return a channel's sender, opening it if nobody has.
 
         Raises:
+            SwitchedOff: it was on when the night was planned, and is off now.
             InvalidInput: the catalog or the environment does not say how, or it is no sandbox and the clock
                 is simulated.
         """
         if channel not in self.by_channel:
             self.by_channel[channel] = self._open(channel, commit)
         return self.by_channel[channel]
+
+    async def follow(self, channel: str, commit: Commit) -> None:
+        """Obey what was applied since a channel was opened: off, another provider, another quota.
+
+        What is under way is finished with the provider it went to.
+        """
+        await self._changes.look()
+        sender, known = self.by_channel.get(channel), self._documents.get(channel)
+        if sender is None or known is None or sender.halted is not None:
+            return
+        newest = self._changes.after(channel, known)
+        if newest is known:
+            return
+        self._documents[channel] = newest
+        try:
+            provider, config = self._provided(channel, newest.body)
+        except InvalidInput as error:
+            sender.halt(error.one_line())
+            return
+        is_other = newest.body["provider"] != self.snapshot(commit).channels[channel]["provider"]
+        transport = self._open_transport(provider, config)
+        rate = config.quota_per_minute / self._options.slots
+        sender.switch(provider, transport, per_minute=rate, is_other=is_other)
 
     def is_halted(self, channel: str) -> bool:
         """Say whether a channel is open and sends nothing more."""
@@ -106,7 +138,8 @@ class Senders:
     async def close(self) -> None:
         """Close every connection, and write the last counts."""
         for sender in self.by_channel.values():
-            await sender.transport.close()
+            for transport in (*sender.retired, sender.transport):
+                await transport.close()
         self.write_metrics(is_last=True)
 
     def write_metrics(self, *, is_last: bool = False) -> None:
@@ -127,13 +160,16 @@ class Senders:
                 f"the catalog snapshot of {options.ds} declares no channel {channel}",
                 fix="add it to the catalog",
             )
-        config = channel_config(channel, document, options.endpoint_url)
-        provider = self._open_provider(config)
-        if self._clock.simulated and _is_real(provider):
-            raise InvalidInput(
-                "a simulated clock must not send to a real provider",
-                fix=f"set ANGELIA_{channel.upper()}_URL to a sandbox",
+        # A run begins with what is applied by then, not with what its plan was made with.
+        planned = ChannelDocument(self.snapshot(commit).channel_versions[channel], document)
+        self._changes.read()
+        newest = self._documents[channel] = self._changes.after(channel, planned)
+        if not newest.body.get("enabled", True) and document.get("enabled", True):
+            raise SwitchedOff(
+                f"channel {channel} was switched off in the catalog",
+                fix="apply its document with enabled: true; what is left is sent while its window lasts",
             )
+        provider, config = self._provided(channel, newest.body)
         return Sender(
             channel,
             provider,
@@ -141,7 +177,19 @@ class Senders:
             self._clock,
             per_minute=config.quota_per_minute / options.slots,
             seed=options.seed,
+            is_other=newest.body["provider"] != document["provider"],
         )
+
+    def _provided(self, channel: str, document: dict[str, Any]) -> tuple[Provider, ChannelConfig]:
+        """Return a channel's provider and configuration, as a document has them."""
+        config = channel_config(channel, document, self._options.endpoint_url)
+        provider = self._open_provider(config)
+        if self._clock.simulated and _is_real(provider):
+            raise InvalidInput(
+                "a simulated clock must not send to a real provider",
+                fix=f"set ANGELIA_{channel.upper()}_URL to a sandbox",
+            )
+        return provider, config
 
     def _transport(self, provider: Provider, config: ChannelConfig) -> Transport:
         if provider.open_transport is not None:

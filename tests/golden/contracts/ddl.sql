@@ -401,6 +401,24 @@ CREATE TABLE "delivery_ledger" (
   "payload_sha256" VARCHAR
 );
 
+CREATE TABLE "canary_choices" (
+  "entry_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("entry_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
+  "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
+  "night" VARCHAR NOT NULL,
+  "action" VARCHAR NOT NULL CHECK (NOT ("action" NOT IN ('pass', 'fail'))),
+  "at_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "actor" VARCHAR NOT NULL,
+  "reason" VARCHAR NOT NULL
+);
+
+CREATE TABLE "channel_changes" (
+  "entry_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("entry_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
+  "channel" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$'))),
+  "version" INTEGER NOT NULL CHECK (NOT ("version" < 1)),
+  "body" VARCHAR,
+  "at_ts" TIMESTAMP WITH TIME ZONE NOT NULL
+);
+
 CREATE TABLE "inbox_messages" (
   "dispatch_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("dispatch_id", '^[0-9a-f]{32}$'))),
   "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
