@@ -8,6 +8,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from angelia.contracts.core import TIMESTAMP, Column, Dataset
+from angelia.contracts.intake.asked import OF_INTAKE
 from angelia.contracts.outcomes import DECIDED
 from angelia.contracts.selecting import (
     AUDIENCE_MEMBERS,
@@ -21,10 +22,10 @@ from angelia.contracts.sending import (
     CHANNEL_CHANGES,
     DELIVERY_LEDGER,
     DISPATCH_FALLOVER,
+    DISPATCH_INTAKE,
     DISPATCH_MANIFEST,
     EFFECTS_MART,
     INBOX_MESSAGES,
-    OF_INTAKE,
     ordinal,
     own_hours,
 )
@@ -389,6 +390,7 @@ DERIVED = (
     DECISIONS,
     DISPATCH_MANIFEST,
     DISPATCH_FALLOVER,
+    DISPATCH_INTAKE,
     *OF_INTAKE,
     DELIVERY_LEDGER,
     CANARY_CHOICES,

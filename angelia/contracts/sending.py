@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from angelia.config import MAX_LEAD_HOURS
 from angelia.contracts.core import TIMESTAMP, Column, Dataset
-from angelia.contracts.outcomes import GUARANTEES, INTAKE, LEDGER
+from angelia.contracts.outcomes import GUARANTEES, LEDGER
 from angelia.contracts.sources import (
     ADDRESS,
     CHANNEL,
@@ -187,98 +187,6 @@ DISPATCH_INTAKE = Dataset(
 )
 
 
-def _client() -> Column:
-    meaning = "whose API key it came by; angelia.triggers = an event set it off"
-    return Column("client", S, meaning, pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
-
-
-def _intake_id() -> Column:
-    return hash_id("intake_id", "the id that the client was given; it begins with its millisecond")
-
-
-INTAKE_MESSAGES = Dataset(
-    "intake_messages",
-    1,
-    "one message of the intake, as it stands",
-    ("intake_id",),
-    ("ds", "accept_hour"),
-    (
-        _intake_id(),
-        hash_id("message_id", "once-only key, as in dispatch_intake, ledger and receipts"),
-        _client(),
-        user_id(),
-        campaign_id(),
-        Column("class", S, "what the client called it", allowed=("transactional", "marketing")),
-        Column("priority", S, "order among what is due", allowed=("high", "medium", "low")),
-        Column("channels", pa.list_(S), "the client's order; empty = the campaign's"),
-        Column("n_variable_bytes", I32, "size of its variables as JSON", unit="byte", minimum=0),
-        Column("accepted_ts", TIMESTAMP, "when it was durable"),
-        Column("send_ts", TIMESTAMP, "when it was asked to be sent"),
-        Column("expires_ts", TIMESTAMP, "after it it is not sent; null = the campaign's ttl", nullable=True),
-        Column("status", S, "how it stood when it was exported", allowed=tuple(INTAKE), words=INTAKE),
-        Column("status_ts", TIMESTAMP, "since when"),
-    ),
-    ("angelia intake export",),
-    retention_days=400,
-    notes="ds and accept_hour are those of its acceptance; an hour is exported again whenever one of its "
-    "messages changed. Neither variables nor keys nor codes are in it. What the database has expired stays "
-    "as it was last seen.",
-)
-
-INTAKE_STEPS = Dataset(
-    "intake_steps",
-    1,
-    "one step of a message of the intake, once a channel",
-    ("intake_id", "step", "channel"),
-    ("ds", "accept_hour"),
-    (
-        _intake_id(),
-        Column("step", S, "what became of it: docs/INTAKE.md lists the steps", pattern=NAME),
-        Column("channel", S, "channel; null = the step is no channel's", nullable=True, pattern=CHANNEL),
-        Column("at_ts", TIMESTAMP, "when"),
-        Column("reason", S, "provider code or reason word", nullable=True),
-    ),
-    ("angelia intake export",),
-    retention_days=400,
-    notes="Partitioned as intake_messages: the steps of a message stand in the hour it was accepted in.",
-)
-
-INTAKE_PENDING = Dataset(
-    "intake_pending",
-    1,
-    "one marketing message of the intake that uses room in the next plan",
-    ("message_id",),
-    ("ds",),
-    (
-        hash_id("message_id", "once-only key"),
-        user_id(),
-        campaign_id(),
-        Column("is_sent", pa.bool_(), "it was handed to the worker since ds closed; else it waits"),
-        Column("at_ts", TIMESTAMP, "when it was handed over, or is due"),
-    ),
-    ("angelia intake export",),
-    retention_days=30,
-    notes="ds is the day that had closed when it was written: the plan of that night counts these against "
-    "caps and gaps. What was sent by the end of ds stands in user_pushes.",
-)
-
-EXTERNAL_IDS = Dataset(
-    "external_ids",
-    1,
-    "a person's id in another system, for messages that name that one",
-    ("namespace", "external_id"),
-    ("ds",),
-    (
-        Column("namespace", S, "the other system", pattern=NAME),
-        Column("external_id", S, "the person's id there", pattern=ID, personal=True),
-        user_id(),
-        Column("linked_ts", TIMESTAMP, "since when it is this person's; of two words the later holds"),
-    ),
-    ("angelia import",),
-    retention_days=30,
-    notes="`angelia intake export` takes the newest snapshot into the intake's database.",
-)
-
 DELIVERY_LEDGER = Dataset(
     "delivery_ledger",
     1,
@@ -342,7 +250,8 @@ CHANNEL_CHANGES = Dataset(
 )
 
 
-def _number_of(name: str, meaning: str) -> Column:
+def number_of(name: str, meaning: str) -> Column:
+    """Return the column of a figure that may be added up."""
     return Column(name, I64, meaning, minimum=0)
 
 
@@ -373,21 +282,19 @@ EFFECTS_MART = Dataset(
     ("ds",),
     (
         *_CELL,
-        _number_of("n_pairs", "people who could be told, once per campaign"),
-        _number_of("n_planned", "messages planned"),
-        _number_of("n_sent", "messages accepted, or ambiguous, which counts as sent"),
-        _number_of("n_delivered", "messages with a delivery report"),
-        _number_of("n_displayed", "messages with a report that they were shown"),
-        _number_of("n_bounced", "messages that bounced"),
-        _number_of("n_opened", "direct opens: tapped by a person within 24 h of the send"),
-        _number_of("n_influenced", "not tapped, and credited with an opening of the app"),
-        _number_of("n_conversions", "conversion events credited to these messages by last touch"),
+        number_of("n_pairs", "people who could be told, once per campaign"),
+        number_of("n_planned", "messages planned"),
+        number_of("n_sent", "messages accepted, or ambiguous, which counts as sent"),
+        number_of("n_delivered", "messages with a delivery report"),
+        number_of("n_displayed", "messages with a report that they were shown"),
+        number_of("n_bounced", "messages that bounced"),
+        number_of("n_opened", "direct opens: tapped by a person within 24 h of the send"),
+        number_of("n_influenced", "not tapped, and credited with an opening of the app"),
+        number_of("n_conversions", "conversion events credited to these messages by last touch"),
         Column("conversion_value", F64, "sum of those events' values"),
-        _number_of("n_unsubscribed", "messages answered by an opt-out, complaints included"),
-        _number_of("n_complained", "messages answered by a complaint"),
-        _number_of(
-            "n_pairs_converted", "pairs whose person converted in the night's window, credited or not"
-        ),
+        number_of("n_unsubscribed", "messages answered by an opt-out, complaints included"),
+        number_of("n_complained", "messages answered by a complaint"),
+        number_of("n_pairs_converted", "pairs whose person converted in the night's window, credited or not"),
         Column("pair_value", F64, "sum of those persons' conversion values"),
     ),
     ("angelia effects mart",),
@@ -396,37 +303,3 @@ EFFECTS_MART = Dataset(
         "over all campaigns; pairs of one person stand in several campaigns. Meta: how complete the night is."
     ),
 )
-
-_USAGE = (
-    _client(),
-    campaign_id(),
-    Column("template_id", S, "template; null = not handed to the worker", nullable=True, pattern=NAME),
-    Column("channel", S, "its last channel; null = none", nullable=True, pattern=CHANNEL),
-    Column("class", S, "what the client called it", allowed=("transactional", "marketing")),
-    Column("priority", S, "order among what is due", allowed=("high", "medium", "low")),
-)
-
-INTAKE_USAGE = Dataset(
-    "intake_usage",
-    1,
-    "plan day x client x campaign x template x channel x class x priority",
-    tuple(column.name for column in _USAGE),
-    ("ds",),
-    (
-        *_USAGE,
-        _number_of("n_messages", "messages accepted in the plan's 24 hours"),
-        _number_of("n_variable_bytes", "size of their variables as JSON"),
-        _number_of("n_waiting", "messages whose end is not known yet"),
-        _number_of("n_sent", "messages that a provider took, or whose answer is unknown"),
-        _number_of("n_not_sent", "messages refused by the night's rules, or failed"),
-        _number_of("n_withdrawn", "messages cancelled by their client, or expired"),
-        _number_of("n_delivered", "messages with a delivery report"),
-        _number_of("n_opened", "messages that were opened"),
-        _number_of("n_queued", "messages handed to the worker"),
-        _number_of("queued_after_ms", "sum of their milliseconds from send_ts on until then"),
-    ),
-    ("angelia report",),
-    notes="Every figure is a sum: leave dimensions out by adding up. The hours are those of the plan of ds.",
-)
-
-OF_INTAKE = (DISPATCH_INTAKE, INTAKE_MESSAGES, INTAKE_STEPS, INTAKE_PENDING, EXTERNAL_IDS, INTAKE_USAGE)

@@ -393,18 +393,6 @@ SOURCES = (
     STOPS,
 )
 __all__ = [
-    "CHANNEL",
-    "CHANNELS",
-    "ID",
-    "LOCALE",
-    "NAME",
-    "OTHER",
-    "RECEIPT_KINDS",
-    "SOURCES",
-    "Severity",
-    "campaign_id",
-    "channel",
-    "hash_id",
-    "material_id",
-    "user_id",
-]
+    "CHANNEL", "CHANNELS", "ID", "LOCALE", "NAME", "OTHER", "RECEIPT_KINDS", "SOURCES", "Severity",
+    "campaign_id", "channel", "hash_id", "material_id", "user_id",
+]  # fmt: skip

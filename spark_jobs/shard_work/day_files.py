@@ -88,8 +88,7 @@ def push_writer(target: Target) -> Writer:
             return _answers(
                 [
                     _counts(day, table["reason"].filter(pc.equal(days, day)))
-                    for day in sorted(pc.unique(days).to_pylist())
-                    if day
+                    for day in sorted(pc.unique(days).drop_null().to_pylist())
                 ]
             )
         distinct = distinct_pushes(table)

@@ -1,7 +1,4 @@
-"""Every module has a test file by its name, in the place that mirrors its own.
-
-Modules that still lack one stand in modules_without_tests.txt, which may only become shorter.
-"""
+"""Every module has a test file by its name, in the place that mirrors its own."""
 
 from __future__ import annotations
 
@@ -14,7 +11,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = ROOT / "tests" / "unit"
 CODE = ("angelia", "models", "spark_jobs", "dags")
-WITHOUT = UNIT / "modules_without_tests.txt"
 # Alembic runs them by itself, and the store's tests run Alembic.
 MIGRATIONS = "angelia/catalog/migrations/"
 
@@ -81,21 +77,9 @@ def lacking() -> list[str]:
     return [name for name in modules() if not any(names_of_tests(path) for path in homes(name))]
 
 
-def listed() -> list[str]:
-    """Return the modules that are known to lack one."""
-    lines = WITHOUT.read_text("utf-8").splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
-
-
 def test_every_module_has_a_test_file_by_its_name() -> None:
     unknown = {name: homes(name)[0].relative_to(ROOT).as_posix() for name in lacking()}
-    for name in listed():
-        unknown.pop(name, None)
     assert not unknown, "write the test file that stands behind each module"
-
-
-def test_the_list_of_modules_without_one_only_shrinks() -> None:
-    assert sorted(set(listed()) - set(lacking())) == [], f"take them off {WITHOUT.name}"
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,20 @@
-"""Policies of the closed loop: what our terms say of prices is ours alone."""
+"""Policies of a simulated night: who is served first, how much, and what is tried."""
+
+from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pytest
 
 from angelia.planning.before import Past
 from angelia.planning.eligibility import Pairs
 from angelia.planning.inputs import ShardInputs
 from angelia.planning.later import Fatigue
 from angelia.planning.offers import MaterialFacts, choice_sets
-from angelia.rehearsal.policies import PolicyView, first_come, ours
+from angelia.rehearsal.policies import POLICIES, PolicyView, first_come, greedy, ours
 from angelia.timing.category_hours import CategoryHours
 from tests.unit.planning.few_people import CAMPAIGN, TERMS, people
 
@@ -38,3 +43,45 @@ def test_the_usual_product_knows_no_price_of_a_refusal() -> None:
         usual = first_come(night, night.shard, night.shard.pairs.p_open, order, None)
         sent.append((len(usual.row), len(ours(night, None).row)))
     assert sent == [(2 * n, 2 * n), (2 * n, 0)]
+
+
+def test_the_highest_score_is_taken_and_nobody_without_one() -> None:
+    nan = np.nan
+    offer: Any = SimpleNamespace(p_open=np.array([[0.1, 0.3], [nan, 0.0], [nan, nan], [0.2, 0.2]]))
+    best, chance = greedy(None, offer)  # type: ignore[arg-type]
+    assert best.tolist() == [1, 1, -1, 0]
+    assert chance.tolist() == [1.0] * 4
+
+
+@pytest.mark.parametrize("policy", ["usual", "random"])
+def test_nobody_has_a_second_message_while_others_wait(night: PolicyView, policy: str) -> None:
+    few, whole = POLICIES[policy](night, 40), POLICIES[policy](night, None)
+    assert len(few.row) == 40
+    assert np.bincount(few.row).max() == 1
+    served = np.bincount(whole.row, minlength=len(night.people.user_id))
+    assert served.max() == night.terms.limits().max_messages == 2
+    gap = night.terms.limits().gap_slots
+    for person in np.flatnonzero(served == 2):
+        first, second = sorted(whole.slot[whole.row == person])
+        assert second - first >= gap
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_no_policy_writes_to_who_refused(night: PolicyView, policy: str) -> None:
+    """Every policy plans over the same allowed pairs: only who, what and when differ."""
+    sent = POLICIES[policy](night, None)
+    table = night.site.lake.read(night.inputs.features, ["ordinal", "opted_out_topics"]).sort_by("ordinal")
+    refused = table["opted_out_topics"].to_pylist()
+    topic = {campaign.id: campaign.topic for campaign in night.terms.campaigns}
+    assert len(sent.row) > 40
+    assert not any(topic[name] in refused[row] for row, name in zip(sent.row, sent.campaign, strict=True))
+    assert len(set(sent.message_id)) == len(sent.message_id)
+
+
+def test_drawn_hours_are_ours_alone(night: PolicyView) -> None:
+    """Their propensities are what evaluation weighs by; without exploring there are none."""
+    ours, unexplored = (POLICIES[name](night, None).slot_propensity for name in ("ours", "unexplored"))
+    known = ours[~np.isnan(ours)]
+    assert len(known) > 0
+    assert ((known > 0) & (known <= 1)).all()
+    assert np.isnan(unexplored).all()

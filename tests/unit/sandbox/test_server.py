@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
@@ -20,79 +19,9 @@ from pyreqwest.client import ClientBuilder
 
 from angelia.delivery.channels.base import ChannelConfig, Message
 from angelia.delivery.channels.fcm import open_provider
-from angelia.sandbox.phones import Phones
-from angelia.sandbox.server import serve
 from angelia.transport.client import Http2Client
 from angelia.transport.wire import Answer
-
-
-def around(
-    state: Path, use: Callable[[dict[str, Any]], Awaitable[Any]], rules: str = "", **options: Any
-) -> tuple[Any, Phones]:
-    """Run `use` against a sandbox; return what it returned, and the phones."""
-    state.mkdir(exist_ok=True)
-    path = None
-    if rules:
-        path = state / "rules.yaml"
-        path.write_text(rules)
-
-    async def main() -> tuple[Any, Phones]:
-        ready: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        server = asyncio.create_task(
-            serve(state, rules=path, announce=ready.set_result, max_seconds=60, **options)
-        )
-        names = await ready
-        try:
-            value = await use(names)
-        finally:
-            import os
-            import signal
-
-            os.kill(os.getpid(), signal.SIGTERM)
-            phones = await server
-        return value, phones
-
-    return asyncio.run(main())
-
-
-async def send(
-    names: dict[str, Any], messages: list[Message], *, timeout_s: float = 5.0, clear: bool = False
-) -> list[tuple[Answer, Any]]:
-    config = ChannelConfig(
-        "fcm",
-        "fcm_v1",
-        1.0,
-        names["http_url" if clear else "url"],
-        Path(names["credentials"]),
-        Path(names["ca_file"]),
-    )
-    provider = open_provider(config)
-    assert provider.credentials is not None
-    await provider.credentials.refresh(None)
-    client = Http2Client(provider.base_url, connections=1, timeout_s=timeout_s, ca_file=config.ca_file)
-    answers: dict[int, Answer] = {}
-    finished = asyncio.Event()
-
-    def done(tag: int, answer: Answer) -> None:
-        answers[tag] = answer
-        if len(answers) == len(messages):
-            finished.set()
-
-    for tag, message in enumerate(messages):
-        client.submit(
-            provider.adapter.build_request(message), provider.credentials.current() or b"", done, tag
-        )
-        await asyncio.sleep(0)
-    await finished.wait()
-    await client.close()
-    return [
-        (answers[tag], provider.adapter.classify(answers[tag]) if answers[tag].status else None)
-        for tag in range(len(messages))
-    ]
-
-
-def message(n: int, token: str = "tok") -> Message:
-    return Message(f"{token}{n}", f"{n:032x}", f"title {n}", "body", None, None, 60, False)
+from tests.unit.sandbox.serving import around, message, send
 
 
 @pytest.mark.parametrize("clear", [False, True])
@@ -109,54 +38,6 @@ def test_authenticated_messages_arrive_once_each(tmp_path: Path, clear: bool) ->
     }  # fmt: skip
     assert json.loads((tmp_path / "stats.json").read_text())["unique"] == 300
     assert len(json.loads((tmp_path / "received.json").read_text())) == 300
-
-
-RULES = """
-seed: 3
-rules:
-  - {match: {token_prefix: gone}, then: {status: 404, error: UNREGISTERED}}
-  - {match: {token_prefix: busy}, then: {status: 429, error: QUOTA_EXCEEDED, retry_after: "9"}}
-  - {match: {token_prefix: lost}, then: {reset: after}}
-  - {match: {token_prefix: drip}, then: {drip: true}}
-  - {match: {token_prefix: refuse}, then: {refuse: true}}
-  - {match: {token_prefix: slow}, then: {delay_s: 0.2}}
-"""
-
-
-@pytest.mark.parametrize(
-    ("token", "kind", "failure", "received"),
-    [
-        ("gone", "gone", None, 0),
-        ("busy", "throttled", None, 0),
-        ("lost", None, "unknown", 1),
-        ("drip", None, "unknown", 1),
-        ("refuse", None, "not_sent", 0),
-        ("slow", "accepted", None, 1),
-    ],
-)
-def test_scripted_faults(
-    tmp_path: Path, token: str, kind: str | None, failure: str | None, received: int
-) -> None:
-    results, phones = around(tmp_path, lambda names: send(names, [message(1, token)], timeout_s=0.8), RULES)
-    answer, verdict = results[0]
-    assert (verdict.kind if verdict else None, answer.failure, phones.stats()["received"]) == (
-        kind,
-        failure,
-        received,
-    )
-    if token == "busy":
-        assert answer.header(b"retry-after") == "9"
-
-
-def test_what_goaway_calls_unprocessed_is_not_received_either(tmp_path: Path) -> None:
-    rules = "rules:\n  - {match: {nth: 10}, then: {goaway: true}}\n"
-    results, phones = around(
-        tmp_path, lambda names: send(names, [message(n, f"t{n}") for n in range(60)], timeout_s=5.0), rules
-    )
-    failures = [answer.failure for answer, _ in results]
-    assert failures.count("not_sent") >= 1
-    assert phones.stats()["received"] == failures.count(None)
-    assert phones.doubled == 0
 
 
 def test_what_fcm_refuses_is_refused_with_its_shapes(tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""One shard's rows of a window of days, read through the lake."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from angelia.contracts import arrow, dataset
+from angelia.lake import Lake
+from spark_jobs.running.reading import read_window, window_commits
+
+DAY = {"event_type": "view", "item": None, "n_events": 1, "value_sum": 0.0, "hours": 1}
+
+
+def write(lake: Lake, ds: str, *ordinals: int) -> None:
+    rows = [DAY | {"ordinal": ordinal} for ordinal in ordinals]
+    table = pa.Table.from_pylist(rows, schema=arrow.schema(dataset("user_days")))
+    with lake.attempt("user_days", ds=ds) as attempt:
+        attempt.write(table, "part-0000.parquet", shards=(0, max(ordinals) >> 2))
+        attempt.publish()
+
+
+def test_the_window_ends_on_its_last_day_and_leaves_out_gaps(lake: Lake) -> None:
+    for ds in ("2026-11-10", "2026-11-12", "2026-11-14", "2026-11-15"):
+        write(lake, ds, 0)
+    window = window_commits(lake, "user_days", "2026-11-14", 3)
+    assert [(day, commit.partition["ds"]) for day, commit in window] == [(0, "2026-11-12"), (2, "2026-11-14")]
+
+
+def test_a_shard_has_its_own_people_only(lake: Lake) -> None:
+    write(lake, "2026-11-13", 3, 4, 7, 8)
+    write(lake, "2026-11-14", 5)
+    window = window_commits(lake, "user_days", "2026-11-14", 2)
+    rows = read_window(lake, "user_days", window, ["hours"], 1, 2)
+    assert list(zip(rows["row"].to_pylist(), rows["day"].to_pylist(), strict=True)) == [
+        (0, 0),
+        (3, 0),
+        (1, 1),
+    ]
+
+
+def test_a_window_without_a_day_has_no_rows_but_its_columns(lake: Lake) -> None:
+    rows = read_window(lake, "user_days", [], ["hours"], 0, 2)
+    assert (rows.num_rows, rows.column_names) == (0, ["hours", "row", "day"])
