@@ -86,7 +86,7 @@ class Podman:
         return not subprocess.run(["podman", "image", "exists", image], env=self.env).returncode
 
     def build_all(self) -> None:
-        """Build the base, our image and the stand-ins; layers that stand already are taken as they are."""
+        """Build the base, our image and the stand-ins; layers that stand are taken."""
         if not self.has(BASE):
             self._build_base()
         secret = [f"--secret=id=pip,src={file}" for file in ("/etc/pip.conf",) if Path(file).exists()]
@@ -113,7 +113,7 @@ class Podman:
             list(pool.map(lambda words: self(*build, *words, timeout=3600), [ours, *stand_ins]))
 
     def _build_base(self) -> None:
-        """Make a bare Debian with Python, which gets its packages and certificates as this machine does."""
+        """Make a bare Debian with Python, and with the sources and certificates of this machine."""
         root, apt = self.folder / "root", Path("/etc/apt")
         source = mirror(apt)
         run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root), source)
@@ -215,7 +215,7 @@ def _answers(ask: Callable[[], object]) -> bool:
 
 @contextmanager
 def services(podman: Podman, seconds: float, **settings: str) -> Iterator[Services]:
-    """Start all services and wait until they are healthy; stop them, and forget their data, at the end."""
+    """Start all services, wait until they are healthy, and stop them at the end."""
     folder, port = podman.folder, free_port()
     file = folder / "settings.env"
     run("docker/secrets.sh", str(file))
@@ -240,8 +240,9 @@ def services(podman: Podman, seconds: float, **settings: str) -> Iterator[Servic
         asking.start()
         stack.callback(asking.join)
         stack.callback(ended.set)
-        # Grafana is in no package of Debian's.
-        project.compose("up", "--detach", "--no-build", "--scale", "grafana=0", timeout=seconds)
+        # Grafana is in no package of Debian's. By name: compose fetches an image for a scale of nothing, too.
+        wanted = sorted({*project.compose("config", "--services").split()} - {"grafana"})
+        project.compose("up", "--detach", "--no-build", *wanted, timeout=seconds)
         until = time.monotonic() + seconds
         while project.unhealthy():
             assert time.monotonic() < until, f"not healthy within {seconds:g} s: {project.unhealthy()}"

@@ -63,7 +63,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """Build the images, start the services, and load a world from one of the workers' containers."""
+    """Build the images, start the services, and load a world from a worker's container."""
     podman = Podman(tmp_path_factory.mktemp("images"))
     took(podman.build_all, "images built")
     with services(podman, STEP_S, **SIZES) as started:

@@ -1,6 +1,6 @@
-"""The dashboard and the alert rules ask for what the code writes, and Prometheus answers them.
+"""The dashboard and the alert rules ask for what the code writes, and get an answer.
 
-Its own tests of the rules pass.
+Prometheus' own tests of the rules pass.
 """
 
 from __future__ import annotations
