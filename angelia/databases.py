@@ -81,6 +81,7 @@ def make_engine(
             f"cannot make the folder of {title}: {error.strerror}",
             fix=f"give {variable} a file in a folder that can be written",
         ) from None
+    # The driver would begin a transaction only at the first write; `_begin` says which kind it is.
     if engine.dialect.name == "sqlite":
 
         def prepare(connection: Any, _record: object) -> None:

@@ -305,6 +305,7 @@ class Compiler:
             step = layers.add(_TRANSFORMS[transform].format(f"CAST({step} AS VARCHAR)"), [step])
         if spec.map_ is not None:
             step = self._map(name, spec, step, problems)
+        # A column with a type had its comma read above, and what a map gives is no cell of the file.
         elif is_number and not spec.type_:
             step = number(step)
         if spec.scale is not None:

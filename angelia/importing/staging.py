@@ -222,6 +222,7 @@ def _window(
             )
         return Window(ds, (date.fromisoformat(ds) - last).days)
     shift = mapping.shift if isinstance(mapping.shift, int) else 0
+    # Rows are moved before they are published, so the day that they give is moved with them.
     if ds is None:
         if last is None:
             raise InvalidInput(

@@ -351,6 +351,7 @@ class Guards:
                 "stopped" if campaign in stopped else reason
                 for campaign, reason in zip(campaigns, reasons, strict=True)
             ]
+        # What a person refused outlives any stop of a campaign, so it is named in its place.
         if self.refusals:
             for i, user in enumerate(users):
                 if self.refusals.closed(user, channel):
@@ -359,6 +360,7 @@ class Guards:
             for i, about in enumerate(zip(users, topics, strict=True)):
                 if self._topics.get(about, (0, False))[1]:
                     reasons[i] = "suppressed"
+        # Without a dead address nothing is hashed, and no key has to be read or made.
         if self.addresses:
             key = self._key = self._key or address_key(self._lake.store)
             for i, address in enumerate(addresses):

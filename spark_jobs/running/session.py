@@ -214,6 +214,7 @@ def run_shards(
         .collect()
     )
     results = []
+    # Workers answer in any order; commits must list their files in one.
     for row in sorted(rows, key=lambda row: row.shard):
         answer = json.loads(row.answer)
         results.append(

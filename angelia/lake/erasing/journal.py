@@ -61,6 +61,7 @@ class ErasureJournal:
             newest = max((int(name.partition(".")[0]) for name in self.store.children(LOCKS)), default=0)
             if newest and not self.store.exists(f"{LOCKS}/{newest:08d}.released"):
                 holder = json.loads(self.store.read(f"{LOCKS}/{newest:08d}"))
+                # Whether a process of another machine lives cannot be known from here.
                 if not takeover and (holder["host"] != mine["host"] or _lives(holder["pid"])):
                     raise Conflict(
                         (
