@@ -174,3 +174,25 @@ def test_no_server_listens_where_another_does_by_default() -> None:
     ports = [port for port in ports if port]
     assert len(ports) >= 4, ports
     assert len(set(ports)) == len(ports), ports
+
+
+def test_due_parts_are_listed_until_they_are_sent(
+    bench: Any, settings_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.plan(40)
+    assert run("ledger", "due", "--now", "2026-11-15T04:30:00Z", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["parts"] == [
+        {
+            "ds": DS,
+            "send_hour": HOUR,
+            "channel": "fcm",
+            "priority": "medium",
+            "part": 0,
+            "kind": "plan",
+            "rows": 40,
+        }
+    ]
+    bench.deliver()
+    assert run("ledger", "due", "--now", "2026-11-15T04:30:00Z") == 0
+    assert "nothing is due" in capsys.readouterr().out
+    assert run("ledger", "due", "--now", "2026-11-15 04:30") == 2

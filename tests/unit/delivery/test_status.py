@@ -9,24 +9,12 @@ from typing import Any
 import pytest
 
 from angelia.transport.wire import UNKNOWN, Answer
-from tests.unit.delivery.given import DS, HOUR
+from tests.unit.delivery.given import DS
 from tests.unit.delivery.typing_in import run
 
 
-def test_status_due_and_release(bench: Any, settings_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_and_release(bench: Any, settings_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bench.plan(40)
-    assert run("ledger", "due", "--now", "2026-11-15T04:30:00Z", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["parts"] == [
-        {
-            "ds": DS,
-            "send_hour": HOUR,
-            "channel": "fcm",
-            "priority": "medium",
-            "part": 0,
-            "kind": "plan",
-            "rows": 40,
-        }
-    ]
     bench.deliver(
         lambda _, message: (
             Answer(0, failure=UNKNOWN)
@@ -53,6 +41,3 @@ def test_status_due_and_release(bench: Any, settings_home: Path, capsys: pytest.
     assert again.already_delivered == 35
     assert len(bench.wire.requests) == 5
     assert {row["outcome"] for row in bench.ledger().values()} == {"accepted"}
-    assert run("ledger", "due", "--now", "2026-11-15T04:30:00Z") == 0
-    assert "nothing is due" in capsys.readouterr().out
-    assert run("ledger", "due", "--now", "2026-11-15 04:30") == 2

@@ -1,4 +1,4 @@
-"""The night that tests and benchmarks send to: everybody can be reached, at no real address."""
+"""The night that tests send to: everybody can be reached, at no real address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The raw front end breaks answers as no ordinary server does, and no client takes one for whole."""
+"""The raw front end breaks answers so that no client takes one for whole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ rules:
 
 
 def test_an_answer_in_part_is_no_answer(tmp_path: Path) -> None:
-    """What arrived at the phone before the break stays unknown to the sender; what was refused is known."""
+    """What arrived before the break stays unknown to the sender; what was refused is known."""
 
     async def use(names: dict[str, Any]) -> dict[str, str | None]:
         raw = names | {"url": names["raw_url"]}

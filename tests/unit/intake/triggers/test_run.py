@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from angelia import cli
 from angelia.contracts import arrow, dataset
 from angelia.delivery.manifest.parts import INTAKE
 from angelia.intake.dispatching import sample_night
 from angelia.intake.erasing import IntakePeople
-from angelia.intake.message import now
 from angelia.intake.triggers.run import CLIENT
 from angelia.intake.triggers.waiting import Waiting
-from angelia.lake.configured import open_lake
 from tests.unit.intake.dispatching import NIGHT, Bench, bench
 from tests.unit.intake.triggers.setting import (
     LEFT,
@@ -202,18 +198,3 @@ def test_without_triggers_nothing_fails_before_a_night(bench: Bench) -> None:
     bench.night()  # no campaign of it waits for events, and there is no index
     arrive(bench.lake, (0, "cart", T))
     assert run(bench, T).events == 0
-
-
-def test_the_command_says_what_it_did(settings_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lake = open_lake()
-    broken = LEFT | {"id": "broken", "trigger": {"event": "cart", "where": "in_list('gone')"}}
-    sample_night.make(lake, 8, NIGHT, documents=documents(LEFT, broken))
-    index(lake)
-    arrive(lake, (0, "cart", T), (7, "cart", T), (7, "cart", now() + 24 * 60 * MINUTE))
-    with pytest.raises(SystemExit, match="3"):  # the broken one's events wait
-        cli.main(["intake", "triggers", "--json"])
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["new_events"] == 4
-    assert answer["outcomes"] == {"handed_over": 1, "not_in_audience": 1}
-    assert answer["dropped"] == {"in_the_future": 1}
-    assert len(answer["problems"]) == 1

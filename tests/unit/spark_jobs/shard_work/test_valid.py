@@ -1,4 +1,4 @@
-"""The contracts' value rules as Spark conditions: never null, and false for what breaks one."""
+"""The contracts' value rules as Spark conditions: never null, false for what breaks one."""
 
 from __future__ import annotations
 
