@@ -18,8 +18,7 @@ from angelia.contracts.selecting import (
     USER_LISTS,
 )
 from angelia.contracts.sending import (
-    CANARY_CHOICES,
-    CHANNEL_CHANGES,
+    CATALOG_LOGS,
     DELIVERY_LEDGER,
     DISPATCH_FALLOVER,
     DISPATCH_INTAKE,
@@ -393,8 +392,7 @@ DERIVED = (
     DISPATCH_INTAKE,
     *OF_INTAKE,
     DELIVERY_LEDGER,
-    CANARY_CHOICES,
-    CHANNEL_CHANGES,
+    *CATALOG_LOGS,
     INBOX_MESSAGES,
     CAMPAIGN_EFFECTS,
     EFFECTS_MART,

@@ -249,6 +249,8 @@ CHANNEL_CHANGES = Dataset(
     notes="Append-only; running workers obey a version above that of their plan's snapshot.",
 )
 
+CATALOG_LOGS = (CANARY_CHOICES, CHANNEL_CHANGES)
+
 
 def number_of(name: str, meaning: str) -> Column:
     """Return the column of a figure that may be added up."""

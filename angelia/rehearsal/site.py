@@ -27,6 +27,7 @@ from angelia.catalog.store import CatalogStore
 from angelia.config import Settings
 from angelia.contracts import arrow, dataset, ids
 from angelia.contracts.core import TIMESTAMP
+from angelia.contracts.sending import OWN_HOURS
 from angelia.lake import Lake
 from angelia.users.days import aggregate_events
 from angelia.users.history import WINDOW_DAYS
@@ -306,6 +307,7 @@ class Site:
                 "refused_channels": pa.array(no_channels, words),
                 "refused_topics": pa.array(no_topics, words),
                 "n_profiles": pa.array(np.ones(len(self.person)), pa.int64()),
+                **{name: pa.nulls(len(self.person), pa.int16()) for name in OWN_HOURS},
             }
         )
 

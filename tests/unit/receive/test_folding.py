@@ -16,11 +16,9 @@ from angelia.delivery.manifest import parts, sample_plan
 from angelia.lake import Lake
 from angelia.lake.erasing.erase import erase
 from angelia.lake.expire import expire
-from angelia.lake.store import LocalStore
 from angelia.receive.finding import dispatches as dispatches_of
 from angelia.receive.folding import fold
 from angelia.receive.journal import KEEP_DAYS, Event, Journal, parse
-from angelia.receive.receipts import HourlyReceipts
 from angelia.users.suppressions import Guards
 from tests.unit.delivery.given import DS
 from tests.unit.receive.callbacks.given import AT, A
@@ -375,46 +373,3 @@ def test_one_foreign_dispatch_does_not_keep_its_group(lake: Lake, dispatches: li
     ((_, left),) = journal.pending()
     assert [event.dispatch_id for event in left] == [A]
     assert fold(lake, NOW) == {"receipts": 0, "suppressions": 0, "waiting": 0, "unknown": 1}
-
-
-@pytest.mark.parametrize("when", ["suppressions", "receipts", "noting", "moving"])
-def test_a_fold_that_dies_half_way_loses_and_doubles_nothing(
-    when: str, lake: Lake, dispatches: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    events = [event(dispatches[0], "stop"), event(dispatches[1]), event("0" * 32, name="e9")]
-    Journal(lake.store).keep(parse(body_of(*events), NOW)[0], NOW)
-
-    class Killed(BaseException):
-        pass
-
-    def die(*_: Any, **__: Any) -> Any:
-        raise Killed
-
-    with monkeypatch.context() as dying:
-        place, method = {
-            "suppressions": (HourlyReceipts, "add"),
-            "receipts": (Journal, "keep"),
-            "noting": (Journal, "folded"),
-            "moving": (LocalStore, "delete"),
-        }[when]
-        dying.setattr(place, method, die)
-        with pytest.raises(Killed):
-            fold(lake, NOW)
-    counts = fold(lake, NOW)
-    assert (counts["receipts"], counts["suppressions"]) == ((2, 0) if when == "suppressions" else (0, 0))
-    assert sorted(row["user_id"] for row in receipts(lake)) == ["u00000000", "u00000001"]
-    assert len(lake.read_log("suppressions")) == 1
-    left = [one for _, group in Journal(lake.store).pending() for one in group]
-    assert {one.dispatch_id for one in left} == {"0" * 32}
-
-
-def test_a_fold_lists_what_is_new_and_marks_of_old_versions_hold(lake: Lake, dispatches: list[str]) -> None:
-    journal = Journal(lake.store)
-    key = journal.keep(parse(body_of(event(dispatches[0])), NOW)[0], NOW)
-    assert fold(lake, NOW)["receipts"] == 1
-    assert list(lake.store.list("received")) == []
-    assert journal.stands(key)
-    old = journal.keep(parse(body_of(event(dispatches[1])), NOW)[0], NOW)
-    lake.store.create(f"folded/{old}", b"{}")
-    assert fold(lake, NOW) == {}
-    assert list(lake.store.list("received")) == []

@@ -1,4 +1,4 @@
-"""What was asked for by REST: steps stand with their message, and nothing said in one is kept."""
+"""What was asked for by REST: steps stand with their message, its words nowhere."""
 
 from __future__ import annotations
 
