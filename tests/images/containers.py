@@ -230,7 +230,9 @@ def services(podman: Podman, seconds: float, **settings: str) -> Iterator[Servic
     env = {**podman.env, "DOCKER_HOST": socket, "SETTINGS": str(file)}
     project = Services(podman, f"angelia-test-{port}", env, values, f"http://127.0.0.1:{port}")
     with ExitStack() as stack:
-        api = subprocess.Popen(["podman", "system", "service", "--time=0", socket], env=podman.env)
+        # In a session of its own: Ctrl-C must not end what stops the containers.
+        words = ["podman", "system", "service", "--time=0", socket]
+        api = subprocess.Popen(words, env=podman.env, start_new_session=True)
         stack.callback(api.wait)
         stack.callback(api.terminate)
         stack.callback(project.compose, "down", "--volumes", "--timeout", "20")
