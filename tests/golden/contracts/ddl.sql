@@ -36,6 +36,14 @@ CREATE TABLE "preference_choices" (
   "updated_ts" TIMESTAMP WITH TIME ZONE NOT NULL
 );
 
+CREATE TABLE "registered_addresses" (
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
+  "channel" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$'))),
+  "address" VARCHAR,
+  "registered_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "is_active" BOOLEAN NOT NULL
+);
+
 CREATE TABLE "user_events" (
   "event_id" VARCHAR,
   "user_id" VARCHAR,
@@ -365,6 +373,13 @@ CREATE TABLE "intake_pending" (
   "campaign_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("campaign_id", '^[a-z][a-z0-9_]{0,63}$'))),
   "is_sent" BOOLEAN NOT NULL,
   "at_ts" TIMESTAMP WITH TIME ZONE NOT NULL
+);
+
+CREATE TABLE "external_ids" (
+  "namespace" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("namespace", '^[a-z][a-z0-9_]{0,63}$'))),
+  "external_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("external_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
+  "linked_ts" TIMESTAMP WITH TIME ZONE NOT NULL
 );
 
 CREATE TABLE "intake_usage" (
