@@ -24,6 +24,8 @@ def snapshot(**changes: Any) -> PlanSnapshot:
         "render": None,
         "paces": {},
         "cancel_on": {},
+        "canaries": {},
+        "channel_versions": {},
     }
     return PlanSnapshot(**given | changes)
 

@@ -126,6 +126,8 @@ def test_the_document_names_every_answer(server: TestClient) -> None:
         ("post", "/v1/messages/{message_id}:resend"),
         ("post", "/v1/codes"),
         ("post", "/v1/codes/{code_id}:verify"),
+        ("get", "/v1/users/{user_id}/external-ids"),
+        ("put", "/v1/users/{user_id}/external-ids"),
     }
     for operation in operations.values():
         assert {"401", "403", "500", "503"} <= set(operation["responses"])

@@ -19,7 +19,7 @@ from angelia.lake.store import LocalStore, Store
 from angelia.users.index import append_users
 
 DAYS = ("2026-11-13", "2026-11-14")
-PERSONAL = ("user_id", "address", "fields", "title", "body", "link")
+PERSONAL = ("user_id", "external_id", "address", "fields", "title", "body", "link")
 LAYOUT = {"send_hour": "2026-11-15T04", "channel": "fcm", "priority": "high"}
 
 
