@@ -20,13 +20,20 @@ SHARD_BITS = 18
 CHUNK = 1 << SHARD_BITS
 TEXTS = {"gender": 3, "country": 40, "province": 300, "locale": 30, "timezone": 40, "device_vendor": 12}
 LISTS = {"tags": 20, "channels": 5, "opted_out_topics": 6}
-TOPS = {"age_years": 90, "membership_level": 6, "days_since_signup": 2000, "n_active_days_28d": 28}
+TOPS = {
+    "quiet_start": 23,
+    "quiet_end": 23,
+    "age_years": 90,
+    "membership_level": 6,
+    "days_since_signup": 2000,
+    "n_active_days_28d": 28,
+}
 NUMBERS = {
     "age_years": 7, "membership_level": 3, "days_since_signup": 11, "n_events_1d": 6, "n_events_7d": 6,
     "n_events_28d": 6,
     "n_active_days_28d": 5, "n_purchases_28d": 6, "days_since_event": 6, "days_since_purchase": 6,
     "n_pushes_7d": 6, "n_pushes_28d": 6,
-    "n_opens_28d": 6, "days_since_push": 6,
+    "n_opens_28d": 6, "days_since_push": 6, "quiet_start": 5, "quiet_end": 5,
 }  # fmt: skip
 FRACTIONS = {"value_28d": 14, "open_rate_28d": 7, "uplift_score": 7}  # bits of their hundredths
 
