@@ -53,14 +53,14 @@ def test_a_condition_is_counted_and_completed_while_typed(watched, home, seen):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     assert box.input_value() == "gender"
-    page.keyboard.type(" = 'f")
+    page.keyboard.type(" = 'm")
     box.press("End")
     page.keyboard.type("' AND rea")
     page.get_by_role("option", name="reachable").wait_for()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.keyboard.type("fcm')")
-    assert box.input_value() == "gender = 'f' AND reachable('fcm')"
+    assert box.input_value() == "gender = 'm' AND reachable('fcm')"
     words = ["audience", "count", box.input_value(), "--json"]
     done = subprocess.run(
         [home["python"], "-m", "angelia.cli", *words],
