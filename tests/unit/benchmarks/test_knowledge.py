@@ -1,4 +1,4 @@
-"""What the closed loop tells of our probabilities: the expected AUC, and its way to the truth."""
+"""What is told of our probabilities: the expected AUC, and the way to the truth."""
 
 from __future__ import annotations
 
