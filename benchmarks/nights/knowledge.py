@@ -1,4 +1,4 @@
-"""How much of what can be known our probabilities know: beside the truth and one rate for all.
+"""How much of what can be known our probabilities know, beside the truth and one rate.
 
 Everybody is offered one material of each campaign, drawn evenly among those that they may get, at an hour
 drawn evenly among those that are not quiet: so neither our choices nor our hours make it easy. The night lies
