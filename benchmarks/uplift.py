@@ -181,7 +181,7 @@ def figures(seeds: list[Nights], ours: list[Nights] | None) -> dict[str, object]
 
 
 def learned(known: Nights) -> dict[str, float]:
-    """Return how far our probabilities are from what can be known, on average over nights and seeds.
+    """Return the mean of the nights' `knowledge`: how far our probabilities are from the truth.
 
     `way_*_pct` is how far they came from knowing nothing (an AUC of .5, one rate for all) to the truth.
     """
