@@ -202,6 +202,7 @@ def _inbox(
             reported, marks = await run_in_threadpool(marks_of, body, inbox, person, receiver.now())
         except ValueError:
             raise NotTaken(400, "not as documented") from None
+        # Marks show only once the journal has them: what the app has seen must outlive the process.
         answer = await receiver.take(f"inbox:{person}:{sha256(body).hexdigest()}", reported)
         for state, dispatches in marks.items():
             inbox.mark(dispatches, state)
@@ -240,6 +241,7 @@ def _preferences(receiver: CallbackReceiver, preferences: Preferences) -> dict[s
             asked, notes = await run_in_threadpool(preferences.keep, person, body, now)
         except ValueError:
             raise NotTaken(400, "not as documented") from None
+        # Choices are durable by now; a mail that cannot be sent becomes a note on the page, no error.
         notes += tuple([await preferences.ask(person, channel, now) for channel in asked])
         receiver.counts["preferences"] += 1
         return page(await run_in_threadpool(preferences.show, person, token, now, notes))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
+import re
+import tokenize
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -19,6 +22,10 @@ LINES_AT_MOST = 400
 LONG: dict[str, int] = {}
 SUMMARY_BELOW = 90
 NAME_AT_MOST = 60
+# Lines a function has before the rule of the comment holds for it.
+LONG_FUNCTION = 30
+# A function with so many branches has one whose reason cannot be read off its condition.
+BRANCHES_FROM = 2
 CODE = ("angelia", "models", "spark_jobs", "dags", "benchmarks")
 # Words that say nothing of a value; a comprehension is short enough to be read without.
 EMPTY_NAMES = {"found", "one", "some", "said", "told"}
@@ -200,3 +207,45 @@ def test_a_class_name_has_one_meaning() -> None:
             if isinstance(node, ast.ClassDef):
                 homes.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
     assert not {name: files for name, files in homes.items() if len(files) > 1}
+
+
+def uncommented_functions(text: str) -> list[tuple[int, str]]:
+    """Return (line, name) of long functions that branch without one comment inside."""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    # Orders to a tool say nothing to a reader.
+    comments = {
+        token.start[0]
+        for token in tokens
+        if token.type == tokenize.COMMENT and not re.match(r"#\s*(noqa|type:|fmt:|pragma:)", token.string)
+    }
+    silent = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            last = node.end_lineno or node.lineno
+            branches = sum(
+                isinstance(part, ast.If | ast.While | ast.Try | ast.Match) for part in ast.walk(node)
+            )
+            is_long = last - node.lineno >= LONG_FUNCTION
+            if is_long and branches >= BRANCHES_FROM and comments.isdisjoint(range(node.lineno, last + 1)):
+                silent.append((node.lineno, node.name))
+    return silent
+
+
+def test_a_long_function_with_branches_says_why() -> None:
+    silent = [
+        f"{path.relative_to(ROOT).as_posix()}:{line}: {name}"
+        for path in modules(*CODE).values()
+        for line, name in uncommented_functions(path.read_text("utf-8"))
+    ]
+    assert not silent
+
+
+@pytest.mark.parametrize(
+    ("lines", "comment", "is_silent"),
+    [(31, "", True), (30, "", False), (31, "  # why", False), (31, "  # noqa: S101", True)],
+)
+def test_a_long_function_without_a_comment_is_seen(lines: int, comment: str, is_silent: bool) -> None:
+    branches = "def f():\n if a:\n  b()\n while c:\n  d()" + comment + "\n"
+    text = branches + " e()\n" * (lines - 5)
+    assert bool(uncommented_functions(text)) is is_silent
+    assert not uncommented_functions(text.replace(" while c:", " with c:"))
