@@ -103,7 +103,7 @@ def make_event(
     at: datetime | None = None,
     reason: str | None = None,
 ) -> Event:
-    """Return an event by the provider's own id of it; one without a time is dated by its arrival.
+    """Return an event by the provider's own id; without a time it is dated by its arrival.
 
     Raises:
         NotOurs: the dispatch is none of ours, or the time is too far from now.
