@@ -67,6 +67,7 @@ def main(argv: Sequence[str]) -> Result:
     peer_url = f"sqlite:///{folder / 'peer.db'}"
     try:
         key = _key(folder)
+        # Our server ends before the peer's begins, so that the two never share the processor.
         with _server(folder) as (port, pid):
             single = _load(port, pid, key, args.seconds, args.connections, 1, "single")
             progress("intake: single messages taken")

@@ -55,6 +55,7 @@ def main(argv: Sequence[str]) -> Result:
         raise InvalidInput(
             "--connections and --seconds are above 0, --batch is 1 to 1,000, --kills 0 or more"
         )
+    # Folding needs no server; it is measured beside ledgers of growing size instead of under load.
     if args.fold:
         return _folds(sorted(args.fold), args.events)
     folder = Path(tempfile.mkdtemp(prefix="angelia-receive-"))

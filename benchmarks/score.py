@@ -51,6 +51,7 @@ def main(argv: Sequence[str]) -> Result:
     if args.rows < 1000 or args.runs < 1 or args.trees < 1:
         raise InvalidInput("--rows must be at least 1,000, --runs and --trees at least 1")
     names = [name for name in args.peers.split(",") if name]
+    # Refused before anything is measured: a peer misspelt would otherwise be missing from the line.
     if unknown := set(names) - set(PEERS):
         raise InvalidInput(f"no peer {sorted(unknown)[0]!r}", fix=f"peers: {', '.join(PEERS)}")
     ours: dict[str, float] = {}

@@ -55,6 +55,7 @@ def main(argv: Sequence[str]) -> Result:
     policies = args.policies.split(",")
     if policies[0] != "ours":
         raise InvalidInput("--policies must begin with ours", fix="ours sets every night's volume")
+    # Each policy lives a second time at each price, under a name of its own.
     policies += [
         f"{name}@{float(price):g}" for price in args.refusal_opens.split(",") if price for name in policies
     ]

@@ -197,6 +197,7 @@ def nightly_personalization():
         is_asked = (params or {})["ask"] and branch_of(
             params or {}, dag_run, ds or last_closed(dag_run)
         ) == "main"
+        # Nobody is there to answer on a branch or a night that does not ask, so a bad plan ends here.
         if guard["verdict"] == "night" and not is_asked:
             raise AirflowFailException("; ".join(breach["says"] for breach in guard["breaches"]))
         return ASKS.get(guard["verdict"], "emit_manifests") if is_asked else "emit_manifests"

@@ -47,6 +47,7 @@ def write_card(metrics: Mapping[str, Any], lineage: Mapping[str, Any], gain: Map
         f"It {'beats' if better > 0 else 'DOES NOT BEAT'} the base rate by {better:.5f} nats a push.",
         "",
     ]
+    # Histories without logged material propensities support no off-policy estimate; the card leaves it out.
     if metrics.get("off_policy"):
         lines += [
             "## What would drawing materials with it have earned?",

@@ -63,6 +63,7 @@ def read_past(
     kept = [leaf["ds"] for leaf in lake.partitions("user_looks") if leaf["ds"] <= (looks_by or "")]
     record = lake.head("user_looks", ds=kept[-1]) if kept else None
     looks = None
+    # The record knows nothing after its own day, so all days since are read, even more than were asked for.
     if record is not None:
         day = date.fromisoformat(record.partition["ds"])
         n_days = max(n_days, (last - day).days)

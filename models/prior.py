@@ -52,6 +52,7 @@ def make_prior(lake: Lake, registry: Registry, *, ds: str, rate: float) -> str:
         lake, ds, WINDOW_DAYS, ordinals[uniform(ordinals.astype(np.uint64), "models", "prior") < share]
     )
     categories = sorted({m.category for m in catalog.materials.values() if m.category is not None})
+    # Pushes are left out on purpose: the prior stands for a place without a history of them.
     none = past.pushes.filter(pc.equal(past.pushes["day"], -1))
     counted = Population.of(categories, past.days, none)
     population = Population(counted.categories, counted.shares, rate)

@@ -227,6 +227,7 @@ class PersonNight:
             for s in np.flatnonzero(hours).tolist():
                 limit = by_hour.get((channel.id, slots[s]))
                 is_chosen = chosen == (s, channel.id)
+                # An hour whose limit the plan did not record has no price to stand beside.
                 if limit is None or not (problem.allowed[row, s] or is_chosen):
                     continue
                 worth = int(problem.value[row, s]) - channel.cost_micros

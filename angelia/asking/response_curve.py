@@ -32,6 +32,7 @@ def curve_of(lake: Lake, commit: Commit, ordinal: int, shard: int, days: int | N
         InvalidInput: an older version wrote the commit.
     """
     ds = commit.partition["ds"]
+    # An older commit lacks the parameters, and the answer must name those that shaped the curve.
     if "habit" not in commit.meta:
         raise InvalidInput(
             f"{commit.ref} was written by an older version", fix=f"run build_send_times --ds {ds} again"

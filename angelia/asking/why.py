@@ -70,6 +70,7 @@ def why(
             f"the catalog of {night.ds} had no campaign {campaign!r}",
             fix=f"it had {', '.join(night.catalog.campaigns)}",
         )
+    # A caller may have found the person in a newer index, which also knows people who joined after the night.
     if person is None:
         bits = int(night.inputs.index.meta["shard_bits"])
         person = PersonLake(lake, _ordinal(night, user), bits)

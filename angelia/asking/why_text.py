@@ -24,6 +24,7 @@ def lines(answer: Why) -> list[str]:
         page.append(
             _row("person", f"{person.timezone}, {person.locale or 'no language'}; {reach}{refused}{out}")
         )
+    # There are no hours where the night's features have no row of the person, or could not be read.
     if answer.hours:
         curve = [hour.curve for hour in answer.hours]
         best = sorted(answer.hours, key=lambda hour: -hour.curve)[:3]

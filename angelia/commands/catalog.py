@@ -332,6 +332,7 @@ def preview(
     day, mine = _day(night), keys_of(document, documents)
     seen = (*_notices(documents, day), *sense.shown_numbers(documents))
     warnings = [str(notice) for notice in seen if notice.key in mine or ("campaign", campaign) in notice.keys]
+    # For one person the question is what they get; the sample answers how many would get nothing.
     sampled, people = ("", []) if user else sample_people(lake, night, limits.columns(document, documents))
     refused = limits.refused_people(document, documents, known, people)
     lines = []

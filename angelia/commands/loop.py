@@ -250,6 +250,7 @@ def command(
     steps.run("catalog", [*apply, "--json"])
     lake = open_lake("main", settings)
     _world(steps, lake, users, days, seed, ds)
+    # A home that has a champion keeps it: a second run of the loop plans with what was promoted there.
     if Registry.configured(settings).champion() is None:
         steps.run("bootstrap", ["angelia", "bootstrap", "--ds", ds, "--json"])
     night(steps, lake, ds)

@@ -134,6 +134,7 @@ def whatif_command(
     from angelia.asking import settings, whatif, whatif_text
 
     lake = open_lake()
+    # The list needs the night's catalog alone, so nothing is solved for it.
     if listed:
         known = whatif.known_settings(lake, ds)
         emit({"settings": [asdict(one) for one in known]}, whatif_text.setting_lines(known), as_json)

@@ -187,6 +187,7 @@ def over(
         over_nights.keep(open_lake(), result, panel, planned)
     emit(result, comparison_lines(panel, rows, tests), as_json)
     alarms = [test.scope for test in tests if test.alarm]
+    # Kept and printed before this, so that the figures behind the alarm can be looked at.
     if alarms:
         raise GateClosed(
             f"the sides of {', '.join(alarms)} are not as large as the hash makes them",
@@ -282,6 +283,7 @@ def _panel(first: str, last: str, conversion: str, cap: float | None) -> Panel:
 def comparison_lines(panel: Panel, rows: list[Effect], tests: list[Ratio]) -> Iterator[str]:
     """Yield the lines that say a panel's figures to people."""
 
+    # `once` holds for a night chosen beforehand, `always` however often somebody looks.
     def span(estimate: EffectEstimate) -> str:
         return (
             f"{estimate.difference:+.4g}  once [{estimate.low:+.4g}, {estimate.high:+.4g}]  "

@@ -86,6 +86,7 @@ def constraints(contract: Dataset) -> tuple[Constraint, ...]:
                 "after the end of ds",
             )
         )
+        # 0 is a limit, too: it allows no row of an earlier day.
         if contract.late_days is not None:
             breach = f"more than {contract.late_days} days before ds" if contract.late_days else "before ds"
             rules.append(

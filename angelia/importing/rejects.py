@@ -77,6 +77,7 @@ def _samples(connection: duckdb.DuckDBPyConnection, item: Staged, key: bytes) ->
     samples = []
     for row in connection.sql(query).fetchall():
         cells = row[3:]
+        # A free column may repeat what a personal one holds, so a row's own values are hidden there, too.
         own = [cell for cell, personal in zip(cells, is_personal, strict=True) if personal and cell]
         values = {
             name: _hidden(cell, key) if personal or _may_be_personal(cell, own) else cell

@@ -80,6 +80,7 @@ def _base(
                 f"CAST(main.{quote(left)} AS VARCHAR) = CAST(other{number}.{quote(right)} AS VARCHAR)"
             )
         keys = ", ".join(quote(right) for right in join.keys.values())
+        # Only the first row of a key joins; a second one would double the row that it joins.
         first = (
             f"SELECT * FROM {other.relation} QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY "
             f"{FILE}, {ROW}) = 1"

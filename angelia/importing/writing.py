@@ -88,6 +88,7 @@ def publish(
         ]
         for n_done, partition in enumerate(written):
             try:
+                # Equal content stands already after a run that failed: only the rest is published.
                 commit = partition.standing or partition.publish()
             except AngeliaError as error:
                 raise AngeliaError(

@@ -244,6 +244,7 @@ def _add_writing(app: FastAPI, intake: Intake) -> dict[str, Endpoint]:
         """Send a message once more, as a message of its own; asked twice, it is sent once."""
         key = await intake.key(request, "write")
         row = await run_in_threadpool(intake.store.get, key.client, message_id)
+        # A message of another client gets the same answer as none, so ids cannot be tried out.
         if row is None:
             raise refused("not_found", "this client has no such message")
         draft = again(row, now())

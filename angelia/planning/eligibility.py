@@ -340,6 +340,7 @@ def draw_slots(
     worth = values[problem.pair_campaign[rows]] * p_open[rows] + (0.0 if lift is None else lift[rows])
     order = np.lexsort((problem.tie[rows], -worth, problem.pair_user[rows]))
     rows = rows[order]
+    # Sorted by person and falling worth, so the first row of each is their best campaign.
     rows = rows[np.unique(problem.pair_user[rows], return_index=True)[1]]
     count = open_slots[rows].sum(axis=1)
     wanted = np.floor(

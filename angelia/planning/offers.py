@@ -143,6 +143,7 @@ def gather(
         category.append(np.array([*hours.rows(facts.category, materials), len(hours.factor) - 1])[which])
     sets = [choice_sets(offer.p_open) for offer in offers]
     lift = None
+    # Nights without a lift model carry no column of zeros, which would read as a lift of nothing.
     if any(offer.lift is not None for offer in offers):
         each = [np.zeros(len(offer.user)) if offer.lift is None else offer.lift for offer in offers]
         lift = np.concatenate(each)

@@ -119,6 +119,7 @@ def run_gate(lake: Lake, gate: str, ds: str, *, lead_hours: int | None = None) -
         run = _Run(gate, ds, lake, views)
         for name in (*chosen.required, *chosen.optional):
             _check_dataset(run, name, required=name in chosen.required)
+        # Context is only read by the invariants; none of its own checks is judged here.
         if chosen.invariants:
             for name in chosen.context:
                 _open(run, name, required=False)

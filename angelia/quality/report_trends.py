@@ -182,6 +182,7 @@ def plausibility(history: History) -> str:
         for name in campaigns
     ]
     inner = [figure(charts.trends(drawn, _names(history), _label("Plan", drawn)))]
+    # These nights may have planned no campaign at all; a chart without lines would say nothing.
     if each:
         inner.append(
             f"<h3>Messages planned, by "

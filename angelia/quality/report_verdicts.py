@@ -32,6 +32,7 @@ def matrix(history: History) -> str:
         return section(
             "verdicts", "Verdicts by dataset and day", lead, empty("No gate was checked in these days.")
         )
+    # Days before the first check are left out, down to a width that still reads as a row.
     days = history.days[min(known[0], max(0, len(history.days) - FEWEST_DAYS)) :]
     rows: list[tuple[str, list[Cell | None]]] = []
     groups = []
@@ -116,6 +117,7 @@ def look(history: History) -> str:
                     verdict
                 )
     parts = []
+    # The newest breach comes first; of one day, crashed checks and those that close the gate.
     for (gate, name), checks in sorted(
         wrong.items(), key=lambda item: max(found[0].ds for found in item[1].values()), reverse=True
     ):

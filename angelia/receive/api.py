@@ -2,9 +2,10 @@
 
 `POST /events` is signed as Standard Webhooks says, `POST /callbacks/{channel}` as each provider does,
 `/unsubscribe?d=…&t=…` carries the token that the e-mail's link was made with (`unsubscribing.py`), and
-`inbox/routes.py` tells of `/inbox`. An answer of 200 to a POST means durable. Surprises: TLS and the public
-name are a reverse proxy's; nothing of a request is logged or sent back. A signature's headers are looked at
-before the body is read, a body has ten seconds, and a slow caller holds nothing but its own connection.
+`inbox/routes.py` describes `/inbox`. An answer of 200 to a POST means durable. Surprises: TLS and the public
+name belong to a reverse proxy; no part of a request is logged or echoed. The headers of a signature are
+checked before the body is read, and a body must arrive within ten seconds, so a slow caller blocks only its
+own connection.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def create_app(receiver: CallbackReceiver, access_log: Path | None = None) -> AS
 
 
 class _Routes:
-    """Hands requests to their functions by their whole path: none has a pattern."""
+    """Hands requests to their functions by their whole path; no route has a pattern."""
 
     def __init__(
         self, receiver: CallbackReceiver, routes: Mapping[str, Mapping[str, Endpoint]], lifespan: ASGIApp
@@ -202,6 +203,7 @@ def _inbox(
             reported, marks = await run_in_threadpool(marks_of, body, inbox, person, receiver.now())
         except ValueError:
             raise NotTaken(400, "not as documented") from None
+        # Marks show only once the journal has them: what the app has seen must outlive the process.
         answer = await receiver.take(f"inbox:{person}:{sha256(body).hexdigest()}", reported)
         for state, dispatches in marks.items():
             inbox.mark(dispatches, state)
@@ -240,6 +242,7 @@ def _preferences(receiver: CallbackReceiver, preferences: Preferences) -> dict[s
             asked, notes = await run_in_threadpool(preferences.keep, person, body, now)
         except ValueError:
             raise NotTaken(400, "not as documented") from None
+        # Choices are durable by now; a mail that cannot be sent becomes a note on the page, no error.
         notes += tuple([await preferences.ask(person, channel, now) for channel in asked])
         receiver.counts["preferences"] += 1
         return page(await run_in_threadpool(preferences.show, person, token, now, notes))

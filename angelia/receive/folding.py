@@ -1,14 +1,15 @@
 """Journalled events into `push_receipts` (source=receive) and `suppressions`.
 
 Reads the journal, seals, manifests, `delivery_ledger`, `user_endpoints`. Grain: event. A receipt needs the
-ledger (when was it sent), an opt-out only the manifest: it holds before its part is done. Surprises:
-everything may be folded again without effect (receipts and entries are named after caller, dispatch, kind and
-the caller's id, which alone would be anybody's); a dispatch that no plan of the last days has is counted as
-unknown and looked for again until its day is over; opt-outs are looked for in every ledger there is, and kept
-until they are placed. A text message that says STOP names no dispatch: it closes the channel for whoever the
-newest `user_endpoints` give its number. A bounce ends an address only if its reason says so: `hard`, or an
-enhanced status code (RFC 3463) that e-mail calls gone. The cost of a fold goes with its events: `finding/`
-reads each ledger once, and of it only what an event may stand in.
+ledger, which knows when its message was sent; an opt-out needs only the manifest, so it holds before its part
+is done. Surprises: folding again changes nothing, because receipts and entries are named after caller,
+dispatch, kind and the caller's id (two callers may use the same ids). A dispatch that no plan of the last
+days contains is counted as unknown, and looked up again until its day is over. Opt-outs are looked up in
+every ledger, and kept until they are placed. A text message that says STOP names no dispatch: it closes the
+channel for the person who has its number in the newest `user_endpoints`. A bounce ends an address only if its
+reason says so: `hard`, or an enhanced status code (RFC 3463) that e-mail calls gone. A fold costs as much as
+it has events: `finding/` reads each ledger once, and later only the parts of it that may hold an event's
+dispatch.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _REASONS = {"unsubscribed": "unsubscribed", "stop": "unsubscribed", "complaint":
 
 
 class Folding:
-    """Folds the journal of one lake; `folder` keeps what it has learnt of the ledgers."""
+    """Folds the journal of one lake; `folder` keeps its index of the ledgers."""
 
     def __init__(self, lake: Lake, folder: Path | None = None) -> None:
         self._lake, self._journal = lake, Journal(lake.store)
@@ -149,7 +150,7 @@ def _note(
 ) -> None:
     """Mark groups as placed; their rest goes on in a smaller group of the same day.
 
-    Without that a single dispatch of somebody else's would let a group of thousands be read again and again.
+    Otherwise a single unknown dispatch would make every fold read its group of thousands again.
     """
     left: dict[str, list[Event]] = {}
     over: list[str] = []

@@ -1,13 +1,13 @@
 """What callers reported, durable before they are answered.
 
 Writes `received/{day}/{name}` by conditional create and moves it to `folded/{day}/{name}` once all of it is
-in the datasets, so a fold lists only what is new. Grain: group of events, those of all requests that came
-while the disk was busy with the group before. Surprises: an event may come before its part is committed to
-the ledger; it stays here until it can be placed. No address is in here: a reason that is no code becomes
-`other`, an id with an @ in it its hash, a phone number its keyed hash. Days are deleted when nobody looks at
-them any more, those with an opt-out not yet placed never. Groups carry a checksum: a damaged one is named,
-and stays. What is reported twice may stand here twice: folding counts it once. Older versions left a folded
-group where it was, and an empty mark beside it.
+in the datasets, so a fold lists only what is new. Grain: group of events, namely of all requests that arrived
+while the disk was busy with the group before. Surprises: an event may arrive before its part is committed to
+the ledger; it stays here until it can be placed. No address is stored: a reason that is no code becomes
+`other`, an id that contains an @ is replaced by its hash, a phone number by its keyed hash. A day is deleted
+once no fold reads it any more, but never while it holds an opt-out that is not placed. Groups carry a
+checksum: a damaged one is named, and stays. An event that is reported twice may stand here twice; folding
+counts it once. Older versions left a folded group where it was, and put an empty mark beside it.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ _HEX = frozenset("0123456789abcdef")
 class Event:
     """One thing that happened to one dispatch; `id` is the caller's own number of it.
 
-    Callers number as they like: only caller, dispatch, kind and id together are the idempotency key. A text
-    message that says STOP names no dispatch, but its sender: then `address_hash` and the caller, a channel.
+    Callers choose their own numbers, so caller, dispatch, kind and id together are the idempotency key. A
+    text message that says STOP names its sender instead of a dispatch: then `address_hash` is set, and the
+    caller is a channel.
     """
 
     id: str
@@ -56,12 +57,12 @@ class Event:
 
     @property
     def key(self) -> str:
-        """What is said twice has the same."""
+        """The idempotency key: an event that is reported twice has the same one."""
         about = self.dispatch_id or self.address_hash or ""
         return ":".join([*filter(None, (self.caller,)), about, self.kind, self.id])
 
     def to_json(self) -> dict[str, object]:
-        """Return what is kept: the fields that say something."""
+        """Return what is kept: the fields that are set."""
         kept: dict[str, object] = {
             "id": self.id, "dispatch_id": self.dispatch_id, "kind": self.kind, "at_us": self.at_us
         }  # fmt: skip
@@ -169,7 +170,7 @@ class Journal:
         return key
 
     def stands(self, key: str) -> bool:
-        """Say whether a group can still be read: else what it held must be taken again."""
+        """Say whether a group can still be read; if not, its events must be taken again."""
         for folder in ("received", "folded"):
             try:
                 return bool(self._events(key, folder))
@@ -182,7 +183,7 @@ class Journal:
     def pending(self, damaged: list[Corrupt] | None = None) -> Iterator[tuple[str, list[Event]]]:
         """Yield the groups not yet folded, oldest day first, as (key, events).
 
-        A damaged group goes into the list given, and holds up no other.
+        A damaged group is added to the given list, and stops no other.
         """
         for key in self._unfolded():
             try:
@@ -214,7 +215,7 @@ class Journal:
 
     @staticmethod
     def is_old(key: str, now: datetime) -> bool:
-        """Say whether a group is of a day that is looked at for its opt-outs only."""
+        """Say whether a group's day is read for its opt-outs only."""
         return key.partition("/")[0] < str(now.astimezone(UTC).date() - timedelta(days=KEEP_DAYS))
 
     def forget(self, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Folding beside the server: every few seconds, and once a minute what waits.
+"""Fold beside the server: new events every few seconds, waiting ones once a minute.
 
 Writes the structured log. Surprise: a fold that fails leaves the journal as it is, and the next tries again.
 """
@@ -25,9 +25,9 @@ def keep_folding(
     every_s: float,
     watch: Callable[[], None] = lambda: None,
 ) -> None:
-    """Fold what has come in, at most once in so many seconds, until it is over.
+    """Fold what has come in, at most once per interval, until the server ends.
 
-    `watch` is called again and again meanwhile: it writes what was counted.
+    `watch` is called ten times a second meanwhile: it writes what was counted.
     """
     # An earlier run may have left events in the journal: the first pass folds them.
     folded_at, last = 0.0, Counter({"waiting": 1})

@@ -1,9 +1,9 @@
 """The owner of the number that a text message came from: its event names no dispatch.
 
 Reads the newest `user_endpoints`, and `registered_addresses`. Grain: event. Surprises: an address that two
-people registered is its newest owner's, as it is when it is written to. The first text after a new night
-hashes every number of its channel, some 5 seconds a million; those after it are looked up, for 16 bytes a
-number.
+people registered belongs to its newest owner, as it does when a message is sent to it. The first text after a
+new night hashes every number of its channel, which takes some 5 seconds a million; later ones are looked up
+in an index of 16 bytes a number.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Owners:
                 yield row["registered_ts"], row["user_id"]
 
     def _words(self, key: bytes) -> dict[tuple[str, str], list[dict[str, Any]]]:
-        """Return clients' last words by channel and hash, anew after new ones or an erasure."""
+        """Return clients' newest registrations by channel and hash, read anew when they changed."""
         state = self._lake.erasures(), self._lake.read_log(REGISTERED).num_rows
         if state != self._spoken[0]:
             by_hash: dict[tuple[str, str], list[dict[str, Any]]] = {}

@@ -1,7 +1,7 @@
-"""HTTP for slow and many callers: a deadline a request, a limit of connections.
+"""HTTP that bears slow and many callers: a deadline per request, a limit on connections.
 
-A uvicorn protocol. Surprise: uvicorn itself limits only idle connections; a caller who sends a byte of a head
-now and then would keep one for ever.
+A uvicorn protocol. Surprise: uvicorn itself limits only idle connections; a caller who sends one byte of a
+header now and then would keep a connection for ever.
 """
 
 from __future__ import annotations

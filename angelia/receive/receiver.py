@@ -1,7 +1,7 @@
 """What the routes share: whom to believe, group commit, limits, and what was counted.
 
-Writes the journal, and what is handed in for inboxes. Surprise: an answer to a repetition is kept in memory
-only; after a restart a repeated request is kept again, and counted once by folding.
+Writes the journal, and the messages that workers hand in for inboxes. Surprise: an answer to a repetition is
+kept in memory only; after a restart a repeated request is kept again, and counted once by folding.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The link of List-Unsubscribe: one click by POST (RFC 8058), or a page with a button.
 
-Writes an opt-out into the journal. Surprise: the page changes nothing until its button is pressed, for mail
-scanners follow links; mail programs that know one click never see it.
+Writes an opt-out into the journal. Surprise: the page changes nothing until its button is pressed, since mail
+scanners follow links; mail programs that support one click never see it.
 """
 
 from __future__ import annotations

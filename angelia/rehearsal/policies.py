@@ -1,8 +1,7 @@
 """Policies of the closed loop: each turns a night's offers into messages.
 
-Anyone can enter their own. A policy is a function from a `PolicyView` to `Messages`. It may use the lake's
-datasets as of the night (scores, curves, who may get what); `oracle` and the `true_*` ones alone ask the
-world.
+Add your own: a policy is a function from a `PolicyView` to `Messages`. It may use the lake's datasets as of
+the night (scores, curves, who may get what); `oracle` and the `true_*` ones alone ask the world.
 """
 
 from __future__ import annotations
@@ -230,7 +229,7 @@ def evenly(night: PolicyView, purpose: str) -> list[Drawn]:
 
 
 def nth_true(may: Bools, lot: F64) -> Ints:
-    """Return a true column of each row, (m,); the lot, from 0 to below 1, says which."""
+    """Return the column of one true entry of each row, (m,), picked by a lot in [0, 1)."""
     rank = np.cumsum(may, axis=1)
     return np.asarray((rank <= np.floor(lot * rank[:, -1])[:, None]).sum(axis=1))
 

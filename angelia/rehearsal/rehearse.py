@@ -1,12 +1,12 @@
 """Let a model version decide in simulated shops, beside champion and usual product.
 
 Grain: version. Reads the registry; returns a verdict, which `models.judging.rehearsed` keeps and judges.
-Every shop is a world of its own seed, a month old; each player lives the same nights in a copy of it, with
-people who tire, refuse and visit. Opens are counted by the world's probabilities, so chance comes from
-worlds and people alone, and those are the same for all: differences are taken person by person.
-Surprise: a model that was learned from other campaigns knows nothing here (`knows`). Then what is tried is
-how it was made: today's code trains a model on the shop's own month with the version's seed and trees, and
-that one has to hold its ground against the usual product.
+Every shop is a world with a seed of its own and a month of history; each player runs the same nights in a
+copy of it, with people who tire, refuse and visit. Opens are counted by the world's probabilities, so chance
+enters by worlds and people alone; these are the same for all players, and differences are taken person by
+person. Surprise: a model trained on other campaigns knows nothing of this shop (`knows`). Then its recipe is
+rehearsed instead: today's code trains a model on the shop's own month with the version's seed and trees, and
+that model is compared with the usual product.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Lived:
         return cls(messages, opens, sum(one.unsubscribes for one in shops))
 
     def figures(self) -> dict[str, float]:
-        """Return what is told of a player."""
+        """Return a player's figures."""
         sent = max(float(self.messages.sum()), 1.0)
         return {
             "messages": int(self.messages.sum()),
@@ -142,7 +142,7 @@ def knows(files: Files) -> bool:
 
 
 def gain(ours: Lived, other: Lived) -> dict[str, dict[str, float]]:
-    """Return what one player has over another: opens a message and in all, with intervals.
+    """Return one player's gain over another: opens per message and in total, with intervals.
 
     Source: Cochran (1977), Sampling techniques, eq. 6.13 (a ratio's variance by linearisation), of the
     difference of two ratios of the same people.
@@ -189,7 +189,7 @@ def _standing(
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Give a folder that goes away, in memory where there is such a place."""
+    """Yield a temporary folder, in memory where the machine offers that."""
     memory = Path("/dev/shm")
     home = Path(tempfile.mkdtemp(prefix="angelia-rehearsal-", dir=memory if memory.is_dir() else None))
     try:

@@ -1,9 +1,10 @@
 """A shop in a folder: a simulated population, its lake, and the nights of the real jobs.
 
 The jobs that have no exchange run as they are (`build_bitmaps`, `select_audiences`, `build_send_times`,
-`score_materials`, `plan_dispatch`'s functions), on one shard and without Spark. Sources come clean and
-straight from the world, so what Spark joins (people with their devices and refusals) is put together here.
-Surprise: every message is answered at once, by the truth, with the probability of an open beside the answer.
+`score_materials`, `plan_dispatch`'s functions), on one shard and without Spark. Sources come straight from
+the world and need no cleaning, so what Spark would join (people with their devices and refusals) is put
+together here. Surprise: every message is answered at once, by the truth, with the probability of an open
+beside the answer.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class PushLog:
 
     @classmethod
     def empty(cls) -> PushLog:
-        """Return the log of nobody."""
+        """Return a log without pushes."""
         none = np.zeros(0, np.int64)
         return cls(Sent(none, [], [], none, [], np.zeros(0), np.zeros(0)), none, none)
 

@@ -270,6 +270,7 @@ def open_probability(
     user, which, hour, tired, tired_category = np.broadcast_arrays(
         np.asarray(users, dtype=np.int64), chosen, np.asarray(hours_utc, dtype=np.int64), felt, felt_category
     )
+    # A grid names each person many times; each is made once.
     numbers, rows = np.unique(user.ravel(), return_inverse=True)
     person = world.people(numbers)
     facts = materials(material_ids)

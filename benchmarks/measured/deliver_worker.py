@@ -92,6 +92,7 @@ class Stopwatch:
 
         def timed_answered(self: Any, tag: Any, answer: Answer) -> None:
             answered(self, tag, answer)
+            # The sandbox names the moment of acceptance in an accepted message's name, and in nothing else.
             if answer.status == 200:
                 stamp = answer.body.partition(b"/messages/0:")[2][:16]
                 if stamp.isdigit():

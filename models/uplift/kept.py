@@ -75,6 +75,7 @@ def keep(
         "facts": dict(facts),
     }
     number, sha256 = max(numbers(store, name), default=0) + 1, _hash(body)
+    # Of two writers of one number the later one must not replace the first one's model.
     if not store.create(path_of(name, number), to_json({"sha256": sha256, "body": body})):
         raise Conflict(
             f"another lift model was kept as {name} meanwhile", fix="keep this one again if it should count"

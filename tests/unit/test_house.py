@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
+import re
+import tokenize
+from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -19,6 +24,10 @@ LINES_AT_MOST = 400
 LONG: dict[str, int] = {}
 SUMMARY_BELOW = 90
 NAME_AT_MOST = 60
+# Lines a function has before the rule of the comment holds for it.
+LONG_FUNCTION = 30
+# A function with so many branches has one whose reason cannot be read off its condition.
+BRANCHES_FROM = 2
 CODE = ("angelia", "models", "spark_jobs", "dags", "benchmarks")
 # Words that say nothing of a value; a comprehension is short enough to be read without.
 EMPTY_NAMES = {"found", "one", "some", "said", "told"}
@@ -33,15 +42,45 @@ def modules(*roots: str) -> dict[str, Path]:
     return named
 
 
+@dataclass(frozen=True)
+class FileFacts:
+    """What the rules ask of a file, from one walk: parsing all files takes seconds."""
+
+    imports: list[tuple[str, str]]  # module, name; the name is empty where the module itself is imported
+    docstrings: list[tuple[int, str, bool]]  # line, first line, whether a blank line follows if any does
+    classes: list[str]
+    tests: list[str]
+    bound: list[tuple[int, str]]
+    silent: list[tuple[int, str]]
+
+
+@cache
+def facts(path: Path) -> FileFacts:
+    """Return a file's facts."""
+    text = path.read_text("utf-8")
+    nodes = list(ast.walk(ast.parse(text)))
+    seen = FileFacts([], [], [], [], bound_names(nodes), uncommented_functions(text, nodes))
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            seen.imports.extend((node.module, alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            seen.imports.extend((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first, _, rest = (ast.get_docstring(node) or "").partition("\n")
+            is_apart = not rest or rest.startswith("\n")
+            seen.docstrings.append((getattr(node, "lineno", 1), first, is_apart))
+            if isinstance(node, ast.ClassDef):
+                seen.classes.append(node.name)
+            elif not isinstance(node, ast.Module) and node.name.startswith("test"):
+                seen.tests.append(node.name)
+    return seen
+
+
 def imports(path: Path, known: dict[str, Path]) -> set[str]:
     """Return the known modules that a file imports, wherever in the file."""
-    wanted: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            whole = [f"{node.module}.{alias.name}" for alias in node.names]
-            wanted |= {name if name in known else node.module for name in whole}
-        elif isinstance(node, ast.Import):
-            wanted |= {alias.name for alias in node.names}
+    wanted = {
+        f"{module}.{name}" if f"{module}.{name}" in known else module for module, name in facts(path).imports
+    }
     return wanted & known.keys()
 
 
@@ -94,12 +133,12 @@ def test_a_docstring_begins_with_one_short_line() -> None:
     for root in ("angelia", "benchmarks", "dags", "docs", "models", "spark_jobs", "tests"):
         for path in (ROOT / root).rglob("*.py"):
             name = path.relative_to(ROOT).as_posix()
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                    first, _, rest = (ast.get_docstring(node) or "").partition("\n")
-                    # A second line that is not blank means that the summary was wrapped.
-                    if len(first) >= SUMMARY_BELOW or (rest and not rest.startswith("\n")):
-                        wrong.append(f"{name}:{getattr(node, 'lineno', 1)}: {first}")
+            # A second line that is not blank means that the summary was wrapped.
+            wrong += [
+                f"{name}:{line}: {first}"
+                for line, first, is_apart in facts(path).docstrings
+                if len(first) >= SUMMARY_BELOW or not is_apart
+            ]
     assert not wrong
 
 
@@ -116,26 +155,21 @@ def test_no_package_over_its_share_of_lines() -> None:
 
 def test_no_test_name_over_sixty_characters() -> None:
     names = {
-        f"{path.relative_to(ROOT).as_posix()}: {node.name}"
+        f"{path.relative_to(ROOT).as_posix()}: {name}"
         for path in (ROOT / "tests").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.name.startswith("test")
-        and len(node.name) > NAME_AT_MOST
+        for name in facts(path).tests
+        if len(name) > NAME_AT_MOST
     }
     assert not names
 
 
-def bound_names(tree: ast.AST) -> list[tuple[int, str]]:
+def bound_names(nodes: list[ast.AST]) -> list[tuple[int, str]]:
     """Return (line, name) of everything that a file binds, comprehensions' own variables apart."""
     own = {
-        id(name)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.comprehension)
-        for name in ast.walk(node.target)
+        id(name) for node in nodes if isinstance(node, ast.comprehension) for name in ast.walk(node.target)
     }
     names = []
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Name(id=name, ctx=ast.Store()) if id(node) not in own:
                 names.append((node.lineno, name))
@@ -160,7 +194,7 @@ def test_names_say_what_a_value_is() -> None:
     empty = [
         f"{path.relative_to(ROOT).as_posix()}:{line}: {name}"
         for path in modules(*CODE, "docs", "tests").values()
-        for line, name in bound_names(ast.parse(path.read_text("utf-8")))
+        for line, name in facts(path).bound
         if name in EMPTY_NAMES
     ]
     assert not empty
@@ -186,17 +220,63 @@ def test_names_say_what_a_value_is() -> None:
     ],
 )
 def test_every_way_to_bind_a_name_is_seen(text: str) -> None:
-    assert "found" in {name for _, name in bound_names(ast.parse(text))}
+    assert "found" in {name for _, name in bound_names(list(ast.walk(ast.parse(text))))}
 
 
 def test_a_comprehensions_variable_may_be_short() -> None:
-    assert bound_names(ast.parse("[a for one, (found, b) in c for some in d]")) == []
+    nodes = list(ast.walk(ast.parse("[a for one, (found, b) in c for some in d]")))
+    assert bound_names(nodes) == []
 
 
 def test_a_class_name_has_one_meaning() -> None:
     homes: dict[str, list[str]] = {}
     for path in modules(*CODE).values():
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.ClassDef):
-                homes.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+        for name in facts(path).classes:
+            homes.setdefault(name, []).append(path.relative_to(ROOT).as_posix())
     assert not {name: files for name, files in homes.items() if len(files) > 1}
+
+
+def uncommented_functions(text: str, nodes: list[ast.AST]) -> list[tuple[int, str]]:
+    """Return (line, name) of long functions that branch without one comment inside."""
+    branching = [
+        node
+        for node in nodes
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or node.lineno) - node.lineno >= LONG_FUNCTION
+        and sum(isinstance(part, ast.If | ast.While | ast.Try | ast.Match) for part in ast.walk(node))
+        >= BRANCHES_FROM
+    ]
+    if not branching:
+        return []
+    # Orders to a tool say nothing to a reader.
+    comments = {
+        token.start[0]
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type == tokenize.COMMENT and not re.match(r"#\s*(noqa|type:|fmt:|pragma:)", token.string)
+    }
+    return [
+        (node.lineno, node.name)
+        for node in branching
+        if comments.isdisjoint(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    ]
+
+
+def test_a_long_function_with_branches_says_why() -> None:
+    silent = [
+        f"{path.relative_to(ROOT).as_posix()}:{line}: {name}"
+        for path in modules(*CODE).values()
+        for line, name in facts(path).silent
+    ]
+    assert not silent
+
+
+@pytest.mark.parametrize(
+    ("lines", "comment", "is_silent"),
+    [(31, "", True), (30, "", False), (31, "  # why", False), (31, "  # noqa: S101", True)],
+)
+def test_a_long_function_without_a_comment_is_seen(lines: int, comment: str, is_silent: bool) -> None:
+    branches = "def f():\n if a:\n  b()\n while c:\n  d()" + comment + "\n"
+    text = branches + " e()\n" * (lines - 5)
+    assert bool(uncommented_functions(text, list(ast.walk(ast.parse(text))))) is is_silent
+    calmer = text.replace(" while c:", " with c:")
+    assert not uncommented_functions(calmer, list(ast.walk(ast.parse(calmer))))

@@ -25,6 +25,7 @@ def read_server(mapping: DirectoryMapping, password: str | None) -> list[tuple[s
     """
     if mapping.server is None or mapping.base is None:
         raise InvalidInput("the mapping names no server", fix="add `server` and `base`, or give --ldif")
+    # A simple bind sends the password as text, so it needs an encrypted connection or the operator's consent.
     is_safe = mapping.server.startswith("ldaps:") or mapping.start_tls
     if mapping.bind is not None:
         if not password:
@@ -35,6 +36,7 @@ def read_server(mapping: DirectoryMapping, password: str | None) -> list[tuple[s
                 fix="write ldaps://, or `start_tls: true`; or `plain_password: true` if the network is yours",
             )
     try:
+        # Optional: reading an LDIF file works without it.
         import ldap3
         from ldap3.core import exceptions as refusals
     except ModuleNotFoundError:
@@ -44,6 +46,7 @@ def read_server(mapping: DirectoryMapping, password: str | None) -> list[tuple[s
         ) from None
     try:
         return _read(ldap3, mapping, password)
+    # The library's own texts may hold names of entries, so only the kind of failure is repeated.
     except (refusals.LDAPCommunicationError, refusals.LDAPStartTLSError) as error:
         raise AngeliaError(
             f"the directory's server does not answer ({type(error).__name__})",

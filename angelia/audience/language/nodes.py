@@ -223,6 +223,7 @@ Node = Leaf | Not | And | Or
 def sql(node: Node, parent: str = "") -> str:
     """Return the node as canonical predicate text; parsing it again gives the same node."""
     match node:
+        # An outermost list stands without brackets; inside another operator it needs them to bind as it did.
         case And(children) | Or(children):
             word = "AND" if isinstance(node, And) else "OR"
             text = f" {word} ".join(sql(child, word) for child in children)

@@ -53,6 +53,7 @@ def before_planning(
     if hours_left == 0:
         says = "all planned hours have passed: nothing will be sent; plan the next night"
         contradictions.append(Contradiction("the night", says))
+    # A notice that empties a campaign which does not run tonight keeps nothing from being sent.
     for notice in sense.notices(documents, day):
         if notice.empties and notice.key in wanted:
             contradictions.append(Contradiction(f"{notice.key[0]} {notice.key[1]}", str(notice.problem)))

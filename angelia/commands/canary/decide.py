@@ -50,6 +50,7 @@ def canary(
         store = CatalogStore.open(load_settings().catalog_url())
         action, who = "pass" if is_pass else "fail", actor_name(actor)
         decide_canary(lake, store, campaign, standing.ds, action, actor=who, at=now, reason=reason or "")
+        # The answer shows how the canary stands with the choice just written, as workers will read it.
         standing = _standing(lake, campaign, standing.ds, now)
     facts = standing.facts
     lines = [

@@ -49,6 +49,7 @@ def drift(
     lines.append(f"{len(shifts) - len(shown)} of {len(shifts)} columns are below {look:g}")
     lines += [f"left out: {reason}" for reason in left_out]
     emit(result, lines, as_json)
+    # Raised only here, after the figures are out: a night that alarms is the one to be looked at.
     if alarms:
         raise GateClosed(
             f"{', '.join(alarms)} moved by {alarm:g} or more since {before}",

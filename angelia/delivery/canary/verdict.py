@@ -77,6 +77,7 @@ def judge(rule: CanaryRule, facts: CanaryFacts, choice: CanaryChoice | None, now
     breach = _above(facts.rejected, facts.answered, rule.max_rejected_pct, "were rejected") or _above(
         facts.refused, accepted, rule.max_refused_pct, "unsubscribed or complained"
     )
+    # Rejections and opt-outs fail at once: waiting would only send more of it.
     if is_enough and breach:
         return CanaryVerdict(FAILED, breach)
     pending = facts.planned - facts.settled
@@ -90,11 +91,13 @@ def judge(rule: CanaryRule, facts: CanaryFacts, choice: CanaryChoice | None, now
     known = f"{facts.answered:,} of the {rule.messages:,} answers that a verdict takes are known"
     if not is_enough and facts.answered + pending >= rule.messages:
         return CanaryVerdict(WAITS, f"{known}, and {pending:,} of its messages are still to leave")
+    # Even what is still to leave could not bring the missing answers, so the document decides.
     if not is_enough:
         return {
             "send": CanaryVerdict(PASSED, f"{known}; its document says then: send"),
             "ask": CanaryVerdict(WAITS, f"{known}; a person passes or fails it"),
         }.get(rule.then, CanaryVerdict(UNDECIDED, f"{known}; its document says then: expire"))
+    # Opens come late; they are judged here alone, once the wait above is over.
     if 100.0 * facts.opened < rule.min_opened_pct * accepted:
         few = f"{facts.opened:,} of {accepted:,} were opened, less than {rule.min_opened_pct:g} %"
         return CanaryVerdict(FAILED, few)

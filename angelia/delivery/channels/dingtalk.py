@@ -2,7 +2,7 @@
 
 `ANGELIA_DINGTALK_CREDENTIALS` names a JSON file with `app_key`, `app_secret` and `agent_id`. Surprise:
 DingTalk takes a message and decides later; beyond its limits (500 a day for one employee, equal content once
-a day) it answers success and shows nothing. `accepted` here means taken, as its documentation says.
+a day) it answers success and shows nothing. So `accepted` means here that DingTalk took the message, no more.
 """
 
 from __future__ import annotations

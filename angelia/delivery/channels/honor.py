@@ -115,7 +115,7 @@ def open_provider(config: ChannelConfig) -> Provider:
     importance = str(account.get("importance") or "LOW")
     if importance not in ("LOW", "NORMAL"):
         raise InvalidInput(
-            f"the importance of channel {config.channel} is none", fix="write LOW (marketing) or NORMAL"
+            f"channel {config.channel} has an unknown importance", fix="write LOW (marketing) or NORMAL"
         )
     secrets = {"grant_type": "client_credentials"}
     secrets |= {name: str(account[name]) for name in ("client_id", "client_secret")}

@@ -2,8 +2,8 @@
 
 A channel's credentials name a JSON file with what SMTP needs (`from`, `unsubscribe_url`,
 `unsubscribe_secret`) and `api_key`. The message is the one SMTP would send, one-click headers and all; the
-dispatch id is also its metadata, which webhooks bring back. Surprises: the key travels in the body, and
-failures of a request come with HTTP 500, whatever they are.
+dispatch id is also its metadata, which webhooks bring back. Surprises: the key travels in the body, and every
+failure of a request comes with HTTP 500.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Service-account OAuth: a signed assertion (RS256) is exchanged for a bearer token.
 
-The sender sees to it that many callers make one exchange.
+The sender makes one exchange for all its callers.
 
 Source: developers.google.com/identity/protocols/oauth2/service-account, "HTTP/REST", written down 2026-11-21.
 """

@@ -153,7 +153,8 @@ def open_provider(config: ChannelConfig) -> Provider:
     most = account.get("per_request", PER_REQUEST)
     if not isinstance(most, int) or not 1 <= most <= MOST:
         raise InvalidInput(
-            f"per_request of channel {config.channel} is none", fix=f"write a number from 1 to {MOST:,}"
+            f"per_request of channel {config.channel} is out of range",
+            fix=f"write a number from 1 to {MOST:,}",
         )
     url = config.base_url or BASE_URL
     token = _token(url, str(account["app_key"]), str(account["master_secret"]), config)

@@ -1,6 +1,6 @@
 """OPPO's unicast in batches: up to 1,000 messages in a request, an outcome for each.
 
-Grain: one message; each has its own device, texts and dispatch id, so nothing is lost to company. Source:
+Grain: one message; each has its own device, texts and dispatch id, so a batch loses none of them. Source:
 OPPO's page "unicast" (open.oppomobile.com/new/developmentDoc, as stored), read 2026-11-28.
 """
 

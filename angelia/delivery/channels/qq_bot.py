@@ -1,8 +1,8 @@
 """Official QQ bots: a row's address is the openid that a user has for the bot.
 
 `ANGELIA_QQ_BOT_CREDENTIALS` names a JSON file with `app_id` and `client_secret`; optional `token_url`.
-Surprise: by QQ's page of April 2025 a bot may only answer, and messages of its own are refused; a bot that QQ
-allows them has a few a month for each user, and who has switched them off gets none.
+Surprise: by QQ's page of April 2025 a bot may only answer, and its own messages are refused; a bot with QQ's
+permission has a few a month for each user, and users who switched them off get none.
 """
 
 from __future__ import annotations

@@ -121,13 +121,13 @@ def stand_in() -> StandIn:
 
 
 def require_region(region: str) -> None:
-    """Refuse what is no region: it becomes part of a host's name.
+    """Refuse a malformed region, since it becomes part of a host's name.
 
     Raises:
         InvalidInput: it is none.
     """
     if not _REGION.fullmatch(region):
-        raise InvalidInput("the AWS region is none", fix="write it like eu-west-1")
+        raise InvalidInput("the AWS region is malformed", fix="write it like eu-west-1")
 
 
 def open_provider(config: ChannelConfig) -> Provider:

@@ -1,8 +1,9 @@
 """Mobile push by Amazon SNS: a row's address is the ARN of a platform endpoint.
 
 A channel's credentials name a JSON file with `region`, `access_key_id` and `secret_access_key`; optional
-`session_token`. Which platform it is (GCM, which is FCM, or APNS) says the ARN itself. Surprise: SNS answers
-before the platform does, and switches an endpoint off when that refuses its token; the next message tells.
+`session_token`. The ARN itself names the platform: GCM (which is FCM) or APNS. Surprise: SNS answers before
+the platform does, and switches an endpoint off when the platform refuses its token; only the answer to the
+next message shows it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A channel's credentials name a JSON file with `region`, `access_key_id` and `secret_access_key`; optional
 `session_token`, `sms_type` (`Transactional`, else `Promotional`) and `sender_id`. Surprise: SNS answers
-before a carrier does; what becomes of a text stands in the account's delivery logs only.
+before a carrier does; only the account's delivery logs show what became of a text.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def open_provider(config: ChannelConfig) -> Provider:
     kind, sender = account.get("sms_type", "Promotional"), account.get("sender_id")
     if kind not in ("Promotional", "Transactional") or not re.fullmatch(r"[A-Za-z0-9-]{1,11}", sender or "A"):
         raise InvalidInput(
-            f"channel {config.channel}: the kind of text or its sender is none",
+            f"channel {config.channel}: sms_type or sender_id is malformed",
             fix="write sms_type as Promotional or Transactional, sender_id as 1 to 11 letters and digits",
         )
     return sns.provide(SnsSmsAdapter(publisher, kind, sender), url)

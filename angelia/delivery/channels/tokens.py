@@ -200,7 +200,7 @@ def open_application(
     account = load_credentials(config, (*secrets.values(), "agent_id"))
     if not str(account["agent_id"]).isdecimal():
         raise InvalidInput(
-            f"the agent_id of channel {config.channel} is no number",
+            f"the agent_id of channel {config.channel} is not a number",
             fix="copy it from the application's page",
         )
     url = config.base_url or base_url

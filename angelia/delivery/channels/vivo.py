@@ -128,7 +128,8 @@ def open_provider(config: ChannelConfig) -> Provider:
     app_id, key, secret = (str(account[name]).strip() for name in ("app_id", "app_key", "app_secret"))
     if not app_id.isdecimal():
         raise InvalidInput(
-            f"the app_id of channel {config.channel} is no number", fix="copy it from vivo's developer pages"
+            f"the app_id of channel {config.channel} is not a number",
+            fix="copy it from vivo's developer pages",
         )
 
     def ask(now: float) -> tuple[str, Request]:

@@ -182,7 +182,7 @@ def _disable(lake: Lake, root: Part, gone: pa.Table) -> None:
 
 
 def _opt_out(lake: Lake, root: Part, opted_out: pa.Table) -> None:
-    """Append to the suppressions who took back what allows this channel to write to them.
+    """Append a suppression for each person who withdrew the channel's leave to write to them.
 
     It is this person's word about the channel, at any address, until they opt in again.
     """

@@ -149,8 +149,8 @@ def merge(tables: Iterable[pa.Table]) -> pa.Table:
 def resolved(standing: pa.Table, late: pa.Table) -> pa.Table:
     """Return the standing outcomes without those that a late one explains.
 
-    Whoever took a lost owner's batch over and sent nothing itself knows of its one try only that it may have
-    arrived. Where the owner comes back and says that this very try was refused, it has not.
+    A worker that took a lost owner's batch over without sending knows only that the owner's try may have
+    arrived. If the owner comes back and reports that this very try was refused, it did not arrive.
     """
     refused = late.filter(pc.equal(late["outcome"], REJECTED))["row"].combine_chunks()
     unknown = pc.and_(pc.equal(standing["outcome"], AMBIGUOUS), pc.equal(standing["n_attempts"], 0))

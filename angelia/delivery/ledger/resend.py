@@ -3,11 +3,11 @@
 Reads manifests, ledger objects, stops, suppressions and the user_preferences since the plan; writes follow-up
 parts, which the next delivery takes. Grain: manifest row. A row is left out, under a reason, if its message
 reached its provider or may have (`already_…`), by whatever plan; if a worker is still at it (`pending`), its
-own window has closed, the person has refused it since, or a later plan has it (`planned_again`). Counting
-comes first, and returns a hash: of the instant, and of what may go but for consent. Only what has this hash
-is sent again, less what has closed or was refused since.
+own window has closed, the person has refused it since, or a later plan has it (`planned_again`). A count
+comes first and returns a hash of the instant and of the rows that may go, consent left out. Only the rows of
+this hash are sent again, less those whose window closed or whose person refused since.
 
-Surprise: a message never leaves the window it was decided for; later than that takes another plan.
+Surprise: a message never leaves the window it was decided for; sending it later takes another plan.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ manifest cites them, `registered_addresses`, `suppressions`; writes `dispatch_fa
 rows that differ from the manifest's in channel, address and dispatch id. Grain: dispatch. From then on they
 are parts like any other: own claim, ledger, pace, guards, and the same window.
 
-Surprise: only addresses that are gone or cannot be one fall over, never what is or ever was ambiguous, and
-never to a channel that the person has refused; a manifest that cites no features and endpoints falls over
-nowhere.
+Surprise: a row falls over only if its address is gone or malformed, never if it is or ever was ambiguous, and
+never to a channel that the person has refused; rows of a manifest that cites no features and endpoints do not
+fall over.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Wait for a part whose worker may be dead.
 
 A killed worker's claim keeps others out for `STALE_US` after its last heartbeat, unless it ran on this very
-machine. A task's own retry comes sooner; one that left the part to the dead would leave it to the next hour.
-Surprise: whoever holds the part and is heard of meanwhile keeps it, and nobody waits for that one's end.
+machine. A task's own retry comes sooner than that; without this wait it would leave the part to the next
+hour. Surprise: a holder that is heard of meanwhile keeps the part, and nobody waits for it to finish.
 """
 
 from __future__ import annotations

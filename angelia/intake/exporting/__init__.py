@@ -1,5 +1,5 @@
 """The intake's messages in the lake: for reports, usage, and the caps of the next night.
 
 Enter at `export.py`. Reads the intake database; writes intake_messages, intake_steps (by hour of acceptance)
-and intake_pending. `changes.py` is how writers say which hours have to be exported again.
+and intake_pending. Writers mark the hours that have to be exported again with `changes.py`.
 """

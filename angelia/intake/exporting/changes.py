@@ -1,7 +1,7 @@
 """Which hours of acceptance have messages that changed since they were exported.
 
-Whoever changes a message says so in the same transaction, by a row of its own: a row that dispatchers shared
-would make each wait for the other. New messages are not marked: they are the last hours.
+A change of a message is marked in the same transaction, by a row of its own: a row that dispatchers shared
+would make them wait for one another. New messages are not marked, since the newest hours are exported anyway.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Export to the lake what changed, by hour of acceptance, and what the next plan counts.
 
 Grain: message; step of a message. Reads the intake database; writes intake_messages, intake_steps and
-intake_pending, and calls what copies addresses and external ids. Surprise: an hour is exported again as long
-as its messages change, for a timed message years later; what is equal makes no commit. A message that the
-database has expired stays as it was last seen. A file is written before the database is asked again whose
-messages these are: an erasure in between is seen here, and the hour is read again, or the erasure sees the
-file.
+intake_pending, and calls what copies addresses and external ids. Surprise: an hour is exported again whenever
+one of its messages changes, for a timed message perhaps years later; equal content makes no commit. A message
+that the database has expired stays as it was last seen. Each file is written before the database is asked
+again whose messages these are: either an erasure in between is seen here, and the hour is read again, or the
+erasure sees the file.
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ class Leaf:
         """Publish rows unless the leaf holds them already; return how many.
 
         Args:
-            ids: messages the database still has; rows of others stay. None: nothing of before stays.
-            is_current: says whether the database still has these people; asked once the file stands.
+            ids: messages the database still has; rows of others stay. None: no earlier row stays. is_current:
+            says whether the database still has these people; asked once the file stands.
 
         Raises:
             PersonErased: it has not, or what the leaf held was rewritten meanwhile.
@@ -172,9 +172,9 @@ class Leaf:
 
 
 def _first_open(lake: Lake) -> int:
-    """Return the number of the first hour that may have messages nobody exported.
+    """Return the number of the first hour that may have messages not exported yet.
 
-    A message that waited for its commit bears an earlier time: the hour before the newest is open, too.
+    A message that waited for its commit carries an earlier time, so the hour before the newest is open, too.
     """
     newest = max((leaf["accept_hour"] for leaf in lake.partitions(MESSAGES)), default=None)
     return 0 if newest is None else hour_number(newest) - 1
@@ -200,9 +200,9 @@ def _hours_since(connection: Connection, first: int, now_us: int) -> Iterator[st
 
 
 def _clients(connection: Connection) -> list[str]:
-    """Return whose messages there are.
+    """Return the clients that have messages.
 
-    It steps over the key: a list of all would read every row.
+    It jumps from key to key, since a list of distinct clients would read every row.
     """
     clients: list[str] = []
     while True:

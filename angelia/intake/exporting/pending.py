@@ -52,7 +52,7 @@ def pending_messages(
 def _left_since(connection: Connection, since_us: int) -> list[Row]:
     """Return marketing messages that were claimed since an instant and may have left.
 
-    They are looked up by their batches, which are few: an index of claims would be paid for by each message.
+    They are looked up by their batches, which are few: an index on claims would cost time for each message.
     """
     members: dict[str, set[str]] = {}
     query = sa.select(batches.c.members).where(batches.c.made_us >= since_us)

@@ -43,7 +43,7 @@ class PeopleAccess(Protocol):
 
 
 async def spoken(people: PeopleAccess, request: Request, model: type[M], limit: int) -> M:
-    """Return a body from a key that may speak of people. Raises: Refused."""
+    """Return the body of a request whose key may write about people. Raises: Refused."""
     key = await people.key(request, SCOPE)
     body = await read_body(request, limit)
     try:

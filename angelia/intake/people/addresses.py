@@ -1,4 +1,4 @@
-"""Clients' words on people's addresses: kept in the database, exported to the lake.
+"""People's addresses as clients state them: kept in the database, exported to the lake.
 
 Grain: person x channel x address. Reads `user_endpoints`, `registered_addresses`, `suppressions`; writes the
 table `intake_addresses`, and `registered_addresses` on export. Surprise: a channel's list replaces what
@@ -37,7 +37,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Standing:
-    """An address that somebody has, waits for, or may not be written to by."""
+    """An address that is somebody's, waits for their yes, or is closed."""
 
     channel: str
     address: str
@@ -46,13 +46,13 @@ class Standing:
 
     @property
     def spelling(self) -> Spelling:
-        """What is equal for two spellings of it."""
+        """What all spellings of the address have in common."""
         return self.channel, same_address(self.channel, self.address)
 
 
 @dataclass(frozen=True)
 class Replaced:
-    """What a word changed."""
+    """What a client's statement changed."""
 
     still_closed: list[Spelling]
     to_confirm: list[Spelling]  # channel and address as it is kept
@@ -156,7 +156,7 @@ class PeopleAddresses:
 
 
 class _Closed:
-    """Which of a person's addresses the log of suppressions closed, whenever."""
+    """Which of a person's addresses the log of suppressions has ever closed."""
 
     def __init__(self, lake: Lake, user: str) -> None:
         log = lake.read_log("suppressions")

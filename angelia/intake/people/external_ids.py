@@ -1,8 +1,8 @@
-"""Ids of people in other systems: for messages that name such a one.
+"""Ids of people in other systems, by which messages may name them.
 
 Grain: namespace x external id, which is one person's. Reads and writes the table `intake_external_ids`; takes
-over the newest snapshot of `external_ids`. Surprise: a snapshot adds and moves ids, and ends none; of its
-word and a client's the later one holds.
+over the newest snapshot of `external_ids`. Surprise: a snapshot adds and moves ids, and ends none; where it
+and a client differ, the later statement holds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TRIES = 3
 
 
 class ExternalIds:
-    """Whose ids of other systems these are."""
+    """The owners of ids in other systems."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -78,7 +78,7 @@ def _replace(
 
 
 def owners_of(connection: Connection, pairs: Sequence[ExternalId]) -> dict[ExternalId, str]:
-    """Return whose these ids are, of those that are anybody's."""
+    """Return the owner of each id that has one."""
     c = external_ids.c
     by_namespace: dict[str, list[str]] = {}
     for namespace, external in dict.fromkeys(pairs):

@@ -46,7 +46,7 @@ def readers_of(
         if make is None:
             raise InvalidInput(
                 f"ANGELIA_RECEIVE_CREDENTIALS: callbacks.{channel}.provider has no callbacks",
-                fix=f"use one of {', '.join(PROVIDERS)}; others tell POST /events",
+                fix=f"use one of {', '.join(PROVIDERS)}; report the events of others to POST /events",
             )
         readers[channel] = make(channel, account, hash_of)
     return readers

@@ -1,7 +1,7 @@
 """What a provider's callback is: a signature to check, a documented body to read.
 
 Each provider's module has a class with the three methods of `Reader`. Reads and writes nothing. Surprise: an
-item that is not as documented refuses itself only, by its position; none of its values is repeated.
+item of an undocumented form is refused alone, by its position; none of its values is repeated.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def make_event(
     at: datetime | None = None,
     reason: str | None = None,
 ) -> Event:
-    """Return an event by the provider's own id of it; without a time, it happened when it came.
+    """Return an event by the provider's own id; without a time it is dated by its arrival.
 
     Raises:
         NotOurs: the dispatch is none of ours, or the time is too far from now.
@@ -138,7 +138,7 @@ def of_json(body: bytes | str) -> Any:
 
 
 def same(wanted: str, given: str) -> bool:
-    """Compare two secrets in a time that tells nothing."""
+    """Compare two secrets in a time that does not depend on where they differ."""
     return hmac.compare_digest(wanted.encode(), given.encode("utf-8", "replace"))
 
 

@@ -2,7 +2,7 @@
 
 Source: developer.huawei.com, "Message Receipt" (push-api-msg-receipt) and the status codes of "push-receipt",
 read 2026-11-28. Surprise: X-HUAWEI-CALLBACK-ID signs time, nonce and user name, not the body; so it is
-believed for five minutes only, and TLS has to keep the rest.
+accepted for five minutes only, and TLS has to protect the rest.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Source: mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks and the help pages "How
 to Authenticate Webhook Requests" (X-Mandrill-Signature: HMAC-SHA1 over the address and the sorted fields) and
-"Webhook Format", read 2026-11-28. Surprise: the address is signed exactly as it was typed in there.
+"Webhook Format", read 2026-11-28. Surprise: the signature covers the address exactly as it was typed in at
+Mandrill.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Sources: docs.aws.amazon.com/sns "Verifying the signatures of Amazon SNS messages" (versions 1 and 2) and
 docs.aws.amazon.com/ses "Contents of event data", read 2026-11-28. Surprise: only topics that the file names
-are believed, else anybody with an account at Amazon could sign. Their subscription is confirmed here, once.
+are accepted; otherwise anybody with an account at Amazon could sign. Their subscription is confirmed here,
+once.
 """
 
 from __future__ import annotations

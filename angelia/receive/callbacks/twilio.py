@@ -2,7 +2,7 @@
 
 Source: twilio.com/docs/usage/webhooks/webhooks-security (X-Twilio-Signature: HMAC-SHA1 over the whole address
 and the sorted fields) and /docs/messaging/guides/track-outbound-message-status, read 2026-11-28. Surprise:
-Twilio tells no time, so an event happened when it came here. A text names no dispatch but a number; only its
+Twilio sends no time, so an event is dated by its arrival. A text names no dispatch but a number; only its
 keyed hash is kept.
 """
 

@@ -56,7 +56,8 @@ def readable(counts: Counter[str]) -> Iterator[None]:
 def index_folder(lake: Lake, home: Path) -> Path | None:
     """Return the folder of a lake's index; None, so in memory, if the lake's name is damaged.
 
-    It goes by a name that the lake bears itself: another lake at the same address has other ledgers.
+    The folder is named by an id that the lake itself holds: another lake at the same address has other
+    ledgers.
     """
     try:
         name = hashlib.sha256(lake_key(lake.store, "dispatches")).hexdigest()[:16]
@@ -164,7 +165,7 @@ class Dispatches:
         adding.flush()
 
     def _take_manifests(self, ds: str, now: datetime, counts: Counter[str]) -> None:
-        """Add the parts of a day's sealed hours; those with a ledger stand in that."""
+        """Add the parts of a day's sealed hours; parts with a ledger are found there."""
         is_due, _ = self._is_due("manifest", ds, now)
         known, in_ledger = self._numbers("manifest", ds), self._numbers("ledger", ds)
         hours = {place.partition("/")[0] for place in known}

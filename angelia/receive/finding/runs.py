@@ -1,9 +1,9 @@
 """Sorted runs of 64-bit prefixes: which places hold an id, in a few page reads a run.
 
 Grain: id and place. A place is any text (here hour and part of a ledger). Reads and writes one folder, a file
-a run; without a folder everything stays in memory. Runs of like size are merged, so there are few of them,
-and each row is rewritten about as often as the rows can be halved. Surprise: a prefix says where an id may
-stand; whoever asks reads the id itself there. A damaged run is deleted, and its places are read again.
+a run; without a folder everything stays in memory. Runs of similar size are merged, so there are few of them,
+and a row is rewritten about log2(rows) times. Surprise: a prefix says only where an id may stand; the caller
+reads the id itself there. A damaged run is deleted, and its places are read again.
 """
 
 from __future__ import annotations

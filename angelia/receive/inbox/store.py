@@ -1,9 +1,9 @@
 """Messages of inboxes in the lake, and where each person's stand.
 
-Writes `inbox_messages` (a leaf a group of messages, those that came while the disk was busy), reads it and
-the receipts of its channels. Grain: message. Surprises: memory holds eight bytes a message, a hash of its
-person, by which the few leaves are found that must be read; what another process wrote, or marked, is seen
-after `LOOK_S` and `LOOK_MARKS_S`.
+Writes `inbox_messages` (one leaf for all messages that arrived while the disk was busy); reads it, and the
+receipts of its channels. Grain: message. Surprises: memory holds eight bytes a message, a hash of its person,
+which tells the few leaves that must be read; messages and marks of other processes are seen after `LOOK_S`
+and `LOOK_MARKS_S`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class InboxStore:
         return [None] * len(drafts)
 
     def messages_of(self, user: str) -> list[dict[str, Any]]:
-        """Return a person's messages that are not over, newest first, with their state."""
+        """Return a person's messages that have not expired, newest first, with their state."""
         with self._lock:
             self._look()
             person = _hash(user)

@@ -1,7 +1,7 @@
 """Who asks for an inbox: the token that the shop's backend signs for a person.
 
 A JSON Web Token, HS256, with `sub` (the person's id), `aud` (`angelia`) and `exp`, at most a day ahead.
-Surprise: the person stands in the header only, never in an address, so no proxy's log holds it.
+Surprise: the person is named in the header only, never in an address, so no proxy's log holds the id.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MIN_SECRET = 32  # bytes; RFC 7518 3.2 for HS256
 
 
 def person_of(authorization: str, secret: str, now: datetime) -> str | None:
-    """Return the person whom a header names, None if its token is not ours or over."""
+    """Return the person whom a header names, None if its token is not ours or has expired."""
     kind, _, token = authorization.partition(" ")
     if kind.lower() != "bearer" or len(token) > 4_096:
         return None

@@ -1,4 +1,4 @@
-"""The second word on a mail address that a client gave: a mail and the person's yes.
+"""Double opt-in for a mail address that a client gave: a mail, then the person's yes.
 
 Reads the newest catalog and `suppressions`; writes `registered_addresses`. Surprise: the link holds the
 address, encrypted, so the yes needs nothing of the intake's database.

@@ -1,4 +1,4 @@
-"""Links to a person's preferences: opaque, for one purpose, and over after a time.
+"""Links to a person's preferences: opaque, for one purpose, valid for a limited time.
 
 Surprise: the person is encrypted (Fernet), so neither an address nor a proxy's log names them.
 """
@@ -33,7 +33,7 @@ class Links:
         return self._keys[purpose].encrypt_at_time(text, int(now.timestamp())).decode()
 
     def open(self, purpose: str, token: str, now: datetime) -> list[str] | None:
-        """Return a token's words, None if it is not ours, for something else, or over."""
+        """Return a token's words, None if it is not ours, for another purpose, or expired."""
         try:
             text = self._keys[purpose].decrypt_at_time(
                 token.encode("ascii", "replace"), LIFE_S[purpose], int(now.timestamp())

@@ -1,8 +1,8 @@
-"""The mail that asks for the second word of double opt-in.
+"""The mail of double opt-in, which asks the person to confirm.
 
 Reads the newest `user_endpoints` and `registered_addresses`. Surprise: it goes out by the channel's own
-provider, past plan and worker, since a person who refused e-mail must get no other mail; one a person and
-channel in ten minutes.
+provider, without plan or worker, since a person who refused e-mail must get no other mail; at most one per
+person and channel in ten minutes.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 `POST /preferences/link` (a person's token, as for the inbox) makes a link; `GET /preferences?t=…` shows what
 the person takes, `POST /preferences` keeps it; `/preferences/confirm` is where the mail of double opt-in
-leads. Surprises: a GET changes nothing, for mail scanners follow links; a channel of e-mail that was refused
-opens by the mailed link only, so nobody else can open it; RFC 8058's one click stays at `/unsubscribe`.
+leads. Surprises: a GET changes nothing, for mail scanners follow links; an e-mail channel that was refused
+opens only by the link mailed to it, so nobody else can open it; RFC 8058's one click stays at `/unsubscribe`.
 """
 
 from __future__ import annotations
@@ -121,14 +121,14 @@ class Preferences:
         )
 
     def question(self, token: str, now: datetime) -> str | None:
-        """Return the page that asks for the second word, None if the link is over."""
+        """Return the page that asks to confirm, None if the link has expired."""
         if self._links.open(ADDRESS, token, now):
             return render(token, question="Shall we write to you at the address this mail went to?")
         words = self._links.open(CONFIRM, token, now)
         return render(token, question=f"Shall we write to you by {words[1]} again?") if words else None
 
     def confirm(self, token: str, now: datetime) -> str | None:
-        """Open the channel, or take the address, of a mailed link; None if the link is over."""
+        """Open the channel, or take the address, of a mailed link; None if the link has expired."""
         if words := self._links.open(ADDRESS, token, now):
             is_taken = take_address(self._lake, *words, at=now)
             return render(notes=("Kept.",) if is_taken else ("It was closed for good and stays closed.",))

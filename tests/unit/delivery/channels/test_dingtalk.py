@@ -53,7 +53,7 @@ def test_the_limit_counts_the_bytes_of_msg() -> None:
 
 def test_an_agent_has_a_number(tmp_path: Path) -> None:
     account = {"app_key": "k", "app_secret": "s", "agent_id": "12x"}
-    with pytest.raises(InvalidInput, match="agent_id of channel second is no number"):
+    with pytest.raises(InvalidInput, match="agent_id of channel second is not a number"):
         opened(tmp_path, "dingtalk", account)
     provider = opened(tmp_path, "dingtalk", account | {"agent_id": "12"})
     assert document(provider.adapter.build_request(MESSAGE._replace(address="u")))["agent_id"] == 12

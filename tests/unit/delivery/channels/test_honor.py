@@ -64,7 +64,7 @@ def test_the_limit_does_not_count_the_token() -> None:
 
 
 def test_an_importance_is_one_that_honor_knows(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="importance of channel second is none"):
+    with pytest.raises(InvalidInput, match="channel second has an unknown importance"):
         opened(tmp_path, "honor", ACCOUNT | {"importance": "HIGH"})
     sent = opened(tmp_path, "honor", ACCOUNT | {"importance": "NORMAL"}).adapter.build_request(MESSAGE)
     assert document(sent)["android"]["notification"]["importance"] == "NORMAL"

@@ -57,5 +57,5 @@ def test_an_account_names_a_region_that_becomes_its_host(tmp_path: Path) -> None
     config = ChannelConfig("second", "sns_sms", 60.0, credentials=path)
     assert open_publisher(config)[1] == "https://sns.ap-southeast-2.amazonaws.com"
     path.write_text(ACCOUNT % "evil.example/?")
-    with pytest.raises(InvalidInput, match="region is none"):
+    with pytest.raises(InvalidInput, match="region is malformed"):
         open_publisher(config)

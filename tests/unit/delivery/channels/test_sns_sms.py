@@ -53,7 +53,7 @@ def test_the_limit_counts_title_and_body() -> None:
 
 @pytest.mark.parametrize("changes", [{"sms_type": "Urgent"}, {"sender_id": "a b"}, {"sender_id": "a" * 12}])
 def test_a_kind_or_sender_that_sns_refuses_is_named(changes: dict[str, str], tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="kind of text or its sender is none"):
+    with pytest.raises(InvalidInput, match="sms_type or sender_id is malformed"):
         opened(tmp_path, "sns_sms", ACCOUNT | changes)
 
 

@@ -64,7 +64,7 @@ def test_without_a_granted_category_it_is_marketing() -> None:
 
 
 def test_an_app_has_a_number_and_signs_the_time(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="app_id of channel second is no number"):
+    with pytest.raises(InvalidInput, match="app_id of channel second is not a number"):
         opened(tmp_path, "vivo", ACCOUNT | {"app_id": "ten"})
     token = opened(tmp_path, "vivo", ACCOUNT).credentials
     assert isinstance(token, IssuedToken)
