@@ -158,7 +158,7 @@ def intake_serve(
     from angelia.intake.api import create_app
     from angelia.intake.codes import Codes, Secret
     from angelia.intake.database import connect
-    from angelia.intake.serving import rest_the_collector, serve
+    from angelia.intake.serving import serve, tune_interpreter
     from angelia.intake.wire.protocol import short_protocol
     from angelia.receive.preferences.addresses import AddressQuestions
     from angelia.receive.receiver import utc_now
@@ -173,7 +173,7 @@ def intake_serve(
     lake, page = open_lake(settings=settings), preferences_trust(receive_document())
     questions = AddressQuestions(lake, page.secret, page.url, utc_now) if page else None
     app = create_app(engine, log, codes, settings.metrics_folder(), lake, questions)
-    rest_the_collector()
+    tune_interpreter()
     serve(app, host, port, ready_file, protocol=short_protocol(app))
 
 

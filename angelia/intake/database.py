@@ -82,8 +82,8 @@ def _engine(url: str) -> Engine:
         options={},
         # Under MariaDB's default a range read locks gaps, and two writers of new rows would deadlock.
         on_server={"isolation_level": "READ COMMITTED", "pool_pre_ping": True},
-        # What was answered survives a power cut. The keys of clients lie anywhere in their index: with room to
-        # keep its pages, and rarer checkpoints, a page is written once for many rows (16 to 13 µs a row).
+        # What was answered survives a power cut. Clients' keys lie anywhere in their index: with room to keep
+        # its pages, and rarer checkpoints, a page is written once for many rows (16 to 13 µs a row).
         pragmas=("journal_mode=WAL", "synchronous=FULL", "cache_size=-65536", "wal_autocheckpoint=4000"),
     )
 

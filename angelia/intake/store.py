@@ -160,14 +160,12 @@ class IntakeStore:
 def _sqlite_inserts(columns: Sequence[str]) -> dict[int, str]:
     """Return statements that insert 256, 128, … 1 rows.
 
-    Rows of one statement are written without a hand-over of the interpreter for each. `OR FAIL` spares the copy
-    of every page that a statement of many rows may have to undo: an error ends the transaction here anyway.
+    Rows of one statement are written without a hand-over of the interpreter for each. `OR FAIL` spares the
+    copy of every page that a statement of many rows may have to undo: an error ends the transaction anyway.
     """
     names, row = ", ".join(f'"{name}"' for name in columns), f"({', '.join('?' * len(columns))})"
-    return {
-        number: f"INSERT OR FAIL INTO {messages.name} ({names}) VALUES {', '.join([row] * number)}"
-        for number in (256, 128, 64, 32, 16, 8, 4, 2, 1)
-    }
+    into = f"INSERT OR FAIL INTO {messages.name} ({names}) VALUES "
+    return {number: into + ", ".join([row] * number) for number in (256, 128, 64, 32, 16, 8, 4, 2, 1)}
 
 
 def effective_status(row: Row, now_us: int) -> str:
