@@ -208,6 +208,7 @@ def intake_dispatch(
     from angelia.intake.dispatching.batches import Batches
     from angelia.intake.dispatching.dispatcher import Dispatcher
     from angelia.intake.dispatching.terms import LEASE_S, DispatchTerms, Report
+    from angelia.intake.serving import tune_interpreter
 
     settings = load_settings()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
@@ -224,6 +225,7 @@ def intake_dispatch(
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, dispatcher.draining.set)
         return await dispatcher.run()
 
+    tune_interpreter()
     report = asyncio.run(main())
     counts = [f"{step:<40} {number:>10,}" for step, number in sorted(report.steps.items())]
     ended = f"batches: {report.batches:,}, to go on with: {report.unfinished:,}; {report.seconds:.1f} s"

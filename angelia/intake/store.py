@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from angelia.intake.database import answering, writing
+from angelia.intake.database import answering, insert_rows, writing
 from angelia.intake.exporting.changes import mark
 from angelia.intake.message import Draft, Refusal
 from angelia.intake.people.external_ids import owners_of
@@ -48,10 +46,6 @@ class IntakeStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine, self._looks = engine, 0
-        compiled = sa.insert(messages).compile(dialect=engine.dialect)
-        self._insert_sql, self._order = str(compiled), getattr(compiled, "positiontup", None)
-        is_sqlite = engine.dialect.name == "sqlite"
-        self._inserts = _sqlite_inserts(self._order) if is_sqlite and self._order is not None else {}
 
     def accept(self, drafts: Sequence[Draft]) -> list[Verdict]:
         """Return a verdict for each draft; the accepted are durable when this returns.
@@ -71,8 +65,7 @@ class IntakeStore:
                     with writing(self._engine) as connection:
                         _name_people(connection, drafts)
                         verdicts, rows = _judge(_known(connection, drafts) if looks else {}, drafts)
-                        if rows:
-                            self._insert(connection, rows)
+                        insert_rows(connection, messages, rows)
                     return verdicts
                 except sa.exc.IntegrityError:
                     # The key was used before, or by another process meanwhile: now it can be looked up.
@@ -140,32 +133,6 @@ class IntakeStore:
             if is_mine:
                 mark(connection, [message_id])
         return is_mine
-
-    def _insert(self, connection: Connection, rows: list[Row]) -> None:
-        """Insert rows by the driver: numbers and texts need no work on each value."""
-        if self._order is None:
-            connection.exec_driver_sql(self._insert_sql, rows)
-            return
-        values = list(map(itemgetter(*self._order), rows))
-        if not self._inserts:
-            connection.exec_driver_sql(self._insert_sql, values)
-            return
-        at = 0
-        for number, statement in self._inserts.items():
-            while len(values) - at >= number:
-                connection.exec_driver_sql(statement, tuple(chain(*values[at : at + number])))
-                at += number
-
-
-def _sqlite_inserts(columns: Sequence[str]) -> dict[int, str]:
-    """Return statements that insert 256, 128, … 1 rows.
-
-    Rows of one statement are written without a hand-over of the interpreter for each. `OR FAIL` spares the
-    copy of every page that a statement of many rows may have to undo: an error ends the transaction anyway.
-    """
-    names, row = ", ".join(f'"{name}"' for name in columns), f"({', '.join('?' * len(columns))})"
-    into = f"INSERT OR FAIL INTO {messages.name} ({names}) VALUES "
-    return {number: into + ", ".join([row] * number) for number in (256, 128, 64, 32, 16, 8, 4, 2, 1)}
 
 
 def effective_status(row: Row, now_us: int) -> str:
