@@ -100,7 +100,8 @@ def change_rows(connection: Connection, statement: sa.Update, rows: Sequence[Map
     """Run an update for the values of each row, by the driver."""
     compiled = statement.compile(dialect=connection.dialect)
     order = getattr(compiled, "positiontup", None)
-    full = [compiled.params | row for row in rows]
+    fixed = compiled.params
+    full = [fixed | row for row in rows]
     values = full if order is None else list(map(itemgetter(*order), full))
     connection.exec_driver_sql(str(compiled), values)
 
