@@ -159,7 +159,7 @@ def intake_serve(
     from angelia.intake.codes import Codes, Secret
     from angelia.intake.database import connect
     from angelia.intake.serving import serve, tune_interpreter
-    from angelia.intake.wire.protocol import short_protocol
+    from angelia.intake.wire.short_way import short_protocol
     from angelia.receive.preferences.addresses import AddressQuestions
     from angelia.receive.receiver import utc_now
     from angelia.receive.trust import preferences_trust, receive_document

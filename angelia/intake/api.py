@@ -57,7 +57,7 @@ from angelia.intake.people.external_ids import ExternalIds
 from angelia.intake.people.external_ids_api import add_external_ids
 from angelia.intake.people.preferences_api import add_preferences
 from angelia.intake.store import Accepted, IntakeStore, Row, Verdict, effective_status
-from angelia.intake.wire.protocol import Answering, Reply, reply_of
+from angelia.intake.wire.short_way import Answering, Reply, reply_of
 from angelia.intake.writing import Busy, GroupWriter
 from angelia.lake import Lake
 

@@ -124,7 +124,7 @@ class ShortWayProtocol(HttpToolsProtocol):
         reply = await cycle.answering(b"".join(cycle.parts))
         if self.flow.write_paused and not cycle.disconnected:
             await self.flow.drain()
-        if not cycle.disconnected:
+        if not (cycle.disconnected or self.transport.is_closing()):
             self.transport.write(self._written(reply, cycle.keep_alive))
         cycle.response_complete = True
         if not cycle.keep_alive:
