@@ -68,8 +68,13 @@ def _fetch_one(store: Store, entry: FileEntry, folder: Path) -> tuple[str, bool]
         )
     path.parent.mkdir(exist_ok=True)
     temporary = folder / f".tmp-{secrets.token_hex(8)}"
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError:
+        # On a full disk half a copy would keep the space that it had.
+        temporary.unlink(missing_ok=True)
+        raise
     return str(path), True
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,28 @@ def test_a_folder_that_cannot_be_made_names_the_setting(store: LocalStore, folde
     with pytest.raises(AngeliaError) as caught:
         cache.fetch(store, [put(store, b"camera")])
     assert "ANGELIA_CACHE" in caught.value.one_line()
+
+
+@pytest.fixture
+def small_disk(folder: Path) -> Iterator[Path]:
+    """Mount 64 KiB of tmpfs where the copies go; skip the test where it may not mount."""
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("mounting tmpfs is not permitted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half(store: LocalStore, small_disk: Path) -> None:
+    (kept,) = cache.fetch(store, [put(store, b"camera")])
+    with pytest.raises(AngeliaError) as caught:
+        cache.fetch(store, [put(store, bytes(100_000))])
+    assert caught.value.one_line() == (
+        f"cannot keep lake files in {small_disk}: No space left on device; "
+        "free space, or point ANGELIA_CACHE elsewhere"
+    )
+    assert [str(path) for path in small_disk.rglob("*") if path.is_file()] == [kept]
 
 
 def test_a_week_unused_goes_and_the_last_hour_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
