@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from angelia.errors import AngeliaError, Corrupt, InvalidInput
+from angelia.errors import AngeliaError, Corrupt, InvalidInput, NotFound
 from angelia.lake import cache
 from angelia.lake.commit import FileEntry
 from angelia.lake.store import LocalStore
@@ -127,3 +127,15 @@ def test_an_erased_file_is_forgotten_even_in_use(folder: Path) -> None:
     kept, erased = copy(folder, "aa", 1, 0), copy(folder, "bb", 1, 0)
     cache.forget(["bb", "never-fetched"])
     assert (kept.exists(), erased.exists()) == (True, False)
+
+
+def test_a_held_object_is_read_once_while_held(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry, read, reads = put(store, b"camera"), LocalStore.read, []
+    monkeypatch.setattr(LocalStore, "read", lambda self, key: (reads.append(key), read(self, key))[1])
+    held = cache.HeldStore(store)
+    assert [held.read(entry.path), held.read(entry.path)] == [b"camera"] * 2
+    assert reads == [entry.path]
+    assert held.exists(entry.path)  # all else is the store's
+    store.delete(entry.path)
+    with pytest.raises(NotFound):
+        cache.HeldStore(store).read(entry.path)
