@@ -88,7 +88,7 @@ class Owners:
                 yield row["registered_ts"], row["user_id"]
 
     def _words(self, key: bytes) -> dict[tuple[str, str], list[dict[str, Any]]]:
-        """Return clients' last words by channel and hash, hashed again after new ones or an erasure."""
+        """Return clients' last words by channel and hash, anew after new ones or an erasure."""
         state = self._lake.erasures(), self._lake.read_log(REGISTERED).num_rows
         if state != self._spoken[0]:
             by_hash: dict[tuple[str, str], list[dict[str, Any]]] = {}
