@@ -179,6 +179,7 @@ LOCK := --universal --python-version 3.11 --generate-hashes --override overrides
 lock: setup ## compile requirements-dev.in into requirements.lock, and what the image holds into docker/requirements.lock
 	$(BIN)/uv pip compile requirements-dev.in requirements-compiled.in $(LOCK) -o requirements.lock
 	$(BIN)/uv pip compile docker/requirements.in --constraints requirements.lock $(LOCK) -o docker/requirements.lock
+	$(BIN)/uv pip compile docker/sbom.in $(LOCK) -o docker/sbom.lock
 
 ENGINE ?= docker
 COMPOSE = $(ENGINE) compose --env-file docker/.env -f docker/compose.yaml

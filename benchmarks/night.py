@@ -3,7 +3,8 @@
 World, catalog and bootstrap come first and are reported apart. The night is the commands that
 `nightly_personalization` runs, in its order, each in a process of its own, as Airflow starts them; Airflow's
 own seconds (about three a task) are not in it. Nothing else does a night's work as one, so there is no peer;
-what a step costs a user is comparable between sizes.
+what a step costs a user is comparable between sizes. With `--lake s3://bucket/prefix` every step runs on the
+local disk and then in the bucket, from the same world and model: the peer is the local disk.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from angelia.commands.loop import environment
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
+from angelia.lake.opening import open_store
 from angelia.output import progress
 from angelia.users.index import require_index
 from benchmarks.harness.result import Result
@@ -106,28 +108,74 @@ def main(argv: Sequence[str]) -> Result:
             "on from there"
         ),
     )
+    parser.add_argument(
+        "--lake",
+        help="an empty s3://bucket/prefix to run every step in, too (with ANGELIA_S3_ENDPOINT and AWS_*)",
+    )
     args = parser.parse_args(argv)
     if args.users < 1000:
         raise InvalidInput("--users must be at least 1000")
+    if args.lake is not None and not args.lake.startswith("s3://"):
+        raise InvalidInput(f"--lake {args.lake!r} is no bucket", fix="write it as s3://bucket/prefix")
     home = (args.home or Path(tempfile.mkdtemp(prefix="angelia-night-"))).absolute()
     try:
-        ours = night(home, args.users, args.days, args.seed, args.shard_bits)
+        sides = night(home, args.users, args.days, args.seed, args.shard_bits, args.lake)
     finally:
         if args.home is None:
             shutil.rmtree(home, ignore_errors=True)
     params = {"users": args.users, "days": args.days, "seed": args.seed, "shard_bits": args.shard_bits}
-    return {"params": params, "ours": ours, "peers": {}, "runs": 1}
+    if args.lake is None:
+        return {"params": params, "ours": sides["local"], "peers": {}, "runs": 1}
+    bucket, local = sides["bucket"], sides["local"]
+    bucket["of_local"] = round(bucket["total_s"] / local["total_s"], 2)
+    bucket["cpu_of_local"] = round(bucket["total_cpu_s"] / local["total_cpu_s"], 2)
+    return {"params": params, "ours": bucket, "peers": {"local": local}, "runs": 1}
 
 
-def night(home: Path, users: int, days: int, seed: int, shard_bits: int) -> dict[str, float]:
-    """Make the world and the first model unless they exist, run the night, return its figures."""
+def night(
+    home: Path, users: int, days: int, seed: int, shard_bits: int, bucket: str | None = None
+) -> dict[str, dict[str, float]]:
+    """Make the world and the first model unless they exist, run the night; return each lake's figures."""
     env = {**os.environ, **environment(home), "ANGELIA_SHARD_BITS": str(shard_bits)}
+    # What the shell names is the other side's.
+    env = {name: value for name, value in env.items() if name not in ("ANGELIA_LAKE", "ANGELIA_MODELS")}
     home.mkdir(parents=True, exist_ok=True)
     log, lake = home / "night.log", Lake.open(str(home / "lake"))
-    ours: dict[str, float] = {}
+    figures: dict[str, dict[str, float]] = {"local": prepare(home, env, log, users, days, seed)}
+    envs = {"local": env}
+    if bucket is not None:
+        copied(home, bucket, os.environ.get("ANGELIA_S3_ENDPOINT"))
+        envs["bucket"] = {**env, "ANGELIA_LAKE": f"{bucket}/lake", "ANGELIA_MODELS": f"{bucket}/models"}
+        figures["bucket"] = {}
+    totals = {side: [0.0, 0.0, 0.0] for side in envs}
+    for step, command in NIGHT:
+        # One side after the other, step by step: what else the machine does meets both.
+        for side, its_env in envs.items():
+            seconds, cpu, peak = run(words_of(step, command), its_env, log)
+            figures[side] |= {
+                f"{step}_s": round(seconds, 1),
+                f"{step}_cpu_s": round(cpu, 1),
+                f"{step}_peak_rss_gib": round(peak, 2),
+            }
+            total, total_cpu, most = totals[side]
+            totals[side] = [total + seconds, total_cpu + cpu, max(most, peak)]
+            where = "" if bucket is None else f" ({side})"
+            progress(f"{step}{where}: {seconds:.1f} s, {cpu:.1f} CPU s, {peak:.2f} GiB")
+    for side, (total, total_cpu, most) in totals.items():
+        figures[side] |= {
+            "total_s": round(total, 1),
+            "total_cpu_s": round(total_cpu, 1),
+            "peak_rss_gib": round(most, 2),
+        }
+    figures["local"] |= sizes(lake)
+    return figures
+
+
+def prepare(home: Path, env: dict[str, str], log: Path, users: int, days: int, seed: int) -> dict[str, float]:
+    """Make what the home lacks of world, catalog and first model; return the seconds of each."""
     before: list[tuple[str, list[str]]] = []
     # A kept home goes on from where it stands, so a second run measures the night alone.
-    if lake.head("user_profiles", ds=DS) is None:
+    if Lake.open(str(home / "lake")).head("user_profiles", ds=DS) is None:
         size = ["--users", str(users), "--days", str(days), "--seed", str(seed), "--ds", DS]
         before = [
             ("world", ["world", "create", *size]),
@@ -135,20 +183,26 @@ def night(home: Path, users: int, days: int, seed: int, shard_bits: int) -> dict
         ]
     if not (home / "models").is_dir():
         before.append(("bootstrap", ["bootstrap", "--ds", DS]))
+    took: dict[str, float] = {}
     for name, words in before:
         seconds, cpu, peak = run([sys.executable, "-m", "angelia.cli", *words], env, log)
-        ours[f"before_{name}_s"], ours[f"before_{name}_cpu_s"] = round(seconds, 1), round(cpu, 1)
+        took[f"before_{name}_s"], took[f"before_{name}_cpu_s"] = round(seconds, 1), round(cpu, 1)
         progress(f"{name}: {seconds:.1f} s, {cpu:.1f} CPU s, {peak:.2f} GiB")
-    total = total_cpu = most = 0.0
-    for step, command in NIGHT:
-        seconds, cpu, peak = run(words_of(step, command), env, log)
-        ours |= {
-            f"{step}_s": round(seconds, 1),
-            f"{step}_cpu_s": round(cpu, 1),
-            f"{step}_peak_rss_gib": round(peak, 2),
-        }
-        total, total_cpu, most = total + seconds, total_cpu + cpu, max(most, peak)
-        progress(f"{step}: {seconds:.1f} s, {cpu:.1f} CPU s, {peak:.2f} GiB")
+    return took
+
+
+def copied(home: Path, bucket: str, endpoint: str | None) -> None:
+    """Put what the bucket lacks of the home's lake and models into it."""
+    for name in ("models", "lake"):
+        store, root = open_store(f"{bucket}/{name}", endpoint), home / name
+        files = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+        # Nothing reads meanwhile, so the order of files and commits is free.
+        for key in sorted(files - set(store.list(""))):
+            store.put(key, (root / key).read_bytes())
+
+
+def sizes(lake: Lake) -> dict[str, float]:
+    """Return people, and bytes a person, that were written and that were read first."""
     n_users = int(require_index(lake).meta["n_users"])
     heads = [lake.head(name, **leaf) for name in WRITTEN for leaf in lake.partitions(name)]
     size = sum(entry.bytes for head in heads if head is not None for entry in head.files)
@@ -158,11 +212,8 @@ def night(home: Path, users: int, days: int, seed: int, shard_bits: int) -> dict
         for leaf in lake.partitions(name)
         for entry in lake.require(name, **leaf).files
     )
-    ours |= {
-        "total_s": round(total, 1),
-        "total_cpu_s": round(total_cpu, 1),
-        "peak_rss_gib": round(most, 2),
+    return {
         "users": n_users,
+        "bytes_per_user": round(size / n_users, 1),
+        "source_bytes_per_user": round(sources / n_users, 1),
     }
-    ours |= {"bytes_per_user": round(size / n_users, 1), "source_bytes_per_user": round(sources / n_users, 1)}
-    return ours

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from angelia.errors import AngeliaError, Corrupt, InvalidInput, NotFound
 from angelia.lake.commit import FileEntry
@@ -68,9 +69,34 @@ def _fetch_one(store: Store, entry: FileEntry, folder: Path) -> tuple[str, bool]
         )
     path.parent.mkdir(exist_ok=True)
     temporary = folder / f".tmp-{secrets.token_hex(8)}"
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError:
+        # On a full disk half a copy would keep the space that it had.
+        temporary.unlink(missing_ok=True)
+        raise
     return str(path), True
+
+
+class HeldStore:
+    """A store that is asked for each object once, as long as this lives; all else goes to the store itself.
+
+    For a reader that takes a file's columns one by one: without local paths each column would fetch it anew.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._objects: dict[str, bytes] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def read(self, key: str) -> bytes:
+        """See `Store.read`."""
+        if key not in self._objects:
+            self._objects[key] = self._store.read(key)
+        return self._objects[key]
 
 
 def trim() -> None:

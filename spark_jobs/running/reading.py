@@ -7,6 +7,7 @@ system is needed, each page's checksum is verified, and an executor needs nothin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 
 import numpy as np
@@ -19,6 +20,7 @@ from pyspark.sql.types import StructField, StructType
 from angelia.contracts import dataset
 from angelia.contracts.spark import schema as spark_schema
 from angelia.lake import Commit, Lake
+from angelia.lake.cache import FETCH_THREADS
 from angelia.lake.commit import in_shard
 from spark_jobs.running.session import fix_in_traceback
 
@@ -85,13 +87,18 @@ def read_window(
     Beside the columns stand `day` (int64) and `row` (int64, ordinal within the shard).
     """
     lo, hi = shard << shard_bits, (shard + 1) << shard_bits
-    tables = []
-    for day, commit in window:
+
+    def of_day(dated: tuple[int, Commit]) -> pa.Table:
+        day, commit = dated
         table = lake.read(commit, ["ordinal", *columns], where=in_shard(shard))
         ordinal = table["ordinal"].cast(pa.int64())
         keep = pc.and_(pc.greater_equal(ordinal, lo), pc.less(ordinal, hi))
         table = table.append_column("row", pc.subtract(ordinal, lo)).drop_columns(["ordinal"]).filter(keep)
-        tables.append(table.append_column("day", pa.array(np.full(table.num_rows, day))))
+        return table.append_column("day", pa.array(np.full(table.num_rows, day)))
+
+    # A bucket answers each day's request after a round trip, so that several wait at once.
+    with ThreadPoolExecutor(1 if lake.store.local_path("main") else FETCH_THREADS) as pool:
+        tables = list(pool.map(of_day, window))
     fields = [
         *(pa.field(column, dataset(name)[column].type) for column in columns),
         pa.field("row", pa.int64()),

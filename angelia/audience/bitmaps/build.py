@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
 from typing import Any
@@ -27,6 +27,7 @@ from angelia.audience.bitmaps.daily import MAX_ITEMS, event_rows, push_rows
 from angelia.audience.bitmaps.index import holds_any
 from angelia.contracts import dataset
 from angelia.lake import Attempt, Commit, FileEntry, Lake
+from angelia.lake.cache import HeldStore
 from angelia.lake.citing import input_of
 from angelia.users.features import read_features
 from angelia.users.index import require_index
@@ -109,8 +110,10 @@ class BuildSources:
         if piece.ds is None:
             rows, name, stats = [], "bitmap_index", {"users": 0, "nan": 0}
             for block in piece.blocks:
+                # Columns are read one at a time, for the sake of memory; their file is fetched once a block.
+                held = replace(self, lake=Lake(HeldStore(self.lake.store), self.lake.branch))
                 of_block, n_users, n_nan = feature_rows(
-                    block, self.block_bits, partial(self._features, range(block, block + 1))
+                    block, self.block_bits, partial(held._features, range(block, block + 1))
                 )
                 rows += of_block
                 stats = {"users": stats["users"] + n_users, "nan": stats["nan"] + n_nan}

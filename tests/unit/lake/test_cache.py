@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from angelia.errors import AngeliaError, Corrupt, InvalidInput
+from angelia.errors import AngeliaError, Corrupt, InvalidInput, NotFound
 from angelia.lake import cache
 from angelia.lake.commit import FileEntry
 from angelia.lake.store import LocalStore
@@ -77,6 +79,28 @@ def test_a_folder_that_cannot_be_made_names_the_setting(store: LocalStore, folde
     assert "ANGELIA_CACHE" in caught.value.one_line()
 
 
+@pytest.fixture
+def small_disk(folder: Path) -> Iterator[Path]:
+    """Mount 64 KiB of tmpfs where the copies go; skip the test where it may not mount."""
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("mounting tmpfs is not permitted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half(store: LocalStore, small_disk: Path) -> None:
+    (kept,) = cache.fetch(store, [put(store, b"camera")])
+    with pytest.raises(AngeliaError) as caught:
+        cache.fetch(store, [put(store, bytes(100_000))])
+    assert caught.value.one_line() == (
+        f"cannot keep lake files in {small_disk}: No space left on device; "
+        "free space, or point ANGELIA_CACHE elsewhere"
+    )
+    assert [str(path) for path in small_disk.rglob("*") if path.is_file()] == [kept]
+
+
 def test_a_week_unused_goes_and_the_last_hour_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     week = copy(folder, "aa", 10, cache.UNUSED_S + 60)
     day = copy(folder, "bb", 10, 86_400)
@@ -103,3 +127,15 @@ def test_an_erased_file_is_forgotten_even_in_use(folder: Path) -> None:
     kept, erased = copy(folder, "aa", 1, 0), copy(folder, "bb", 1, 0)
     cache.forget(["bb", "never-fetched"])
     assert (kept.exists(), erased.exists()) == (True, False)
+
+
+def test_a_held_object_is_read_once_while_held(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry, read, reads = put(store, b"camera"), LocalStore.read, []
+    monkeypatch.setattr(LocalStore, "read", lambda self, key: (reads.append(key), read(self, key))[1])
+    held = cache.HeldStore(store)
+    assert [held.read(entry.path), held.read(entry.path)] == [b"camera"] * 2
+    assert reads == [entry.path]
+    assert held.exists(entry.path)  # all else is the store's
+    store.delete(entry.path)
+    with pytest.raises(NotFound):
+        cache.HeldStore(store).read(entry.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
 from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
+from angelia.lake.store import LocalStore
 from angelia.users.chain import append_chain
 from spark_jobs.running.spread import in_processes
 
@@ -254,6 +256,20 @@ def test_processes_write_the_same_bytes(tmp_path: Path) -> None:
         night_one(lake)
         contents.append(content(lake, build_index(lake, DS, history_days=HISTORY, spread=spread)[0]))
     assert contents[0] == contents[1]
+
+
+def test_a_bucket_is_asked_once_a_block_for_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = Lake.open(str(tmp_path / "lake"))
+    people(lake, DS, 2_000)
+    local, _ = build_index(lake, DS, history_days=1, spread=one_by_one)
+    asked: Counter[str] = Counter()
+    read = LocalStore.read
+    monkeypatch.setattr(LocalStore, "read", lambda self, key: (asked.update([key]), read(self, key))[1])
+    monkeypatch.setattr(LocalStore, "local_path", lambda self, key: None)
+    remote, _ = build_index(lake, DS, history_days=1, spread=one_by_one)
+    files = lake.require("user_features", ds=DS).files
+    assert {asked[entry.path] for entry in files} == {1}
+    assert content(lake, remote) == content(lake, local)
 
 
 def test_features_that_cite_no_index_are_named(lake: Lake) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from threading import Barrier
+
 import pyarrow as pa
+import pytest
 
 from angelia.contracts import arrow, dataset
 from angelia.lake import Lake
+from angelia.lake.store import LocalStore
 from spark_jobs.running.reading import read_window, window_commits
 
 DAY = {"event_type": "view", "item": None, "n_events": 1, "value_sum": 0.0, "hours": 1}
@@ -36,6 +40,18 @@ def test_a_shard_has_its_own_people_only(lake: Lake) -> None:
         (3, 0),
         (1, 1),
     ]
+
+
+def test_a_bucket_is_asked_for_several_days_at_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    for day in range(10, 15):
+        write(lake, f"2026-11-{day}", day - 10, 3)
+    window = window_commits(lake, "user_days", "2026-11-14", 5)
+    one_by_one = read_window(lake, "user_days", window, ["hours"], 0, 2)
+    together = Barrier(len(window), timeout=30)
+    read = LocalStore.read
+    monkeypatch.setattr(LocalStore, "read", lambda self, key: (together.wait(), read(self, key))[1])
+    monkeypatch.setattr(LocalStore, "local_path", lambda self, key: None)
+    assert read_window(lake, "user_days", window, ["hours"], 0, 2).equals(one_by_one)
 
 
 def test_a_window_without_a_day_has_no_rows_but_its_columns(lake: Lake) -> None:
