@@ -73,6 +73,8 @@ class Clearance:
         """Return why nothing of this batch may be sent any more, None if something may."""
         if self._sender.halted is not None:
             return "channel_halted"
+        if self._sender.closed is not None:
+            return self._sender.closed
         if self._work.draining.is_set():
             return "drained"
         if self._work.lease_now() >= self._deadline:
