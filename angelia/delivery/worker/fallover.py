@@ -122,7 +122,7 @@ def _commit(
 def _move_on(
     lake: Lake, ledger: Ledger, part: Part, best: pa.Table, rows: Sequence[int], now: Micros
 ) -> None:
-    """Say of deferred rows that stand in the part's fall-over that this channel is done with them."""
+    """Say of deferred rows that stand in the fall-over that this channel has done with them."""
     deferred = best.filter(
         pc.and_(pc.is_in(best["row"], pa.array(rows, pa.int32())), pc.equal(best["outcome"], DEFERRED))
     )

@@ -125,7 +125,7 @@ def test_what_may_have_arrived_never_overflows(bench: Any) -> None:
 def test_a_worker_that_dies_while_moving_doubles_none(
     broken: str, bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It dies after the fall-over's commit: before the rows are marked, or before the follow-up."""
+    """It dies after the fall-over's commit: before its rows are marked, or followed up."""
     plan(bench.lake, 30)
 
     def die(*_: Any) -> None:
