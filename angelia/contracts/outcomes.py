@@ -61,7 +61,7 @@ CANARY_WAITS = "canary_waits"
 # Reasons of `skipped`: what came of the canary was bad, or too little to tell when the wait was over.
 CANARY_FAILED, CANARY_UNDECIDED = "canary_failed", "canary_undecided"
 
-# Reasons of `deferred`, or of `skipped` once the row has gone to its next channel: the provider's count of the
+# Reasons of `deferred`, or of `skipped` once the row went to its next channel: the provider's count of the
 # day is used up, or the channel was switched off after the plan was made.
 QUOTA_SPENT, CHANNEL_OFF = "quota_spent", "channel_off"
 

@@ -190,6 +190,7 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) ->
         if experiment
         else (),
         lift_micros=document.lift_micros,
+        by_value=document.choose_channel is not None,
         canary=(document.canary.share_pct, document.canary.hours) if document.canary else None,
     )
 
