@@ -1,4 +1,4 @@
-"""What a message pays by each way it may go: a channel's cost, prices of limits, closed doors.
+"""What a message pays by each way it may go: cost, prices of limits, closed doors.
 
 Pure. Tables by group of people, set of channels, campaign and slot, so that the per-person step adds one
 figure to a worth. Channels that make the same of a message are one layer, in which the cheapest stands;
@@ -45,7 +45,7 @@ class Tilt:
 
 @dataclass(frozen=True)
 class FeeLayer:
-    """What a message pays by the channels that make the same of it: cost, prices and closed doors, as tables.
+    """What a message pays, as tables, by the channels that make the same of it.
 
     Attributes:
         factor: what these channels make of a worth (`Limits.boost`).

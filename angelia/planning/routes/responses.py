@@ -87,7 +87,7 @@ def says_of(terms: Terms, campaign: CampaignTerms, may: Bools) -> str | None:
 
 
 def draw_channels(terms: Terms, problem: Problem, rows: I64, keys: U64, channel: I64) -> I64:
-    """Return the exploration stratum's channels, (r,): drawn where a campaign's channel goes by value.
+    """Return the exploration stratum's channels, (r,), drawn where they go by value.
 
     What is learned of channels then does not lean on what they were chosen for. `keys` are the people's.
     """

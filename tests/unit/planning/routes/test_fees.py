@@ -53,8 +53,8 @@ def test_boosted_sets_are_the_best_there_are(seed, n_campaigns, n_channels, is_e
     marketing = replace(problem, allowed=problem.allowed & ~problem.is_exempt[:, None])
     total = sum(best_value(marketing, limits, prices, user) for user in range(problem.n_users))
     for row in np.flatnonzero(problem.is_exempt).tolist():
-        one = replace(problem, pair_user=np.where(np.arange(problem.n_pairs) == row, 0, 1))
-        alone = replace(one, room=np.ones_like(one.room))
+        users = np.where(np.arange(problem.n_pairs) == row, 0, 1)
+        alone = replace(problem, pair_user=users, room=np.ones_like(problem.room))
         total += best_value(alone, limits, prices, 0)
     assert dual_value(problem, limits, prices, choice) == total
 
