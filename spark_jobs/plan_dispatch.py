@@ -278,7 +278,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def channel_meta(terms: Terms) -> dict[str, Any]:
-    """Return what the plan says of channels: their responses, and the campaigns that went by them."""
+    """Return channels' responses, and the campaigns that went by them."""
     asking = [campaign.id for campaign in terms.campaigns if campaign.by_value]
     if not asking:
         return {}

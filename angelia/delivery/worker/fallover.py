@@ -141,9 +141,9 @@ def _move_on(
 
 
 def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> tuple[pa.Table, list[int]]:
-    """Return the family's best outcomes, and the rows of this part that its channel cannot deliver.
+    """Return the family's best outcomes, and this part's rows that its channel cannot deliver.
 
-    None of these ever was ambiguous.
+    None of these rows ever was ambiguous.
     """
     tables = [outcomes.read(data) for member in family for data in ledger.read_outcomes(member.id)]
     if not tables:

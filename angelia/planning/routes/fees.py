@@ -76,9 +76,9 @@ class Fees:
     def taken(
         self, worth: npt.NDArray[np.signedinteger], kind: I64, group: I64, slot: I64
     ) -> tuple[I64, I64]:
-        """Return the best channel of messages in these slots, and what it makes of their worth, (r,) each.
+        """Return the best channel of messages in these slots, and their worth by it.
 
-        Of equal ones the channel that makes least of it, and so costs least.
+        Both (r,). Of equal ones the channel that makes least of it, and so costs least.
         """
         at = kind + (group * (len(self.layers[0].fee) // self.n_groups) if self.n_groups > 1 else 0)
         gross = np.stack([layer.worth(worth) for layer in self.layers])

@@ -61,7 +61,7 @@ def responses(counts: Counts) -> dict[str, float]:
 
 
 def with_responses(terms: Terms, meta: Mapping[str, Any]) -> Terms:
-    """Return terms whose channels have the responses of a commit's meta; without a choice, the same terms."""
+    """Return terms with the responses of a commit's meta; the same where no campaign asks."""
     known = meta.get("channel_responses") or {}
     if not known or not any(campaign.by_value for campaign in terms.campaigns):
         return terms
