@@ -91,7 +91,7 @@ class SesBulk:
         return self._signed(document)
 
     def classify(self, answer: Answer) -> Verdict:
-        """See `Adapter.classify`. A failure of the whole request is an exception, as of a single mail."""
+        """See `Adapter.classify`. A failure of the whole is an exception, as of a single mail."""
         if answer.status != 200:
             return self._single.classify(answer)
         results = json_object(answer).get("BulkEmailEntryResults")

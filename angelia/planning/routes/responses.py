@@ -71,7 +71,7 @@ def with_responses(terms: Terms, meta: Mapping[str, Any]) -> Terms:
 
 
 def says_of(terms: Terms, campaign: CampaignTerms, may: Bools) -> str | None:
-    """Return in words how the channel of a campaign's message was chosen, None where not by value.
+    """Return in words how a campaign's channel was chosen; None where not by value.
 
     `may`: which channels could carry it, (c,).
     """
