@@ -1,4 +1,4 @@
-"""Who must not be contacted, or not now: `stops`, `suppressions`, choices; at most 10 s old.
+"""Who must not be contacted, or not now: stops, suppressions, choices; at most 10 s old.
 
 A worker that cannot read the logs waits, and defers what it was about to send. Surprises: an entry for an
 *address* counts only if it is younger than the plan's closed day; an older one was known when the night chose

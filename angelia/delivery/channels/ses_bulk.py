@@ -49,7 +49,7 @@ _NOTHING = json.dumps({"title": "", "text": ""})  # of a variable that an entry 
 
 
 class SesBulk:
-    """Builds bulk requests of one account and region, joins them, and reads each entry's outcome."""
+    """Builds bulk requests of one account, joins them, and reads each entry's outcome."""
 
     def __init__(
         self,
