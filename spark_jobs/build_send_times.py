@@ -28,6 +28,7 @@ from angelia.catalog.snapshot import nearest_catalog
 from angelia.config import load_settings
 from angelia.contracts import dataset
 from angelia.contracts.ids import mix
+from angelia.planning.routes import add_counts, responses
 from angelia.timing import category_hours
 from angelia.timing.category_hours import category_sums
 from angelia.timing.choosing import CurveChoice, Sample, choose
@@ -53,7 +54,7 @@ from spark_jobs.running.session import (
     run_shards,
     spark_session,
 )
-from spark_jobs.shard_work.curve_shard import CurveInputs, CurveShard, days_between
+from spark_jobs.shard_work.curve_shard import CurveInputs, CurveShard, channel_counts, days_between
 from spark_jobs.shard_work.past_hours import past_hours
 
 # users are sampled in blocks of 256 ordinals: whole blocks lie in one shard, whatever shard_bits (at least 8)
@@ -68,6 +69,11 @@ def sum_cohorts(inputs: CurveInputs, shard: int) -> ShardResult:
     part = CurveShard(inputs, shard)
     sums = cohort_sums(part.timezones, part.activity(), *part.counts())
     return ShardResult(shard, [], {name: values.tolist() for name, values in sums.items()})
+
+
+def count_channels(inputs: CurveInputs, shard: int) -> ShardResult:
+    """Beside it, if a campaign asks: the shard's messages by campaign and channel."""
+    return ShardResult(shard, [], channel_counts(inputs, shard))
 
 
 def gather_sample(inputs: CurveInputs, scale: float, blocks: frozenset[int], shard: int) -> ShardResult:
@@ -233,6 +239,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             for entry in result.files:
                 attempt.add(entry)
         tables = cohort_tables(sums, choice.strength)
+        by_channel = {}
+        # Another pass over the pushes, which few nights need.
+        if catalog and any(campaign.choose_channel for campaign in catalog.campaigns.values()):
+            counted = run_shards(spark, shards, partial(count_channels, inputs))
+            by_channel = {"channel_responses": responses(add_counts(part.stats for part in counted))}
         attempt.publish(
             inputs=[
                 features,
@@ -252,6 +263,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "reference": np.round(tables.reference, 4).tolist(),
                 "population": np.round(tables.curves[-1], 4).tolist(),
                 **own_times(written),
+                **by_channel,
             },
         )
 

@@ -40,7 +40,8 @@ from angelia.planning.inputs import (
     terms_of,
 )
 from angelia.planning.later import Fatigue
-from angelia.planning.problem import of_each
+from angelia.planning.problem import ONE, of_each
+from angelia.planning.routes import with_responses
 from angelia.planning.terms import Terms, contradictions
 from spark_jobs.running.session import (
     ShardResult,
@@ -197,7 +198,10 @@ def later_paid(terms: Terms, rows: pa.Table, night: ShardRounds) -> np.ndarray:
     if "later_by_hour" in rows.column_names:
         by_hour = rows["later_by_hour"].combine_chunks().flatten().to_numpy().reshape(rows.num_rows, -1)
         flat = flat + by_hour[sent, night.held.slot[sent]]
-    net = night.held.bid[sent] + terms.limits().cost[night.held.channel[sent]]
+    channel, limits = night.held.channel[sent], terms.limits()
+    net = night.held.bid[sent] + limits.cost[channel]
+    if limits.boost.size:
+        net = net * ONE // limits.boost[night.problem.pair_campaign[sent], channel]
     # A net worth is what the share and the flat amount left; without the share nothing would be left.
     worth = np.divide(net + flat, 1.0 - share, out=np.zeros(len(sent)), where=share < 1.0)
     return np.asarray(np.rint(worth - net), np.int64)
@@ -245,6 +249,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     catalog = load_snapshot(lake, args.ds)
     terms = terms_of(catalog, args.ds, settings.lead_hours, args.skip_before)
     inputs = find_inputs(lake, args.ds, days_needed(terms, settings.history_days))
+    terms = with_responses(terms, inputs.send_times.meta)
     shards = all_shards(inputs.index)
     named = [str(one) for one in impossible(catalog, terms, inputs)]
     for line in named:
@@ -260,6 +265,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         _refuse_if_moved(lake, inputs, args.ds)
         fatigue = Fatigue.of(inputs.scores.meta)
         meta = certificate(terms, solved.prices, solved.bound, [r.stats for r in written], fatigue)
+        meta |= channel_meta(terms)
         commit = attempt.publish(
             inputs=[*inputs.all(), lake.require("catalog_snapshot", ds=args.ds)],
             meta={**meta, "contradictions": [*named, *unreachable]} if named or unreachable else meta,
@@ -269,6 +275,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             },
         )
         progress(f"plan_dispatch: {commit.ref}: {meta['outcomes']}, gap {meta['gap_pct']} %")
+
+
+def channel_meta(terms: Terms) -> dict[str, Any]:
+    """Return channels' responses, and the campaigns that went by them."""
+    asking = [campaign.id for campaign in terms.campaigns if campaign.by_value]
+    if not asking:
+        return {}
+    responses = {channel.id: round(channel.response / ONE, 3) for channel in terms.channels}
+    return {"channel_responses": responses, "by_value": asking}
 
 
 def _refuse_if_moved(lake: Lake, inputs: Inputs, ds: str) -> None:

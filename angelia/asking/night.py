@@ -20,6 +20,7 @@ from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
 from angelia.planning.inputs import Inputs, material_facts, terms_of
 from angelia.planning.offers import MaterialFacts
+from angelia.planning.routes import with_responses
 from angelia.planning.terms import Terms
 from models.registry import Registry
 from models.scorer import Scorer
@@ -183,4 +184,5 @@ def open_night(lake: Lake, ds: str | None) -> PlannedNight:
     since = plan.params.get("skip_before")
     skip = datetime.fromisoformat(since) if since else None
     terms = terms_of(catalog, ds, int(plan.params["lead_hours"]), skip)
+    terms = with_responses(terms, inputs.send_times.meta)
     return PlannedNight(lake, ds, plan, catalog, inputs, terms, material_facts(catalog))

@@ -32,7 +32,7 @@ from angelia.planning.inputs import ShardInputs, category_hours, load_shard, rea
 from angelia.planning.later import LaterCosts
 from angelia.planning.offers import CampaignOffer as Candidates
 from angelia.planning.offers import hour_gains
-from angelia.planning.problem import Bools, Problem
+from angelia.planning.problem import ONE, Bools, Problem, boosted
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.users.one_person import PersonLake
@@ -230,7 +230,8 @@ class PersonNight:
                 # An hour whose limit the plan did not record has no price to stand beside.
                 if limit is None or not (problem.allowed[row, s] or is_chosen):
                     continue
-                worth = int(problem.value[row, s]) - channel.cost_micros
+                made = boosted(problem.value[row, s], channel.response if campaign.by_value else ONE)
+                worth = int(made) - channel.cost_micros
                 price = limit.price_micros + budget
                 offers.append(
                     HourOffer(

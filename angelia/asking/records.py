@@ -176,6 +176,7 @@ class CampaignWhy:
     binding: tuple[Binding, ...] = ()
     fate: Fate | None = None
     later: Later | None = None
+    by_channel: str | None = None  # how the channel was chosen, in words
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,7 @@ class PlanShown:
     campaigns: tuple[CampaignHours, ...]
     contradictions: tuple[str, ...]
     fatigue: str
+    routing: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for `--json`."""
@@ -136,7 +137,16 @@ def shown(lake: Lake, ds: str | None = None) -> PlanShown:
         campaigns,
         tuple(meta.get("contradictions", ())),
         later_says(meta),
+        _routing(meta),
     )
+
+
+def _routing(meta: Mapping[str, Any]) -> str | None:
+    """Return which campaigns chose their channel by value, and by what; None where none did."""
+    if not meta.get("by_value"):
+        return None
+    each = ", ".join(f"{name} {factor:.2f}" for name, factor in sorted(meta["channel_responses"].items()))
+    return f"{', '.join(meta['by_value'])}: the channel of most value; opens of a mean channel's: {each}"
 
 
 def _hours(
@@ -181,6 +191,7 @@ def lines(plan: PlanShown) -> list[str]:
         f"{plan.gap_pct} %; {plan.n_explore:,} exploration messages beside it"
     )
     page.append(f"cost of fatigue: {plan.fatigue}")
+    page += [f"routing: {plan.routing}"] if plan.routing else []
     for channel in plan.channels:
         if any(hour.used or hour.price_micros for hour in channel.hours):
             page += _chart(channel, plan.hours_passed)

@@ -28,6 +28,7 @@ from angelia.output import progress
 from angelia.planning.certificate import certificate
 from angelia.planning.inputs import material_facts, terms_of
 from angelia.planning.later import Fatigue
+from angelia.planning.routes import with_responses
 from angelia.planning.terms import Terms
 from spark_jobs import plan_dispatch
 from spark_jobs.running.session import all_shards
@@ -218,7 +219,7 @@ def _changed(night: PlannedNight, settings: Mapping[str, str]) -> tuple[Catalog,
     """Return the night's catalog and terms with the settings made."""
     made = change(night.catalog, [one.id for one in night.terms.campaigns], settings)
     terms = terms_of(made.catalog, night.ds, int(night.plan.params["lead_hours"]), None)
-    terms = replace(terms, first_slot=night.terms.first_slot)
+    terms = with_responses(replace(terms, first_slot=night.terms.first_slot), night.inputs.send_times.meta)
     return made.catalog, with_hours(terms, made.hours)
 
 

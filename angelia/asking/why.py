@@ -34,6 +34,7 @@ from angelia.catalog.documents import Campaign as CampaignDocument
 from angelia.contracts.outcomes import DECIDED, SENT
 from angelia.errors import AngeliaError, NotFound
 from angelia.lake import Lake
+from angelia.planning.routes import says_of
 from angelia.users.index import require_index
 from angelia.users.one_person import PersonLake, find_ordinal
 from models.registry import Registry
@@ -175,7 +176,7 @@ class _Answer:
     ) -> CampaignWhy:
         name, outcome = document.id, choice["outcome"]
         is_sent = outcome == SENT
-        clock, materials, offers, closed, later = None, [], [], {}, None
+        clock, materials, offers, closed, later, by_channel = None, [], [], {}, None, None
         campaign = next((one for one in self.night.terms.campaigns if one.id == name), None)
         # Who was not in the night's shards, or whose campaign has been removed since, has no numbers to show.
         if self.mine is not None and campaign is not None:
@@ -188,6 +189,7 @@ class _Answer:
             row = self.mine.row(name)
             if row is not None:
                 offers = self.mine.best_offers(row, self.night.limits, chosen)
+                by_channel = says_of(self.night.terms, campaign, self.mine.problem.channels[row])
                 later = self.mine.later(row, chosen[0] if chosen else None)
         fate = None
         if is_sent:
@@ -217,6 +219,7 @@ class _Answer:
             self._binding(name, offers),
             fate,
             later,
+            by_channel,
         )
 
     def _score(

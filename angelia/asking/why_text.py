@@ -73,6 +73,8 @@ def _campaign(answer: CampaignWhy) -> Iterator[str]:
                    f"{_money(answer.price_micros)}; {how}")  # fmt: skip
     else:
         yield f"{answer.campaign}: {answer.outcome}: {answer.says}"
+    if answer.by_channel is not None:
+        yield _row("channel", answer.by_channel)
     if answer.later is not None:
         yield _row("later", _later(answer.later))
     if answer.fate is not None:

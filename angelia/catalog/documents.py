@@ -52,7 +52,7 @@ from angelia.errors import InvalidInput, without_addresses
 MICROS = 1_000_000  # int64 micro-units, so sums do not depend on order
 # For a campaign with occurrence `once`, a plan reads all pushes since its start.
 MAX_ONCE_DAYS = 3_660
-LATER = ("trigger", "cancel_on", "uplift", "canary")
+LATER = ("trigger", "cancel_on", "uplift", "canary", "choose_channel")
 
 
 class Policy(Document):
@@ -173,6 +173,7 @@ class Campaign(Document):
     uplift: LiftWorth | None = None
     trigger: Trigger | None = None  # set off by what people do, and in no night's plan
     cancel_on: Id | None = None  # event type; a planned message is withheld once it has happened
+    choose_channel: Literal["best"] | None = None  # by what each channel makes of a message, less its cost
     canary: Canary | None = None  # a share goes first; the rest waits for what comes of it
 
     @model_validator(mode="after")

@@ -61,6 +61,10 @@ CANARY_WAITS = "canary_waits"
 # Reasons of `skipped`: what came of the canary was bad, or too little to tell when the wait was over.
 CANARY_FAILED, CANARY_UNDECIDED = "canary_failed", "canary_undecided"
 
+# Reasons of `deferred`, or of `skipped` once the row went to its next channel: the provider's count of the
+# day is used up, or the channel was switched off after the plan was made.
+QUOTA_SPENT, CHANNEL_OFF = "quota_spent", "channel_off"
+
 # What the words of a canary mean to a person.
 CANARY = {
     CANARY_WAITS: "the campaign's canary went first, and what came of it is not known yet",

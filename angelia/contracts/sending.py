@@ -38,6 +38,19 @@ FOLD_DAYS = 14  # for so many nights back, late receipts and events are folded i
 F64, I16, I32, I64, U32 = pa.float64(), pa.int16(), pa.int32(), pa.int64(), pa.uint32()
 
 
+def burst_of(per_minute: float) -> float:
+    """Return how many messages may leave at once, so that no sliding minute exceeds its limit."""
+    return max(1.0, per_minute / 600)
+
+
+def steady_per_minute(per_minute: float) -> float:
+    """Return what a limit a minute lets pass minute after minute.
+
+    A sliding minute can hold a full burst and a minute of refill; together they are the limit.
+    """
+    return max(per_minute - burst_of(per_minute), per_minute / 2)
+
+
 def ordinal() -> Column:
     """Return the dense user number column."""
     return Column("ordinal", U32, "stable dense number of the user; shard = ordinal >> shard_bits")

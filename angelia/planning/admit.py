@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from angelia.planning.choose import Packed, Tilt, best_more, best_of, exempt_net, fees, pack
+from angelia.planning.choose import Packed, best_more, best_of, exempt_net, pack
 from angelia.planning.problem import I64, Bools, Choice, Limits, Problem, of_each
+from angelia.planning.routes.fees import Tilt, fees
 
 CLASSES_PER_OCTAVE = 16
 HASH_BITS = 12
@@ -55,7 +56,7 @@ def regrets(
     rows, used = rows[touches], used[:, touches]
     net = choice.bid[rows] - of_each(used, prices).sum(axis=0)
     # Refused people choose again where there is room, so that is what they are left with.
-    tables = fees(packed, limits, prices, closed, tilt)
+    tables = fees(packed.patterns, packed.bits, limits, prices, closed, tilt)
     is_exempt = problem.is_exempt[rows]
     rest = np.zeros(len(rows), np.int64)
     if is_exempt.any():

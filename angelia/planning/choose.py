@@ -17,15 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from angelia.contracts.ids import mix
-from angelia.planning.problem import I64, TOO_MUCH, Bools, Choice, Limits, Problem, of_each
+from angelia.planning.problem import I64, TOO_MUCH, Bools, Choice, Limits, Problem, boosted, of_each
+from angelia.planning.routes.fees import GROUPS, SLOT_BITS, SLOT_MASK, Fees, Tilt, fees
 
-SLOT_BITS = 5
-GROUPS = 32  # a power of two
 # A block's work stays in the processor's cache, and each step of it takes longer than starting it.
 BLOCK_PEOPLE = 2048
-_PRICE_MOST = TOO_MUCH // 4
-_SLOTS = (1 << SLOT_BITS) - 1
 _NO_KEY = -(2**62)
 
 
@@ -85,48 +81,6 @@ class Packed:
     bits: int  # of a key below its value
 
 
-@dataclass(frozen=True)
-class Tilt:
-    """How prices differ between groups of people: by a share of each, and a little more.
-
-    Where hours or channels are equally good to a crowd, one price would send all of it to either; tilted
-    prices split it. The little is for prices of 0.
-    """
-
-    share: float
-    little: float
-
-    def of(self, prices: I64) -> I64:
-        """Return each group's prices, (g, c*h + k + s*h)."""
-        place = _evenly(len(prices))
-        return np.rint(prices * (1.0 + self.share * place) + self.little * (place + 0.5)).astype(np.int64)
-
-    def slope(self, n: int) -> npt.NDArray[np.float64]:
-        """Return by how much a group's price rises with the price, (g, n)."""
-        return 1.0 + self.share * _evenly(n)
-
-
-@dataclass(frozen=True)
-class Fees:
-    """What a message pays at these prices: cost, prices and closed doors, as tables.
-
-    Attributes:
-        fee: by group x pattern x campaign and slot, (g*p*k, h). key: the same as
-            a key to be subtracted, which leaves the slot. by: channel of a group x pattern and slot,
-            (g*p, h). n_groups: g; 1 where all pay the same.
-    """
-
-    fee: I64
-    key: I64
-    by: I64
-    n_groups: int
-
-    def by_of(self, packed: Packed, rows: I64, slot: I64) -> I64:
-        """Return the channel of these pairs in these slots, (r,)."""
-        group = packed.group[rows] if self.n_groups > 1 else 0
-        return np.asarray(self.by[group * len(packed.patterns) + packed.pattern[rows], slot])
-
-
 def pack(problem: Problem, limits: Limits) -> Packed:
     """Return a problem laid out, without pairs worth less than the cheapest channel."""
     codes = problem.channels.astype(np.int64) @ (1 << np.arange(problem.channels.shape[1]))
@@ -139,6 +93,8 @@ def pack(problem: Problem, limits: Limits) -> Packed:
     is_wanted[: limits.least.size] = limits.least > 0
     # What a message costs later may exceed its worth, so a value may lie below 0.
     top = problem.value.max(axis=1, initial=-TOO_MUCH, where=problem.allowed)
+    if limits.boost.size:
+        top = boosted(top, limits.boost.max(axis=1)[problem.pair_campaign])
     reach = (cheapest < TOO_MUCH)[pattern] & (top > -TOO_MUCH)
     reach &= (top > cheapest[pattern]) | is_wanted[problem.pair_campaign]
     marketing = np.flatnonzero(reach & ~problem.is_exempt & ~problem.is_explore)
@@ -170,39 +126,6 @@ def _worth(problem: Problem, rows: I64, room: Bools | None, *, fits: bool) -> np
     allowed = problem.allowed[rows]
     worth[~(allowed if room is None else allowed & room)] = never
     return worth
-
-
-def fees(
-    packed: Packed, limits: Limits, prices: I64, closed: Bools | None = None, tilt: Tilt | None = None
-) -> Fees:
-    """Return what messages pay at these prices.
-
-    `closed` marks constraints that take nobody any more. With a `tilt`, each group of people sees prices of
-    its own.
-    """
-    c, h = limits.capacity.shape
-    k, n_groups = limits.budget.size, GROUPS if tilt else 1
-    prices = np.clip(prices, -_PRICE_MOST, _PRICE_MOST)
-    prices = prices[None, :] if tilt is None else tilt.of(prices)
-    if closed is not None:
-        prices = np.where(closed, TOO_MUCH, prices)
-    hour = limits.cost[:, None] + prices[:, : c * h].reshape(-1, c, h)
-    hour = np.where(packed.patterns[:, :, None], hour[:, None], 2 * TOO_MUCH)  # (g, p, c, h)
-    by = np.argmin(hour, axis=2) if c else np.zeros((n_groups, len(packed.patterns), h), np.int64)
-    own = np.repeat(prices[:, c * h : c * h + k, None], h, axis=2)
-    own[:, limits.paced] += prices[:, c * h + k :].reshape(n_groups, -1, h)
-    fee = hour.min(axis=2, initial=2 * TOO_MUCH)[:, :, None, :] + own[:, None]
-    fee = fee.reshape(-1, h)
-    return Fees(fee, (fee << packed.bits) - (_SLOTS - np.arange(h)), by.reshape(-1, h), n_groups)
-
-
-def _evenly(n: int) -> npt.NDArray[np.float64]:
-    """Return each group's place at each of n constraints, evenly from -1/2 to 1/2, (g, n)."""
-    draw = mix(np.arange(n, dtype=np.uint64), "tilt")
-    step, start = (draw >> np.uint64(40)) | np.uint64(1), draw & np.uint64(GROUPS - 1)
-    # An odd step visits every group once.
-    place = (np.arange(GROUPS, dtype=np.uint64)[:, None] * step + start) & np.uint64(GROUPS - 1)
-    return np.asarray((place.astype(np.float64) + 0.5) / GROUPS - 0.5)
 
 
 Keys = tuple[I64, I64, I64]  # first and second message (0 = none), and the set's value; each (u,)
@@ -242,14 +165,20 @@ def _tops(block: Bucket, tables: Fees) -> tuple[I64, I64]:
     """Return each person's and slot's best and second-best campaign as keys, (u, h) each."""
     w, u, h = block.worth.shape
     bits, last = block.bits, (1 << (block.bits - SLOT_BITS)) - 1
-    offset = block.group * (len(tables.key) // tables.n_groups) if tables.n_groups > 1 else np.int64(0)
+    n_kinds = len(tables.layers[0].key) // tables.n_groups
+    offset = block.group * n_kinds if tables.n_groups > 1 else np.int64(0)
     top, runner = np.full((u, h), _NO_KEY), np.full((u, h), _NO_KEY)
-    net, less = np.empty((u, h), np.int64), np.empty((u, h), np.int64)
+    net, less, other = (np.empty((u, h), np.int64) for _ in range(3))
     for place in range(w):
-        np.left_shift(block.worth[place], bits, out=net, dtype=np.int64, casting="same_kind")
-        np.take(tables.key, block.kind[place] + offset, axis=0, out=less, mode="clip")
-        less -= (last - place) << SLOT_BITS
-        net -= less
+        for number, layer in enumerate(tables.layers):
+            into = other if number else net
+            worth = layer.worth(block.worth[place])
+            np.left_shift(worth, bits, out=into, dtype=np.int64, casting="same_kind")
+            np.take(layer.key, block.kind[place] + offset, axis=0, out=less, mode="clip")
+            less -= (last - place) << SLOT_BITS
+            into -= less
+            if number:
+                np.maximum(net, other, out=net)
         np.minimum(top, net, out=less)
         np.maximum(top, net, out=top)
         np.maximum(runner, less, out=runner)
@@ -270,7 +199,7 @@ def _sets(block: Bucket, limits: Limits, top: I64, runner: I64) -> Keys:
     if limits.max_messages < 2 or gap >= h or len(block.rows) < 2:
         return first, second, value
     may = np.flatnonzero((value > 0) & block.room_two.any(axis=1))
-    campaign = ((1 << bits) - 1) ^ _SLOTS
+    campaign = ((1 << bits) - 1) ^ SLOT_MASK
     # Slots first: each step is over people who stand side by side. What is not worth sending never adds up.
     tops, runners = (np.where(key >> bits > 0, key, _NO_KEY)[may].T.copy() for key in (top, runner))
     lead, other = _earlier(tops[: h - gap], runners[: h - gap], campaign)
@@ -323,7 +252,7 @@ def best_sets(
     as `held`. `packed` saves laying the problem out again; `people`, (n,), leaves the others as they are.
     """
     packed = pack(problem, limits) if packed is None else packed
-    tables = fees(packed, limits, prices, closed, tilt)
+    tables = fees(packed.patterns, packed.bits, limits, prices, closed, tilt)
     held = Choice.none(problem.n_pairs) if held is None else held
     choice = Choice(held.slot.copy(), held.channel.copy(), held.bid.copy())
     _choose_exempt(problem, limits, packed, tables, choice)
@@ -339,27 +268,26 @@ def best_sets(
         if len(free):
             first, second, _ = best_of(bucket, limits, tables, free)
             for key in (first, second):
-                _write(limits, packed, tables, bucket, free, key, choice)
+                _write(limits, tables, bucket, free, key, choice)
         may_more = bucket.room_two.any(axis=1) if limits.max_messages >= 2 else np.False_
         more = np.flatnonzero((n_held == 1) & may_more)
         if len(more):
             beside = last[bucket.users[more]]
             place = bucket.place_of(beside, more)
             key, _ = best_more(bucket, limits, tables, more, place, held.slot[beside])
-            _write(limits, packed, tables, bucket, more, key, choice)
+            _write(limits, tables, bucket, more, key, choice)
     return choice
 
 
-def _write(
-    limits: Limits, packed: Packed, tables: Fees, bucket: Bucket, who: I64, key: I64, choice: Choice
-) -> None:
+def _write(limits: Limits, tables: Fees, bucket: Bucket, who: I64, key: I64, choice: Choice) -> None:
     """Enter the messages of these people that the keys name, (u,)."""
     who, key = who[key > 0], key[key > 0]
-    place, slot = _place(bucket, key), _SLOTS - (key & _SLOTS)
+    place, slot = _place(bucket, key), SLOT_MASK - (key & SLOT_MASK)
     row = bucket.rows[place, who]
-    channel = tables.by_of(packed, row, slot)
+    worth, kind = bucket.worth[place, who, slot], bucket.kind[place, who]
+    channel, made = tables.taken(worth, kind, bucket.group[who], slot)
     choice.slot[row], choice.channel[row] = slot, channel
-    choice.bid[row] = bucket.worth[place, who, slot] - limits.cost[channel]
+    choice.bid[row] = made - limits.cost[channel]
 
 
 def exempt_net(problem: Problem, limits: Limits, packed: Packed, which: I64, tables: Fees) -> I64:
@@ -367,11 +295,12 @@ def exempt_net(problem: Problem, limits: Limits, packed: Packed, which: I64, tab
 
     `which`: their places in `Packed.exempt`.
     """
-    k, rows = limits.budget.size, packed.exempt[which]
-    kind = packed.pattern[rows] * k + problem.pair_campaign[rows]
+    rows, worth = packed.exempt[which], packed.exempt_worth[which]
+    kind = packed.pattern[rows] * limits.budget.size + problem.pair_campaign[rows]
     if tables.n_groups > 1:
-        kind = kind + packed.group[rows] * len(packed.patterns) * k
-    return np.asarray(packed.exempt_worth[which] - tables.fee[kind])
+        kind = kind + packed.group[rows] * len(packed.patterns) * limits.budget.size
+    net = np.stack([layer.worth(worth) - layer.fee[kind] for layer in tables.layers])
+    return np.asarray(net.max(axis=0))
 
 
 def _choose_exempt(problem: Problem, limits: Limits, packed: Packed, tables: Fees, choice: Choice) -> None:
@@ -383,9 +312,11 @@ def _choose_exempt(problem: Problem, limits: Limits, packed: Packed, tables: Fee
     good = net[np.arange(len(which)), slot] > 0
     which, slot = which[good], slot[good]
     rows = packed.exempt[which]
-    channel = tables.by_of(packed, rows, slot)
+    kind = packed.pattern[rows] * limits.budget.size + problem.pair_campaign[rows]
+    worth = packed.exempt_worth[which, slot]
+    channel, made = tables.taken(worth, kind, packed.group[rows], slot)
     choice.slot[rows], choice.channel[rows] = slot, channel
-    choice.bid[rows] = packed.exempt_worth[which, slot] - limits.cost[channel]
+    choice.bid[rows] = made - limits.cost[channel]
 
 
 def dual_value(problem: Problem, limits: Limits, prices: I64, choice: Choice) -> int:

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from angelia.planning.admit import admitted, cut_offs, histogram, regrets
-from angelia.planning.choose import Packed, Tilt, best_sets, pack
+from angelia.planning.choose import Packed, best_sets, pack
 from angelia.planning.prices import bound_of, corrected, fit_prices, tilt_of, usage
 from angelia.planning.problem import I64, Bools, Choice, Limits, Problem
+from angelia.planning.routes.fees import Tilt
 
 # Fitted prices ration the first offers: the second is for those whom the first refused. What is left over
 # would go idle at those prices, so later offers ask less and less for it.

@@ -22,7 +22,8 @@ from angelia.matching import assign_arms, buckets
 from angelia.planning.before import Past, already_sent, lower_for_vendors, room_for, too_near
 from angelia.planning.canary import canary_hours
 from angelia.planning.later import Fatigue, LaterCosts, bears_two, later_costs, look_costs
-from angelia.planning.problem import I64, Bools, Choice, Limits, Problem, of_each
+from angelia.planning.problem import I64, Bools, Choice, Limits, Problem, boosted, of_each
+from angelia.planning.routes import draw_channels
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.timing.local_time import (
@@ -219,9 +220,8 @@ def assemble(
         users = pairs.user[rows]
         exempt[rows] = campaign.is_exempt
         weight[rows] = weights[campaign.priority] * campaign.value_micros
-        channels[rows] = people.channels[users] & np.array(
-            [channel.id in campaign.channels for channel in terms.channels]
-        )
+        named = np.array([channel.id in campaign.channels for channel in terms.channels])
+        channels[rows] = people.channels[users] & named
         if campaign.arms:
             arm_number = assign_arms(people.keys[users], campaign.salt, [a.share_pct for a in campaign.arms])
             arm[rows] = np.array([a.name for a in campaign.arms], object)[arm_number]
@@ -292,6 +292,7 @@ def assemble(
             asks = np.array([campaign.min_messages > 0 for campaign in terms.campaigns], bool)
             two[pairs.user[asks[pairs.campaign]]] = True
             room = np.where(two[:, None], room, np.minimum(room, 1))
+    in_stratum = uniform(people.keys, terms.salt, "slot stratum", terms.ds) < terms.explore_pct / 100.0
     problem = Problem(
         n_users=n,
         pair_user=pairs.user,
@@ -300,10 +301,7 @@ def assemble(
         allowed=allowed,
         channels=channels,
         is_exempt=exempt,
-        is_explore=~exempt
-        & (uniform(people.keys, terms.salt, "slot stratum", terms.ds) < terms.explore_pct / 100.0)[
-            pairs.user
-        ],
+        is_explore=~exempt & in_stratum[pairs.user],
         room=np.maximum(room, 0),
         tie=_ties(terms, people, pairs),
     )
@@ -348,9 +346,13 @@ def draw_slots(
     ).astype(np.int64)
     slot = (np.cumsum(open_slots[rows], axis=1) <= wanted[:, None]).sum(axis=1)
     channel = np.argmax(problem.channels[rows], axis=1)
+    value, boost = problem.value[rows, slot], terms.boost()
+    if boost.size:
+        channel = draw_channels(terms, problem, rows, people.keys[problem.pair_user[rows]], channel)
+        value = boosted(value, boost[problem.pair_campaign[rows], channel])
     cost = np.array([c.cost_micros for c in terms.channels], np.int64)
     choice.slot[rows], choice.channel[rows] = slot, channel
-    choice.bid[rows] = problem.value[rows, slot] - cost[channel]
+    choice.bid[rows] = value - cost[channel]
     propensity[rows] = 1.0 / count
     return choice, propensity
 

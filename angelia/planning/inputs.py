@@ -20,7 +20,7 @@ from angelia.catalog.documents import Campaign as CampaignDocument
 from angelia.catalog.snapshot import Catalog
 from angelia.contracts.ids import user_keys
 from angelia.contracts.outcomes import SENT
-from angelia.contracts.sending import OWN_HOURS, PLAN_HOURS
+from angelia.contracts.sending import OWN_HOURS, PLAN_HOURS, steady_per_minute
 from angelia.delivery.manifest.served import served
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
@@ -138,8 +138,8 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
             ChannelTerms(
                 c.id,
                 c.cost_micros,
-                # What a provider takes in an hour of full minutes is a limit like our own.
-                min(c.capacity_per_hour, 60 * c.quota_per_minute),
+                # What leaves in an hour at the provider's pace is a limit like our own.
+                min(c.capacity_per_hour, int(60 * steady_per_minute(c.quota_per_minute))),
                 tuple(sorted(c.max_per_vendor_day.items())),
             )
             for _, c in sorted(catalog.channels.items())
@@ -163,7 +163,7 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) ->
     experiment = catalog.experiments[document.experiment] if document.experiment else None
     weekdays, pace = document.occurrence.weekdays, document.speed_limit_per_minute
     # A night touches two local days: the first on which the campaign may occur names the occurrence.
-    # Slots are hours, so a limit a minute counts as sixty of them here; the worker keeps the minute.
+    # Slots are hours, so a limit a minute counts as sixty of what it lets pass; the worker keeps the minute.
     return CampaignTerms(
         id=document.id,
         topic=document.topic,
@@ -184,12 +184,13 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) ->
         caps=tuple(CapTerms(cap.messages, cap.days) for cap in document.caps),
         is_exempt=document.is_transactional,
         min_messages=(document.budget.min_messages or 0) if document.budget else 0,
-        max_per_hour=pace and 60 * pace,
+        max_per_hour=pace and int(60 * steady_per_minute(pace)),
         salt=experiment.salt if experiment else "",
         arms=tuple(ArmTerms(arm.name, arm.share_pct, arm.materials) for arm in experiment.arms)
         if experiment
         else (),
         lift_micros=document.lift_micros,
+        by_value=document.choose_channel is not None,
         canary=(document.canary.share_pct, document.canary.hours) if document.canary else None,
     )
 

@@ -19,8 +19,9 @@ from math import fsum
 import numpy as np
 import numpy.typing as npt
 
-from angelia.planning.choose import GROUPS, Packed, Tilt, best_sets, dual_value, pack
+from angelia.planning.choose import Packed, best_sets, dual_value, pack
 from angelia.planning.problem import I64, Choice, Limits, Problem, count_of
+from angelia.planning.routes.fees import GROUPS, Tilt
 
 F64 = npt.NDArray[np.float64]
 

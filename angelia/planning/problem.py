@@ -21,6 +21,15 @@ Bools = npt.NDArray[np.bool_]
 
 # Money in micro-units that no value and no price reaches: an option that is closed costs so much.
 TOO_MUCH = 2**44
+# What a mean channel makes of a message, in the units of `Limits.boost`.
+BOOST_BITS = 10
+ONE = 1 << BOOST_BITS
+
+
+def boosted(worth: I64, factor: I64 | int) -> I64:
+    """Return what channels make of a worth; a loss is the same by any channel."""
+    whole = np.asarray(worth, np.int64)
+    return np.where(whole > 0, (whole * factor) >> BOOST_BITS, whole)
 
 
 def _no_rows() -> I64:
@@ -39,6 +48,8 @@ class Limits:
             (the per-user step is exact up to 2).
         least: messages a campaign is to send at the least, (k,) or empty. paced: numbers of the campaigns
             with a speed limit, ascending, (s,). pace: messages each of these may send in an hour, (s, h).
+        boost: what a channel makes of a campaign's message, `ONE` = as the worth says, (k, c); empty where
+            no campaign asks for its channel by value.
     """
 
     capacity: I64
@@ -49,6 +60,7 @@ class Limits:
     least: I64 = field(default_factory=_no_rows)
     paced: I64 = field(default_factory=_no_rows)
     pace: I64 = field(default_factory=_no_rows)
+    boost: I64 = field(default_factory=_no_rows)
 
     @property
     def n_constraints(self) -> int:

@@ -11,7 +11,7 @@ from datetime import date, datetime
 import numpy as np
 import numpy.typing as npt
 
-from angelia.planning.problem import I64, Limits
+from angelia.planning.problem import I64, ONE, Limits
 
 NO_BUDGET = 2**40  # messages; a limit that no plan reaches
 
@@ -62,6 +62,7 @@ class CampaignTerms:
     salt: str = ""
     arms: tuple[ArmTerms, ...] = ()
     lift_micros: int = 0  # value of one unit of lift; 0 = opens alone count
+    by_value: bool = False  # its channel is chosen by what each makes of a message, too
     canary: tuple[float, int] | None = None  # share of its people that goes first, hours until the rest
 
 
@@ -73,6 +74,7 @@ class ChannelTerms:
     cost_micros: int
     capacity_per_hour: int
     max_per_vendor_day: tuple[tuple[str, int], ...] = ()
+    response: int = ONE  # how often its messages are opened, a mean channel's = ONE
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,16 @@ class Terms:
             least=np.minimum(least, budget) if least.any() else np.zeros(0, np.int64),
             paced=self.paced(),
             pace=np.floor(pace * rest).astype(np.int64),
+            boost=self.boost(),
         )
+
+    def boost(self) -> I64:
+        """Return what channels make of campaigns' messages, (k, c); empty if no campaign asks."""
+        if not any(campaign.by_value for campaign in self.campaigns):
+            return np.zeros(0, np.int64)
+        responses = [channel.response for channel in self.channels]
+        mean = [ONE] * len(responses)
+        return np.array([responses if c.by_value else mean for c in self.campaigns], np.int64)
 
     def explore_limits(self) -> I64:
         """Return what is set aside for the exploration stratum, per constraint (c*h + k + s*h,)."""

@@ -23,7 +23,7 @@ from angelia.users.suppressions import Refusals, close_person, open_person
 
 Choice = tuple[str, str]  # kind (topic, channel, language, quiet_hours), and its name
 CHOICES = "preference_choices"
-LANGUAGE, QUIET_HOURS = "language", "quiet_hours"
+LANGUAGE = "language"
 _COLUMNS = ["kind", "name", "is_opted_in", "updated_ts"]
 
 

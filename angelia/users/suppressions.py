@@ -1,4 +1,4 @@
-"""Who must not be contacted: `stops`, `suppressions` and refused topics, at most 10 s old.
+"""Who must not be contacted, or not now: stops, suppressions, choices; at most 10 s old.
 
 A worker that cannot read the logs waits, and defers what it was about to send. Surprises: an entry for an
 *address* counts only if it is younger than the plan's closed day; an older one was known when the night chose
@@ -24,11 +24,13 @@ from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.lake.keys import lake_key
 from angelia.lake.store import Store
+from angelia.timing.own_hours import Span, parse_span
 from angelia.users.addresses import form_of, same_address, unicode_host
 from angelia.users.events import Happened
 
 UNSUBSCRIBED, OPTED_IN = "unsubscribed", "opted_in"  # reasons of entries; any other closes for good
 OPERATOR = "operator"
+QUIET_HOURS = "quiet_hours"  # a kind of choice
 MAX_AGE_US = 10 * 1_000_000
 EVENTS_AGE_US = 600 * 1_000_000  # so old may be what is known of what people did
 REFRESH_S = 4.0
@@ -231,6 +233,7 @@ class Guards:
         self._planned_until = datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(days=1)
         self._seen = {"stops": 0, "suppressions": 0, "preference_choices": 0}
         self._topics: dict[tuple[str, str], tuple[Micros, bool]] = {}  # (user, topic) -> when, is it refused
+        self._quiet: dict[str, tuple[Micros, bool, str]] = {}  # user -> when, are they taken back, hours
         self._state: dict[Held, bool] = {}
         self.stopped: frozenset[str] = frozenset()
         self.paused: frozenset[tuple[str, str]] = frozenset()
@@ -327,11 +330,25 @@ class Guards:
         for entry in entries:
             at = entry["updated_ts"]
             assert isinstance(at, datetime)
+            # Of two words at one time no is the last, as the night reads them.
+            word, user = (round(at.timestamp() * 1e6), not entry["is_opted_in"]), str(entry["user_id"])
             if entry["kind"] == "topic" and at >= self._planned_until:
-                key = str(entry["user_id"]), str(entry["name"])
-                # Of two words at one time no is the last, as the night reads them.
-                word = round(at.timestamp() * 1e6), not entry["is_opted_in"]
+                key = user, str(entry["name"])
                 self._topics[key] = max(word, self._topics.get(key, word))
+            elif entry["kind"] == QUIET_HOURS and at >= self._planned_until:
+                hours = (*word, str(entry["name"]))
+                self._quiet[user] = max(hours, self._quiet.get(user, hours))
+
+    def quiet_of(self, users: Sequence[str]) -> dict[int, Span]:
+        """Return, by row, the quiet hours that people chose since the plan; they are few.
+
+        Hours that were taken back since are none: the plan's stay in its rows.
+        """
+        if not self._quiet:
+            return {}
+        chosen = ((i, self._quiet[user]) for i, user in enumerate(users) if user in self._quiet)
+        spans = ((i, None if is_no else parse_span(name)) for i, (_, is_no, name) in chosen)
+        return {i: span for i, span in spans if span is not None}
 
     def blocked(
         self,

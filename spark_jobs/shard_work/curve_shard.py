@@ -111,6 +111,28 @@ def read_past(lake: Lake, past: Commit, half_life_days: float, n: int, shard: in
     return hours
 
 
+def channel_counts(inputs: CurveInputs, shard: int) -> dict[str, dict[str, tuple[int, int]]]:
+    """Return a shard's messages by campaign and channel: sent, opened within a day.
+
+    Messages of the last day are left out: their opens have not all come.
+    """
+    columns = ["kind", "campaign_id", "channel", "at_ts", "sent_ts"]
+    rows = read_window(inputs.lake, "user_pushes", inputs.pushes, columns, shard, inputs.shard_bits)
+    sent_us = rows["sent_ts"].cast(pa.int64())
+    age_us = pc.subtract(rows["at_ts"].cast(pa.int64()), sent_us)
+    last_us = int(np.datetime64(inputs.ds, "us").astype(np.int64))
+    is_grown = pc.and_(pc.less(sent_us, last_us), pc.less_equal(age_us, MATURITY_H * HOUR_US))
+    keys = ["campaign_id", "channel", "kind"]
+    groups = rows.filter(is_grown).group_by(keys, use_threads=False).aggregate([([], "count_all")])
+    counts: dict[str, dict[str, tuple[int, int]]] = {}
+    for row in groups.to_pylist():
+        by_channel = counts.setdefault(row["campaign_id"], {})
+        sent, opened = by_channel.get(row["channel"], (0, 0))
+        n = row["count_all"]
+        by_channel[row["channel"]] = (sent + n, opened) if row["kind"] == "sent" else (sent, opened + n)
+    return counts
+
+
 class CurveShard:
     """One shard's rows, counted into cells."""
 

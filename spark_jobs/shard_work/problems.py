@@ -24,7 +24,7 @@ from angelia.planning.eligibility import assemble, draw_slots, message_ids
 from angelia.planning.inputs import Inputs, ShardInputs, load_shard
 from angelia.planning.later import LaterCosts
 from angelia.planning.offers import MaterialFacts
-from angelia.planning.problem import count_of
+from angelia.planning.problem import boosted, count_of
 from angelia.planning.terms import Terms
 
 ARRAYS = tuple(field.name for field in fields(Problem) if field.name != "n_users")
@@ -213,6 +213,9 @@ def undecided_rows(planned: PlannedShard, terms: Terms) -> pa.Table:
     names = shard.people.user_id
     codes = pa.array(problem.pair_campaign, pa.int64())
     best = problem.value.max(axis=1, initial=0, where=problem.allowed)
+    if limits.boost.size:
+        living = np.where(problem.channels, limits.boost[problem.pair_campaign], 0)
+        best = boosted(best, living.max(axis=1, initial=0))
     later = planned.later
     nothing = np.zeros(problem.n_pairs)
     by_hour = {}

@@ -102,8 +102,8 @@ SENDING = (
     ),
     Mutant(
         "a later reject hides that it may have arrived",
-        "known[0] == words.AMBIGUOUS or outcome == words.DEFERRED",
-        "known[0] == words.AMBIGUOUS and outcome != words.REJECTED or outcome == words.DEFERRED",
+        "known[0] == words.AMBIGUOUS or is_deferred",
+        "known[0] == words.AMBIGUOUS and outcome != words.REJECTED or is_deferred",
         _LATER,
     ),
     Mutant(

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from angelia.catalog.documents import AnyDocument, Campaign, Channel, Policy
 from angelia.catalog.problems import Doubt, Key
+from angelia.contracts.sending import steady_per_minute
 
 Documents = Mapping[Key, AnyDocument]
 WEIGHTS = {"high": 4, "medium": 2, "low": 1}  # as planning.terms has them
@@ -57,9 +58,10 @@ def of_channel(channel: Channel, documents: Documents) -> Iterator[Doubt]:
             f"down to 0: {NOTHING} but drawn messages; give at least {_least(policy):,}"
         )
         yield Doubt(("capacity_per_hour",), says, (("policy", "default"),), empties=True)
-    if 0 < 60 * minute < capacity:
+    most = int(60 * steady_per_minute(minute))
+    if 0 < most < capacity:
         says = (
-            f"{capacity:,} an hour is more than {minute:,} a minute allow ({60 * minute:,}): the rest would "
+            f"{capacity:,} an hour is more than {minute:,} a minute allow ({most:,}): the rest would "
             "be late; lower it, or raise quota_per_minute"
         )
         yield Doubt(("capacity_per_hour",), says)

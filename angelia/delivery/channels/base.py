@@ -16,8 +16,9 @@ from angelia.errors import InvalidInput
 from angelia.transport.wire import Answer, Request, Transport
 
 # What one answer means. `auth` = our token is stale: refresh it once and try again; `throttled` = slow the
-# whole channel down; `gone` closes this address, `opted_out` this channel for this person until they opt in.
-ACCEPTED, RETRY, THROTTLED, GONE, OPTED_OUT, REJECTED, HALT, AUTH, AMBIGUOUS = (
+# whole channel down; `gone` closes this address, `opted_out` this channel for this person until they opt in;
+# `spent`: the count of the day is used up for all, `full`: for this receiver; other channels may take them.
+ACCEPTED, RETRY, THROTTLED, GONE, OPTED_OUT, REJECTED, HALT, AUTH, AMBIGUOUS, SPENT, FULL = (
     "accepted",
     "retry",
     "throttled",
@@ -27,6 +28,8 @@ ACCEPTED, RETRY, THROTTLED, GONE, OPTED_OUT, REJECTED, HALT, AUTH, AMBIGUOUS = (
     "halt",
     "auth",
     "ambiguous",
+    "spent",
+    "full",
 )
 
 

@@ -15,10 +15,12 @@ from urllib.parse import urlencode
 from angelia.delivery.channels.answers import judge, provider_id
 from angelia.delivery.channels.base import (
     ACCEPTED,
+    FULL,
     GONE,
     HALT,
     REJECTED,
     RETRY,
+    SPENT,
     THROTTLED,
     Capabilities,
     ChannelConfig,
@@ -43,13 +45,13 @@ SUCCESS = "200"
 ERRORS: dict[str, str] = {
     "500": RETRY, "1001": RETRY, "1003": RETRY, "1005": REJECTED, "1006": HALT, "110000": HALT,
     "110001": HALT, "110002": GONE, "110003": GONE, "110004": REJECTED, "110009": HALT, "110010": THROTTLED,
-    "110019": HALT, "110031": HALT, "110033": HALT, "110051": HALT, "110053": HALT,
+    "110019": SPENT, "110031": HALT, "110033": HALT, "110051": SPENT, "110053": HALT,
 }  # fmt: skip
 # The code under which `value` names the one pushId -> meaning. 110010 is another thing here: notifications
 # are switched off. 520: folded with others of the same minute; 110011: this device's count of the day.
 TARGET_ERRORS: dict[str, str] = {
     "201": HALT, "501": RETRY, "513": RETRY, "519": THROTTLED, "520": REJECTED, "110002": GONE,
-    "110003": GONE, "110010": GONE, "110011": REJECTED,
+    "110003": GONE, "110010": GONE, "110011": FULL,
 }  # fmt: skip
 _FORM = ((b"content-type", b"application/x-www-form-urlencoded;charset=UTF-8"),)
 

@@ -22,6 +22,7 @@ from angelia.delivery.channels.base import (
     HALT,
     REJECTED,
     RETRY,
+    SPENT,
     THROTTLED,
     Capabilities,
     ChannelConfig,
@@ -53,7 +54,7 @@ ERRORS: dict[str, str] = {
     "-2": THROTTLED, "-1": RETRY, "11": AUTH, "12": HALT, "13": THROTTLED, "14": HALT, "15": HALT,
     "16": HALT, "17": HALT, "18": HALT, "19": HALT, "20": HALT, "21": HALT, "22": HALT, "23": HALT,
     "24": HALT, "25": REJECTED, "26": HALT, "27": HALT, "28": HALT, "29": AUTH, "30": HALT,
-    "31": REJECTED, "32": REJECTED, "33": HALT, "40": REJECTED, "41": REJECTED, "55": THROTTLED,
+    "31": REJECTED, "32": REJECTED, "33": SPENT, "40": REJECTED, "41": REJECTED, "55": THROTTLED,
     "59": HALT, "67": HALT, "10000": GONE,
 }  # fmt: skip
 # A lost answer makes a whole request ambiguous, so it holds fewer than it may.

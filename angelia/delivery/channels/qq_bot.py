@@ -15,9 +15,11 @@ from angelia.delivery.channels.answers import STATUSES, judge, provider_id
 from angelia.delivery.channels.base import (
     ACCEPTED,
     AUTH,
+    FULL,
     HALT,
     REJECTED,
     RETRY,
+    SPENT,
     THROTTLED,
     Capabilities,
     ChannelConfig,
@@ -46,10 +48,10 @@ TEXT_LIMIT_CHARS = 2000  # ours: no page that was read names one
 # 22009, 304049: this user's count; 304050: the bot's. 304018: a bot has to hold its gateway open.
 ERRORS: dict[str, str] = {
     "11241": AUTH, "11242": RETRY, "11243": AUTH, "11251": HALT, "11252": RETRY, "11253": HALT, "11254": HALT,
-    "11261": HALT, "11262": HALT, "11265": HALT, "11275": HALT, "12002": REJECTED, "22009": REJECTED,
+    "11261": HALT, "11262": HALT, "11265": HALT, "11275": HALT, "12002": REJECTED, "22009": FULL,
     "50006": REJECTED, "304003": REJECTED, "304006": RETRY, "304016": RETRY, "304018": HALT,
-    "304022": REJECTED, "304023": ACCEPTED, "304024": ACCEPTED, "304025": REJECTED, "304049": REJECTED,
-    "304050": HALT, "1100100": THROTTLED, "1100101": REJECTED, "1100102": HALT, "1100103": REJECTED,
+    "304022": REJECTED, "304023": ACCEPTED, "304024": ACCEPTED, "304025": REJECTED, "304049": FULL,
+    "304050": SPENT, "1100100": THROTTLED, "1100101": REJECTED, "1100102": HALT, "1100103": REJECTED,
     "1100300": RETRY,
 }  # fmt: skip
 TOKEN_STATUSES: dict[int, str] = {**STATUSES, 401: AUTH}

@@ -2,8 +2,9 @@
 
 The channel's credentials name a JSON file with what SMTP needs (`from`, `unsubscribe_url`,
 `unsubscribe_secret`) and `region`, `access_key_id`, `secret_access_key`; optional `session_token`,
-`configuration_set`. The message is the one SMTP would send, one-click headers and all; SES writes its own
-Message-ID, so the dispatch id also travels as a tag. Surprise: a suspended account halts the channel.
+`configuration_set`, `per_request` (1 to 50 mails in a request, by `ses_bulk`; else 1). The message is the one
+SMTP would send, one-click headers and all; SES writes its own Message-ID, so the dispatch id also travels as
+a tag. Surprise: a suspended account halts the channel.
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ from angelia.delivery.channels.base import (
     load_credentials,
 )
 from angelia.delivery.channels.mail_format import Mailbox, parse_mailbox
+from angelia.delivery.channels.ses_bulk import MOST, TAG, SesBulk
 from angelia.delivery.channels.smtp import PAYLOAD_LIMIT, SmtpAdapter
-from angelia.delivery.channels.tokens import json_object, pooled
+from angelia.delivery.channels.tokens import gathered, json_object, pooled
 from angelia.errors import InvalidInput
+from angelia.transport.pooled_http import TokenPlace
 from angelia.transport.wire import Answer, Request
 
 PATH = "/v2/email/outbound-emails"
@@ -57,7 +60,6 @@ STATUSES: dict[int, str] = {
     503: RETRY,
     504: RETRY,
 }
-_TAG = re.compile(r"[A-Za-z0-9_-]{1,256}")  # what a tag's value may hold, by the same model
 _REGION = re.compile(r"[a-z]{2}(-[a-z0-9]+)+")
 
 
@@ -68,11 +70,11 @@ class SesAdapter:
         self, mail: SmtpAdapter, url: str, region: str, keys: Keys, configuration_set: str | None = None
     ) -> None:
         self._mail, self._url, self._set = mail, url.rstrip("/") + PATH, configuration_set
-        self._signer = SigV4Auth(keys, "ses", region)
+        self.signer = SigV4Auth(keys, "ses", region)
 
     def build_request(self, message: Message) -> Request:
         """See `Adapter.build_request`."""
-        if not _TAG.fullmatch(message.dispatch_id):
+        if not TAG.fullmatch(message.dispatch_id):
             raise MessageRejected("control_character:header")
         mail = self._mail.build_request(message)
         document: dict[str, object] = {
@@ -84,7 +86,7 @@ class SesAdapter:
             document["ConfigurationSetName"] = self._set
         body = json.dumps(document, separators=(",", ":")).encode()
         signed = AWSRequest("POST", self._url, {"Content-Type": "application/json"}, body)
-        self._signer.add_auth(signed)
+        self.signer.add_auth(signed)
         extra = tuple((name.lower().encode(), value.encode()) for name, value in signed.headers.items())
         return Request(PATH.encode(), (), body, extra)
 
@@ -108,6 +110,7 @@ CAPABILITIES = Capabilities(
     collapse=None,
     ttl=None,
     receipts="SNS events, with the dispatch id as a tag; one-click unsubscribe",
+    multicast=MOST,
 )
 
 
@@ -133,7 +136,8 @@ def require_region(region: str) -> None:
 def open_provider(config: ChannelConfig) -> Provider:
     """Return SES for an account and region."""
     needed = ("from", "unsubscribe_url", "unsubscribe_secret", "region", "access_key_id", "secret_access_key")
-    account = {name: str(value) for name, value in load_credentials(config, needed).items() if value}
+    loaded = load_credentials(config, needed)
+    account = {name: str(value) for name, value in loaded.items() if value}
     sender, link = parse_mailbox(account["from"]), account["unsubscribe_url"]
     if sender is None or not re.fullmatch(r"https://[\x21-\x3e\x40-\x7e]{1,792}", link):
         raise InvalidInput(
@@ -145,4 +149,14 @@ def open_provider(config: ChannelConfig) -> Provider:
     keys = Keys(account["access_key_id"], account["secret_access_key"], account.get("session_token"))
     mail = SmtpAdapter(sender, link, account["unsubscribe_secret"].encode())
     adapter = SesAdapter(mail, url, account["region"], keys, account.get("configuration_set"))
-    return Provider(adapter, url, None, concurrency=32, open_transport=pooled(url))
+    most = loaded.get("per_request", 1)
+    if not isinstance(most, int) or not 1 <= most <= MOST:
+        raise InvalidInput(
+            f"per_request of channel {config.channel} is none", fix=f"write a number from 1 to {MOST}"
+        )
+    if most == 1:
+        return Provider(adapter, url, None, concurrency=32, open_transport=pooled(url))
+    bulk = SesBulk(adapter, mail, url, adapter.signer, account.get("configuration_set"))
+    opened = gathered(url, TokenPlace(), bulk, most)
+    # Rows under way, of which a request takes many.
+    return Provider(bulk, url, None, concurrency=max(32, 4 * most), open_transport=opened)

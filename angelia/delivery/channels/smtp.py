@@ -15,6 +15,7 @@ import re
 from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.message import EmailMessage
+from email.utils import formataddr
 from urllib.parse import urlencode, urlsplit
 
 from angelia.delivery.channels.base import (
@@ -84,6 +85,15 @@ class SmtpAdapter:
         self._sender = Address(display_name=sender.name, addr_spec=sender.address)
         self._domain = sender.address.rpartition("@")[2]
 
+    @property
+    def from_header(self) -> str:
+        """The sender as a header has it, in ASCII."""
+        return formataddr((self._sender.display_name, self._sender.addr_spec))
+
+    def unsubscribe_link(self, name: str) -> str:
+        """Return the address by which the receiver of a dispatch unsubscribes."""
+        return f"{self._url}?{urlencode({'d': name, 't': unsubscribe_token(self._secret, name)})}"
+
     def build_request(self, message: Message) -> Request:
         """See `Adapter.build_request`.
 
@@ -98,7 +108,7 @@ class SmtpAdapter:
             raise MessageRejected("encoded_word:title")
         mail = EmailMessage(policy=POLICY)
         name = header_value(message.dispatch_id).decode()
-        link = f"{self._url}?{urlencode({'d': name, 't': unsubscribe_token(self._secret, name)})}"
+        link = self.unsubscribe_link(name)
         try:
             mail["From"] = self._sender
             mail["To"] = recipient

@@ -19,6 +19,7 @@ from angelia.delivery.channels.base import (
     GONE,
     HALT,
     REJECTED,
+    SPENT,
     THROTTLED,
     Capabilities,
     ChannelConfig,
@@ -44,7 +45,7 @@ TOKEN_LIFE_S, TITLE_WIDTH, TEXT_WIDTH, TTL_MIN_S, TTL_MAX_S = 7200, 40, 100, 60,
 # `result` -> meaning. Same source for 10070, 10093 and 10094, else two server programs (TeamTalk; a Go
 # SDK's comments); the whole table could not be read. 10070 and 10073 are counts of the day, 10071 its hours.
 ERRORS: dict[str, str] = {
-    "10000": AUTH, "10070": HALT, "10071": HALT, "10072": THROTTLED, "10073": HALT, "10085": REJECTED,
+    "10000": AUTH, "10070": SPENT, "10071": HALT, "10072": THROTTLED, "10073": SPENT, "10085": REJECTED,
     "10093": THROTTLED, "10094": HALT, "10104": REJECTED, "10200": HALT, "10201": HALT, "10202": HALT,
     "10203": HALT, "10204": HALT, "10205": HALT, "10206": HALT, "10207": HALT, "10302": GONE,
 }  # fmt: skip

@@ -20,6 +20,7 @@ from angelia.delivery.channels.base import (
     OPTED_OUT,
     REJECTED,
     RETRY,
+    SPENT,
     THROTTLED,
     ChannelConfig,
     Message,
@@ -45,7 +46,7 @@ TOKEN_PATH = b"/cgi-bin/stable_token"
 ERRORS: dict[str, str] = {
     "-1": RETRY, "40001": AUTH, "40003": GONE, "40013": HALT, "40014": AUTH, "40037": HALT, "40038": REJECTED,
     "40164": HALT, "41001": AUTH, "41030": REJECTED, "42001": AUTH, "43004": OPTED_OUT, "43101": OPTED_OUT,
-    "43107": HALT, "43108": RETRY, "45009": HALT, "45011": THROTTLED, "45168": REJECTED, "47003": REJECTED,
+    "43107": HALT, "43108": RETRY, "45009": SPENT, "45011": THROTTLED, "45168": REJECTED, "47003": REJECTED,
     "48001": HALT, "48004": HALT, "50002": REJECTED, "61004": HALT,
 }  # fmt: skip
 # Characters of a field by its kind, which is its name without the number. Source: "limits of the values of

@@ -292,6 +292,10 @@ class Ledger:
         self.store.create(f"late/{claim.part}/{k:06d}-{claim.epoch:08d}", outcomes)
         return False
 
+    def move_on(self, part: str, outcomes: bytes) -> None:
+        """Write that rows of a part have gone to their next channels; the first word stands."""
+        self.store.create(f"{LATE}/{part}/moved", outcomes)
+
     def written(self, parts: Iterable[str]) -> tuple[int, ...]:
         """Return how many outcome objects each part has, late ones too.
 

@@ -13,7 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, DEFERRED, REJECTED, SKIPPED
+from angelia.contracts.outcomes import (
+    ACCEPTED,
+    AMBIGUOUS,
+    CHANNEL_OFF,
+    DEFERRED,
+    QUOTA_SPENT,
+    REJECTED,
+    SKIPPED,
+)
 from angelia.delivery.manifest.objects import damaged, open_bytes, seal_bytes
 from angelia.errors import Corrupt
 
@@ -39,6 +47,10 @@ SCHEMA = pa.schema(
 GONE = "gone:"
 # Begins the reason of a row whose person has taken back what allows this channel to write to them.
 OPTED_OUT = "opted_out:"
+# Begins the reason of a row that meets a provider's count of the day; the provider's code follows.
+QUOTA = "quota:"
+# Words for "this channel, not this message": such a row goes to the person's next channel.
+MOVES_ON = (QUOTA_SPENT, CHANNEL_OFF)
 # Words for "this address, not this message", beside the provider's code after `gone:`.
 UNREACHABLE = ("bad_address", "address_refused", "address_gone")
 # The reason of a row whose dispatch id was seen with another payload: no attempt can help it.
@@ -56,6 +68,17 @@ def gone_reason(code: str | None) -> str:
 def opted_out_reason(code: str | None) -> str:
     """Return the reason of a row whose person opted out, as the provider's code says."""
     return f"{OPTED_OUT}{code}"
+
+
+def quota_reason(code: str | None) -> str:
+    """Return the reason of a row that meets a count of the day, as the provider's code says."""
+    return f"{QUOTA}{code}"
+
+
+def moves_on(reasons: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return which reasons are about the channel, so that another one may take the row."""
+    is_word = pc.is_in(reasons, pa.array(MOVES_ON))
+    return pc.or_(is_word, pc.fill_null(pc.starts_with(reasons, QUOTA), False))
 
 
 def says_gone(reasons: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -99,10 +122,15 @@ class Outcomes:
             [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)],
             schema=SCHEMA,
         )
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
-            writer.write_table(table)
-        return seal_bytes(bytes(sink.getvalue()))
+        return to_object(table)
+
+
+def to_object(table: pa.Table) -> bytes:
+    """Return a table of outcomes as an object of the ledger."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_table(table)
+    return seal_bytes(bytes(sink.getvalue()))
 
 
 def read(data: bytes, columns: Sequence[str] = SCHEMA.names) -> pa.Table:

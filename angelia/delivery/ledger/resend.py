@@ -29,6 +29,7 @@ from angelia.contracts.outcomes import AT_LEAST_ONCE, DEFERRED, OPTED_OUT, SKIPP
 from angelia.contracts.sending import Micros
 from angelia.delivery.ledger import compaction
 from angelia.delivery.ledger.ledger import Ledger, Owner
+from angelia.delivery.ledger.outcomes import COUNTED, moves_on
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.families import families
 from angelia.delivery.manifest.parts import Part
@@ -171,7 +172,7 @@ def _part(
     if not any(wanted):
         return []
     is_open = _is_open(ledger, family)
-    outcomes = _outcomes(ledger, family)
+    outcomes, moved = _outcomes(ledger, family)
     names, messages, users, topics = (
         rows[name].to_pylist() for name in ("campaign_id", "message_id", "user_id", "topic")
     )
@@ -184,6 +185,8 @@ def _part(
         outcome = outcomes.get(row)
         if outcome is not None and outcome not in LACKING:
             reason = f"already_{outcome}"
+        elif row in moved:
+            reason = "fell_over"  # its next channel has it
         elif is_open:
             reason = "pending"  # a delivery takes it by itself while its window is open
         elif ends[row] <= count.at:
@@ -215,9 +218,12 @@ def _is_open(ledger: Ledger, family: Sequence[Part]) -> bool:
     return not all(ledger.is_done(part.id) for part in family)
 
 
-def _outcomes(ledger: Ledger, family: Sequence[Part]) -> dict[int, str]:
-    best = compaction.merged(ledger, family, ("row", "outcome", "n_attempts"))
-    return dict(zip(best["row"].to_pylist(), best["outcome"].to_pylist(), strict=True))
+def _outcomes(ledger: Ledger, family: Sequence[Part]) -> tuple[dict[int, str], set[int]]:
+    """Return the best outcome of each row, and the rows that went to their next channel."""
+    best = compaction.merged(ledger, family, (*COUNTED, "reason"))
+    moved = best.filter(pc.and_(pc.equal(best["outcome"], SKIPPED), moves_on(best["reason"])))
+    outcomes = dict(zip(best["row"].to_pylist(), best["outcome"].to_pylist(), strict=True))
+    return outcomes, set(moved["row"].to_pylist())
 
 
 class _OtherPlans:
@@ -246,7 +252,7 @@ class _OtherPlans:
         ours = pc.is_in(rows["campaign_id"], pa.array(sorted(self._campaigns), pa.string())).to_pylist()
         if not any(ours):
             return {}
-        outcomes, is_open = _outcomes(self._ledger, family), _is_open(self._ledger, family)
+        (outcomes, _), is_open = _outcomes(self._ledger, family), _is_open(self._ledger, family)
         why = {}
         for row, message in (
             (row, message) for row, message in enumerate(rows["message_id"].to_pylist()) if ours[row]

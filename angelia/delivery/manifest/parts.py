@@ -23,7 +23,8 @@ from angelia.delivery.manifest.objects import create_json, fields_of, from_bytes
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 
-PACED, CANARY, FALLOVER, INTAKE = "paced", "canary", "dispatch_fallover", "dispatch_intake"
+PACED, CANARY, LEFT = "paced", "canary", "left"
+FALLOVER, INTAKE = "dispatch_fallover", "dispatch_intake"
 WAITING = (PACED, CANARY)  # kinds that wait beside the next hours: for a speed limit, for a canary
 PRIORITIES = ("high", "medium", "low")
 _HOUR = re.compile(r"^\d{4}-\d{2}-\d{2}T\d{2}$")
@@ -44,7 +45,8 @@ class Part:
     manifest: int
     id: str
     rows: tuple[int, ...] | None = None  # None = all rows of the file
-    # plan, deferred, released, resent, paced, canary, or FALLOVER (a file of that dataset, else like plan).
+    # plan, deferred, released, resent, paced, canary, left (by a channel that is off or spent, and not taken
+    # by another), or FALLOVER (a file of that dataset, else like plan).
     kind: str = "plan"
     # Of a waiting part: all its rows are this campaign's, and wait for its speed limit or its canary.
     campaign: str | None = None

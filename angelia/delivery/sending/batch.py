@@ -18,7 +18,15 @@ from typing import Any
 from angelia.contracts import outcomes as words
 from angelia.contracts.sending import Micros
 from angelia.delivery.channels import base
-from angelia.delivery.ledger.outcomes import PAYLOAD_CHANGED, Outcomes, gone_reason, opted_out_reason
+from angelia.delivery.ledger.outcomes import (
+    MOVES_ON,
+    PAYLOAD_CHANGED,
+    QUOTA,
+    Outcomes,
+    gone_reason,
+    opted_out_reason,
+    quota_reason,
+)
 from angelia.delivery.sending.clearance import Clearance, Send, Settle, Wait
 from angelia.delivery.sending.context import DeliveryContext
 from angelia.delivery.sending.holds import ParkedRows
@@ -71,6 +79,10 @@ class Batch:
     def skip(self, i: int, reason: str) -> None:
         """Settle a row that must not be sent at all."""
         self._settle(i, words.SKIPPED, reason)
+
+    def set_aside(self, reason: str) -> None:
+        """Defer every row that has no outcome: its channel sends nothing more."""
+        self._give_up([(i, reason) for i, outcome in enumerate(self.out.outcome) if outcome is None])
 
     def refuse(self, i: int) -> None:
         """Settle a row whose payload is not the one its dispatch id was first seen with."""
@@ -259,7 +271,9 @@ class Batch:
     def _not_accepted(self, i: int, authorization: bytes, answer: Answer, verdict: base.Verdict) -> None:
         sender, kind, reason = self.sender, verdict.kind, verdict.reason
         now, address = self.work.clock.steady(), self.column["address"][i]
-        if kind not in (base.GONE, base.OPTED_OUT, base.REJECTED, base.RETRY):
+        if kind == base.FULL:
+            sender.answered(address)
+        elif kind not in (base.GONE, base.OPTED_OUT, base.REJECTED, base.RETRY):
             sender.undecided(address)
         if kind == base.OPTED_OUT:
             sender.answered(address)
@@ -285,6 +299,12 @@ class Batch:
             if self._auth_tries[i] > 2:
                 sender.configuration_answer(reason or "unauthenticated")
             self._again_later(i, reason, None)
+        elif kind in (base.SPENT, base.FULL):
+            # What one receiver may get today says nothing of the next; a count of all ends the channel.
+            if kind == base.SPENT:
+                sender.spent(reason)
+            outcome = words.DEFERRED if kind == base.SPENT else words.REJECTED
+            self._conclude(i, Settle(outcome, quota_reason(reason)))
         elif kind == base.HALT:
             sender.configuration_answer(reason or "configuration")
             self._last.setdefault(i, (words.DEFERRED, reason))
@@ -340,7 +360,10 @@ class Batch:
         outcome, reason = verdict
         known = self._last.get(i)
         # An ambiguous verdict is about a changed payload: its reason keeps the row out of follow-up parts.
-        is_better = known is not None and (known[0] == words.AMBIGUOUS or outcome == words.DEFERRED)
+        # So does a reason that sends it to another channel: what the last try was answered would hide it.
+        moves = reason is not None and (reason in MOVES_ON or reason.startswith(QUOTA))
+        is_deferred = outcome == words.DEFERRED and not moves
+        is_better = known is not None and (known[0] == words.AMBIGUOUS or is_deferred)
         if known is not None and is_better and outcome != words.AMBIGUOUS:
             outcome, reason = known
         self._settle(i, outcome, reason)

@@ -18,6 +18,7 @@ from angelia.delivery.sending.context import DeliveryContext
 from angelia.delivery.sending.holds import Hold
 from angelia.delivery.sending.sender import Sender
 from angelia.delivery.sending.windows import EXPIRED, QUIET, SendSpan, spans
+from angelia.timing.own_hours import joined
 from angelia.transport.wire import Request
 
 # Waits for tokens last at least this long, so that requests leave together, not one a turn of the loop
@@ -66,6 +67,7 @@ class Clearance:
         # Whether a row's person goes first; None: its campaign has no canary.
         self._goes_first = work.canaries and work.canaries.members(column["campaign_id"], column["user_id"])
         self._spans: list[SendSpan] = []
+        self._hours: dict[str, list[Any]] = column  # with the quiet hours that people chose since the plan
         self._n_jumps = -1
         self._has_gates = bool(work.paces) or sender.receivers is not None
 
@@ -73,6 +75,8 @@ class Clearance:
         """Return why nothing of this batch may be sent any more, None if something may."""
         if self._sender.halted is not None:
             return "channel_halted"
+        if self._sender.closed is not None:
+            return self._sender.closed
         if self._work.draining.is_set():
             return "drained"
         if self._work.lease_now() >= self._deadline:
@@ -185,6 +189,7 @@ class Clearance:
         self._blocked = self._work.guards.blocked(
             column["campaign_id"], column["user_id"], self._sender.channel, column["address"], topics
         )
+        self._look_at_quiet_hours()
         cancel_on = self._work.cancel_on
         if cancel_on:
             happened = self._work.guards.happened
@@ -197,6 +202,19 @@ class Clearance:
                 for campaign, user in zip(column["campaign_id"], column["user_id"], strict=True)
             ]
 
+    def _look_at_quiet_hours(self) -> None:
+        """Join the rows' quiet hours with those that their people chose since the plan."""
+        column = self._column
+        new = self._work.guards.quiet_of(column["user_id"])
+        if not new:
+            return
+        starts, ends = list(column["quiet_start"]), list(column["quiet_end"])
+        for i, span in new.items():
+            planned = None if starts[i] is None else (starts[i], ends[i])
+            starts[i], ends[i] = joined(planned, span) or (None, None)
+        self._hours = {**column, "quiet_start": starts, "quiet_end": ends}
+        self._n_jumps = -1  # spans are made anew
+
     def _look_at_clock(self, now: Micros) -> None:
         self._n_jumps = self._work.clock.n_jumps
-        self._spans = spans(self._column, now, self._work.clock.earliest())
+        self._spans = spans(self._hours, now, self._work.clock.earliest())

@@ -57,6 +57,8 @@ class DeliveryContext:
     canaries: CanaryGate | None = None
     # Awaited before each batch: what was applied since may switch the channel off, or to another provider.
     before_batch: Callable[[], Awaitable[None]] | None = None
+    # Whether another channel may take rows of the part that a closed channel leaves.
+    moves_on: Callable[[], bool] = lambda: False
     # Once set: start nothing more, wait for answers (at most request_timeout_s), leave.
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     # (user, fields) -> the fields with what must not stand in the lake, such as a one-time code.

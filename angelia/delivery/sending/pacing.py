@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from angelia.contracts.sending import Micros
+from angelia.contracts.sending import Micros, burst_of, steady_per_minute
 
 _DECREASE, _RECOVER_PER_S, _FLOOR = 0.5, 0.05, 0.01
 _OPEN_AFTER = 20  # failures in a row
@@ -22,9 +22,7 @@ class TokenBucket:
     """Tokens on plan time; `take` never blocks, it says how long to wait before asking again."""
 
     def __init__(self, per_minute: float, now: Micros) -> None:
-        # A sliding minute can hold a full burst and a minute of refill; together they are the quota.
-        self.burst = max(1.0, per_minute / 600)
-        self.limit = max(per_minute - self.burst, per_minute / 2) / 60
+        self.burst, self.limit = burst_of(per_minute), steady_per_minute(per_minute) / 60
         self.rate = self.limit
         self.tokens = self.burst
         self.paused_until: Micros = 0

@@ -11,8 +11,9 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
+from angelia.contracts.outcomes import QUOTA_SPENT
 from angelia.contracts.sending import Micros
-from angelia.delivery.channels.base import Adapter, Credentials, Provider
+from angelia.delivery.channels.base import Adapter, Credentials, Message, Provider, Verdict
 from angelia.delivery.clock import Clock
 from angelia.delivery.sending import events
 from angelia.delivery.sending.holds import Receivers
@@ -21,6 +22,34 @@ from angelia.errors import AngeliaError
 from angelia.transport.wire import Answer, Request, Transport
 
 _HALT_AFTER = 10  # configuration answers in a row, with no success between
+
+
+class Nowhere:
+    """The transport of a channel that sends nothing."""
+
+    def submit(
+        self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
+    ) -> None:
+        """See `Transport.submit`."""
+        raise AssertionError("a closed channel sends nothing")
+
+    async def close(self) -> None:
+        """See `Transport.close`."""
+
+
+class _Nobody:
+    """The adapter of a channel that sends nothing."""
+
+    def build_request(self, message: Message) -> Request:
+        """See `Adapter.build_request`."""
+        raise AssertionError("a closed channel builds nothing")
+
+    def classify(self, answer: Answer) -> Verdict:
+        """See `Adapter.classify`."""
+        raise AssertionError("a closed channel is answered nothing")
+
+
+NOBODY = Provider(_Nobody(), "", None)
 
 
 class Sender:
@@ -54,6 +83,9 @@ class Sender:
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._random = random.Random(seed)
         self.halted: str | None = None
+        # Why nothing more leaves by this channel today, as a reason of its rows and as a person reads it.
+        self.closed: str | None = None
+        self.why_closed = ""
         self._halts = 0
         self.counts: Counter[str] = Counter()
         self.n_requests = 0
@@ -67,6 +99,7 @@ class Sender:
         self.concurrency = provider.concurrency
         self.receivers = Receivers(provider.receiver_of, self.concurrency) if provider.receiver_of else None
         self._credentials, self._renewal, self._halts = provider.credentials, None, 0
+        self.closed, self.why_closed = None, ""
         self.wake(everyone=True)
 
     def authorization(self) -> bytes | None:
@@ -108,6 +141,21 @@ class Sender:
             self.halted = why
             events.halted(self.channel, why)
         self.wake(everyone=True)
+
+    def close(self, reason: str, why: str) -> None:
+        """Send nothing more for now; what is left may go to its next channel."""
+        if self.closed is None:
+            self.closed, self.why_closed = reason, why
+            events.halted(self.channel, why)
+        self.wake(everyone=True)
+
+    def spent(self, code: str | None) -> None:
+        """Close the channel: its provider takes no more messages today."""
+        self.close(
+            QUOTA_SPENT,
+            f"the provider answers {events.code(code)}: its count of the day is used up; what other "
+            f"channels may take goes there",
+        )
 
     def configuration_answer(self, reason: str) -> None:
         """Count a configuration answer; a run of them halts the channel.
@@ -186,7 +234,7 @@ class Sender:
 
     async def room(self) -> None:
         """Wait until fewer requests than `concurrency` are under way."""
-        while self.in_flight >= self.concurrency and self.halted is None:
+        while self.in_flight >= self.concurrency and self.halted is None and self.closed is None:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter

@@ -15,7 +15,7 @@ from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.families import Families
 from angelia.delivery.manifest.parts import Part
 from angelia.delivery.worker.options import Options, RunResult
-from angelia.delivery.worker.senders import Senders, SwitchedOff
+from angelia.delivery.worker.senders import Senders
 from angelia.errors import Corrupt, InvalidInput
 from angelia.lake import Commit, Lake
 
@@ -126,9 +126,6 @@ class PartChoice:
         for channel in sorted({part.channel for part in todo}):
             try:
                 self._senders.of(channel, commit)
-            except SwitchedOff as error:
-                # A person's will, and no mistake: the other channels go on.
-                self._senders.shut_out(channel, error)
             except InvalidInput as error:
                 # Nobody planned a channel that only fall-over parts want: it keeps no other from going.
                 if not all(part.is_fallover for part in todo if part.channel == channel):

@@ -1,13 +1,14 @@
-"""Fall-over: a row that cannot reach its address goes to its campaign's next channel.
+"""Fall-over: a row that its channel cannot deliver goes to its campaign's next channel.
 
 That happens in the next cycle. Reads outcomes, the manifest file, `user_features` and `user_endpoints` as the
 manifest cites them, `registered_addresses`, `suppressions`; writes `dispatch_fallover`: one commit a part, of
 rows that differ from the manifest's in channel, address and dispatch id. Grain: dispatch. From then on they
-are parts like any other: own claim, ledger, pace, guards, and the same window.
+are parts like any other: own claim, ledger, pace, guards, and the same window. What was deferred before it
+went is then `skipped` under the same reason (a late outcome), so that no follow-up part has it too.
 
-Surprise: a row falls over only if its address is gone or malformed, never if it is or ever was ambiguous, and
-never to a channel that the person has refused; rows of a manifest that cites no features and endpoints do not
-fall over.
+Surprise: only rows whose address is gone or can be none, or whose channel is off or has used up its
+provider's count of the day, fall over; never what is or ever was ambiguous, and never to a channel that the
+person has refused. A manifest that cites no features and endpoints falls over nowhere.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import dispatch_id
-from angelia.contracts.outcomes import AMBIGUOUS, REJECTED, SKIPPED
+from angelia.contracts.outcomes import AMBIGUOUS, DEFERRED, REJECTED, SKIPPED
 from angelia.contracts.sending import Micros
 from angelia.delivery.ledger import outcomes
 from angelia.delivery.ledger.ledger import Ledger
-from angelia.delivery.manifest.parts import FALLOVER, Part
-from angelia.delivery.manifest.rows import PartRows, batches_of
+from angelia.delivery.manifest.parts import FALLOVER, LEFT, Part
+from angelia.delivery.manifest.rows import PartRows, batches_of, columns_of
 from angelia.delivery.worker.plan_snapshot import PlanSnapshot
+from angelia.errors import Conflict
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.users.addresses import ascii_forms, same_address, same_addresses
 from angelia.users.index import index_head
@@ -46,19 +48,57 @@ def fall_over(
     snapshot: PlanSnapshot,
     manifest: Commit,
     now: Micros,
+    is_open: Callable[[str], bool] = lambda _: True,
 ) -> int:
-    """Commit a part's unreachable rows as parts of their next channels, once; return how many."""
+    """Commit a part's unreachable rows as parts of their next channels, once; return how many.
+
+    `is_open` says of a channel whether it sends at present.
+    """
     leaf = part.fallover_leaf
     # Most plans have one channel a campaign, and their outcomes need not be read for this.
-    has_routes = any(len(channels) > 1 for channels in snapshot.routes.values())
-    # A part is concluded again after a takeover; what it once handed on may be under way.
-    if not has_routes or lake.head(FALLOVER, **leaf) is not None:
+    if not _has_routes(snapshot):
         return 0
-    rows = _unreachable(ledger, part, family)
-    reach = OpenAddresses.of(lake, manifest) if len(rows) else None
+    best, rows = _unreachable(ledger, part, family)
+    n_moved = 0
+    # A part is concluded again after a takeover; what it once handed on may be under way.
+    if rows and lake.head(FALLOVER, **leaf) is None:
+        n_moved = _commit(lake, part, rows, snapshot, manifest, now, is_open)
+    _move_on(lake, ledger, part, best, rows, now)
+    return n_moved
+
+
+def may_move(lake: Lake, part: Part, snapshot: PlanSnapshot, is_open: Callable[[str], bool]) -> bool:
+    """Say whether an open channel comes after this one for any campaign of a part.
+
+    False for what was left by a closed channel already: nobody else took it.
+    """
+    if part.kind == LEFT or not _has_routes(snapshot):
+        return False
+    names = columns_of(lake, part.entry, ["campaign_id", "template_id", "template_version"])
+    return any(
+        is_open(name)
+        for row in names.group_by(names.column_names, use_threads=False).aggregate([]).to_pylist()
+        for name in snapshot.next_channels(row["campaign_id"], part.channel, *list(row.values())[1:])
+    )
+
+
+def _has_routes(snapshot: PlanSnapshot) -> bool:
+    return any(len(channels) > 1 for channels in snapshot.routes.values())
+
+
+def _commit(
+    lake: Lake,
+    part: Part,
+    rows: Sequence[int],
+    snapshot: PlanSnapshot,
+    manifest: Commit,
+    now: Micros,
+    is_open: Callable[[str], bool],
+) -> int:
+    leaf, reach = part.fallover_leaf, OpenAddresses.of(lake, manifest)
     if reach is None:
         return 0
-    moved = [table for table in _redirected(lake, part, rows, snapshot, reach, now) if table.num_rows]
+    moved = [table for table in _redirected(lake, part, rows, snapshot, reach, now, is_open) if len(table)]
     if not moved:
         return 0
     whole = pa.concat_tables(moved)
@@ -72,22 +112,42 @@ def fall_over(
                 "part": f"{part.number:04d}",
             }
             attempt.write(table, f"channel={channel}.parquet", keys=keys)
-        attempt.publish(inputs=[manifest, *reach.commits])
+        try:
+            attempt.publish(inputs=[manifest, *reach.commits], expected=0)
+        except Conflict:
+            return 0  # whoever concluded the part beside us was first, and its rows may be under way
     return int(whole.num_rows)
 
 
-def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> list[int]:
-    """Return the rows of this part that cannot reach their address, and never were ambiguous.
+def _move_on(
+    lake: Lake, ledger: Ledger, part: Part, best: pa.Table, rows: Sequence[int], now: Micros
+) -> None:
+    """Say of deferred rows that stand in the fall-over that this channel has done with them."""
+    deferred = best.filter(
+        pc.and_(pc.is_in(best["row"], pa.array(rows, pa.int32())), pc.equal(best["outcome"], DEFERRED))
+    )
+    head = lake.head(FALLOVER, **part.fallover_leaf) if deferred.num_rows else None
+    if head is None:
+        return
+    messages = columns_of(lake, part.entry, ["message_id"])["message_id"].take(deferred["row"])
+    gone = deferred.filter(pc.is_in(messages, lake.read(head, ["message_id"])["message_id"]))
+    for name, value in (("outcome", SKIPPED), ("at_us", now), ("n_attempts", 0)):
+        at = gone.schema.get_field_index(name)
+        gone = gone.set_column(
+            at, gone.schema.field(at), pa.array([value] * len(gone), gone.schema.field(at).type)
+        )
+    if gone.num_rows:
+        ledger.move_on(part.id, outcomes.to_object(gone))
 
-    The best known outcome of the whole family counts.
+
+def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> tuple[pa.Table, list[int]]:
+    """Return the family's best outcomes, and this part's rows that its channel cannot deliver.
+
+    None of these rows ever was ambiguous.
     """
-    tables = [
-        outcomes.read(data, ("row", "outcome", "reason", "n_attempts"))
-        for member in family
-        for data in ledger.read_outcomes(member.id)
-    ]
+    tables = [outcomes.read(data) for member in family for data in ledger.read_outcomes(member.id)]
     if not tables:
-        return []
+        return outcomes.SCHEMA.empty_table(), []
     was_ambiguous = pa.concat_tables(tables)
     was_ambiguous = was_ambiguous.filter(pc.equal(was_ambiguous["outcome"], AMBIGUOUS))[
         "row"
@@ -97,16 +157,25 @@ def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> list[int
         outcomes.says_gone(best["reason"]), pc.is_in(best["reason"], pa.array(outcomes.UNREACHABLE))
     )
     is_out = pc.is_in(best["outcome"], pa.array([REJECTED, SKIPPED]))
-    known = pc.and_(
-        pc.fill_null(is_gone, False), pc.and_(is_out, pc.invert(pc.is_in(best["row"], was_ambiguous)))
+    # A count of the day or a switch says nothing of the address, and leaves a row deferred.
+    moves = pc.and_(
+        outcomes.moves_on(best["reason"]), pc.is_in(best["outcome"], pa.array([REJECTED, DEFERRED]))
     )
+    is_left = pc.or_(pc.and_(pc.fill_null(is_gone, False), is_out), moves)
+    known = pc.and_(is_left, pc.invert(pc.is_in(best["row"], was_ambiguous)))
     rows = best["row"].filter(known).to_pylist()
     mine = None if part.rows is None else set(part.rows)
-    return [row for row in rows if mine is None or row in mine]
+    return best, [row for row in rows if mine is None or row in mine]
 
 
 def _redirected(
-    lake: Lake, part: Part, rows: Sequence[int], snapshot: PlanSnapshot, reach: OpenAddresses, now: Micros
+    lake: Lake,
+    part: Part,
+    rows: Sequence[int],
+    snapshot: PlanSnapshot,
+    reach: OpenAddresses,
+    now: Micros,
+    is_open: Callable[[str], bool],
 ) -> Iterator[pa.Table]:
     """Yield the rows as they go to their next channel.
 
@@ -125,7 +194,7 @@ def _redirected(
                 zip(*(table[name].to_pylist() for name in names), strict=True)
             ):
                 after = snapshot.next_channels(campaign, part.channel, template, version)
-                channel = next((name for name in after if (user, name) in people), None)
+                channel = next((name for name in after if (user, name) in people and is_open(name)), None)
                 if channel is not None:
                     address = people[user, channel]
                     kept.append(i)

@@ -166,6 +166,7 @@ class PartRun:
             self.is_out_of_time
             or self.work.draining.is_set()
             or self.sender.halted is not None
+            or (self.sender.closed is not None and not self.work.moves_on())
             or self.fenced
         )
 
@@ -217,6 +218,8 @@ class PartRun:
             batch.recover()
         payloads = await payload_hashes(column, self.part.channel, work.render.digest)
         self._compare(batch, payloads, standing)
+        if self.sender.closed is not None:
+            batch.set_aside(self.sender.closed)
         # Rows may be settled by now, all of them even: then nothing is sent, and nothing has to be intended.
         if None in batch.out.outcome:
             failpoint("before_intent")

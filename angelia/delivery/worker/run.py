@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 from angelia.contracts.sending import Micros
 from angelia.delivery.canary.gate import CanaryGate
@@ -194,8 +194,15 @@ class Delivery:
 
     async def _turn(self, part: Part, commit: Commit) -> bool:
         """Deliver a part, or count why not; False: another worker has it (not counted yet)."""
-        is_closed = self.senders.is_halted(part.channel) or part.channel in self.senders.shut
-        if self._draining.is_set() or is_closed:
+        senders = self.senders
+        if senders.is_closed(part.channel):
+            await senders.follow(part.channel, commit)  # it may have been switched on again
+        is_shut = senders.is_halted(part.channel) or part.channel in senders.shut
+        # What a channel that is off or spent has left is touched only where another one may take it.
+        is_stuck = senders.is_closed(part.channel) and not await asyncio.to_thread(
+            self._may_move, part, commit
+        )
+        if self._draining.is_set() or is_shut or is_stuck:
             self.result.end("unfinished")
             return True
         try:
@@ -203,6 +210,10 @@ class Delivery:
         except Corrupt as error:
             self.result.damage(error)
             return True
+
+    def _may_move(self, part: Part, commit: Commit) -> bool:
+        is_open = partial(self.senders.is_open, commit=commit)
+        return fallover.may_move(self._lake, part, self.senders.snapshot(commit), is_open)
 
     async def _part(self, part: Part, commit: Commit) -> bool:
         """Claim a part and deliver it, unless it is done; False: another worker has it."""
@@ -239,6 +250,7 @@ class Delivery:
             draining=self._draining, paces=snapshot.paces, cancel_on=cancel_on,
             canaries=canaries, before_batch=partial(self.senders.follow, part.channel, commit),
             reveal=self._shared.reveal if self._shared else None,
+            moves_on=cache(partial(self._may_move, part, commit)),
         )  # fmt: skip
         # On the wall clock a waiting part would hold the run up for hours: the next run goes on with it.
         is_limited = part.kind in parts.WAITING and not self.clock.simulated
@@ -275,9 +287,9 @@ class Delivery:
             eta = f"{left / average:.0f} s" if average else "?"
             words = ", ".join(f"{name} {number}" for name, number in sorted(counts.items()))
             states = "".join(
-                f"; {name}: {'halted' if s.halted else 'breaker open'}"
+                f"; {name}: {'halted' if s.halted else s.closed or 'breaker open'}"
                 for name, s in senders.items()
-                if s.halted or s.breaker.is_open
+                if s.halted or s.closed or s.breaker.is_open
             )
             progress(f"deliver {n}/{total}  {rate:.0f}/s  {words or 'nothing yet'}  to go {eta}{states}")
 

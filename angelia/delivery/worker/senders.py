@@ -13,10 +13,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from angelia import metrics
+from angelia.contracts.outcomes import CHANNEL_OFF
 from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.delivery.clock import Clock, lease_now
 from angelia.delivery.sending.holds import SpeedLimits
-from angelia.delivery.sending.sender import Sender
+from angelia.delivery.sending.sender import NOBODY, Nowhere, Sender
 from angelia.delivery.worker import worker_metrics
 from angelia.delivery.worker.channel_changes import ChannelChanges, ChannelDocument
 from angelia.delivery.worker.options import Options
@@ -47,12 +48,12 @@ PROVIDER_HOSTS = (
     "dingtalk.com",
     "dingtalk.io",
 )
+_OFF = (
+    "channel {} was switched off in the catalog; apply its document with enabled: true, and what no other "
+    "channel has taken is sent while its window lasts"
+)
 OpenProvider = Callable[[ChannelConfig], Provider]
 OpenTransport = Callable[[Provider, ChannelConfig], Transport]
-
-
-class SwitchedOff(InvalidInput):
-    """A channel that was on when its night was planned is off now."""
 
 
 class Senders:
@@ -90,8 +91,9 @@ class Senders:
     def of(self, channel: str, commit: Commit) -> Sender:
         """Return a channel's sender, opening it if nobody has.
 
+        One that was switched off since the night was planned comes closed.
+
         Raises:
-            SwitchedOff: it was on when the night was planned, and is off now.
             InvalidInput: the catalog or the environment does not say how, or it is no sandbox and the clock
                 is simulated.
         """
@@ -112,6 +114,9 @@ class Senders:
         if newest is known:
             return
         self._documents[channel] = newest
+        if _is_off(newest.body):
+            sender.close(CHANNEL_OFF, _OFF.format(channel))
+            return
         try:
             provider, config = self._provided(channel, newest.body)
         except InvalidInput as error:
@@ -122,6 +127,18 @@ class Senders:
         rate = config.quota_per_minute / self._options.slots
         sender.switch(provider, transport, per_minute=rate, is_other=is_other)
 
+    def is_open(self, channel: str, commit: Commit) -> bool:
+        """Say whether a channel of a plan sends at present, as far as is known."""
+        sender, document = self.by_channel.get(channel), self.snapshot(commit).channels.get(channel)
+        if document is None or channel in self.shut or (sender is not None and sender.closed):
+            return False
+        return not self.is_halted(channel) and not _is_off(self._newest(channel, commit).body)
+
+    def is_closed(self, channel: str) -> bool:
+        """Say whether a channel is open in this run, but off or spent."""
+        sender = self.by_channel.get(channel)
+        return sender is not None and sender.closed is not None
+
     def is_halted(self, channel: str) -> bool:
         """Say whether a channel is open and sends nothing more."""
         sender = self.by_channel.get(channel)
@@ -129,7 +146,8 @@ class Senders:
 
     def halted(self) -> dict[str, str]:
         """Return the channels that send nothing more, or never could, and why."""
-        return self.shut | {name: sender.halted for name, sender in self.by_channel.items() if sender.halted}
+        stops = {name: sender.halted or sender.why_closed for name, sender in self.by_channel.items()}
+        return self.shut | {name: why for name, why in stops.items() if why}
 
     def shut_out(self, channel: str, error: InvalidInput) -> None:
         """Remember that a channel cannot be opened."""
@@ -161,14 +179,12 @@ class Senders:
                 fix="add it to the catalog",
             )
         # A run begins with what is applied by then, not with what its plan was made with.
-        planned = ChannelDocument(self.snapshot(commit).channel_versions[channel], document)
         self._changes.read()
-        newest = self._documents[channel] = self._changes.after(channel, planned)
-        if not newest.body.get("enabled", True) and document.get("enabled", True):
-            raise SwitchedOff(
-                f"channel {channel} was switched off in the catalog",
-                fix="apply its document with enabled: true; what is left is sent while its window lasts",
-            )
+        newest = self._documents[channel] = self._newest(channel, commit)
+        if _is_off(newest.body) and not _is_off(document):
+            closed = Sender(channel, NOBODY, Nowhere(), self._clock, per_minute=document["quota_per_minute"])
+            closed.close(CHANNEL_OFF, _OFF.format(channel))
+            return closed
         provider, config = self._provided(channel, newest.body)
         return Sender(
             channel,
@@ -179,6 +195,12 @@ class Senders:
             seed=options.seed,
             is_other=newest.body["provider"] != document["provider"],
         )
+
+    def _newest(self, channel: str, commit: Commit) -> ChannelDocument:
+        """Return a channel's document as it was planned with, or as it was applied since."""
+        snapshot = self.snapshot(commit)
+        planned = ChannelDocument(snapshot.channel_versions[channel], snapshot.channels[channel])
+        return self._changes.after(channel, planned)
 
     def _provided(self, channel: str, document: dict[str, Any]) -> tuple[Provider, ChannelConfig]:
         """Return a channel's provider and configuration, as a document has them."""
@@ -200,6 +222,10 @@ class Senders:
             timeout_s=self._options.request_timeout_s,
             ca_file=config.ca_file,
         )
+
+
+def _is_off(document: dict[str, Any]) -> bool:
+    return not document.get("enabled", True)
 
 
 def _is_real(provider: Provider) -> bool:

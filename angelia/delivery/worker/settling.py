@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from angelia.delivery.clock import Clock
 from angelia.delivery.ledger import compaction
@@ -82,10 +83,14 @@ class Settling:
     def _conclude(self, part: Part, commit: Commit) -> None:
         """Write follow-up parts, ledger, receipts, and the rows that fall over to another channel."""
         snapshot = self._senders.snapshot(commit)
+        family, now = self._choice.families.of(part), self._clock.earliest()
+        # First: what another channel takes is followed up by no part of this one.
+        rows = fallover.fall_over(
+            self._lake, self._ledger, part, family, snapshot, commit, now,
+            partial(self._senders.is_open, commit=commit),
+        )  # fmt: skip
         follow_up(self._lake, self._ledger, part, self._clock.earliest(), snapshot.paces)
         self._compact(part, commit)
-        family, now = self._choice.families.of(part), self._clock.earliest()
-        rows = fallover.fall_over(self._lake, self._ledger, part, family, snapshot, commit, now)
         if rows:
             events.fell_over(part, rows)
 

@@ -23,7 +23,6 @@ from angelia.timing.own_hours import parse_span
 from angelia.users.choices import (
     CHOICES,
     LANGUAGE,
-    QUIET_HOURS,
     Choice,
     changed,
     choose,
@@ -32,6 +31,7 @@ from angelia.users.choices import (
     words_of,
 )
 from angelia.users.person_log import PersonLog
+from angelia.users.suppressions import QUIET_HOURS
 
 MAX_PREFERENCES_BYTES = 16_384
 MOST = 100

@@ -26,7 +26,6 @@ from angelia.timing.own_hours import parse_span
 from angelia.users.choices import (
     CHOICES,
     LANGUAGE,
-    QUIET_HOURS,
     Choice,
     changed,
     choose,
@@ -35,6 +34,7 @@ from angelia.users.choices import (
     words_of,
 )
 from angelia.users.person_log import PersonLog
+from angelia.users.suppressions import QUIET_HOURS
 
 
 @dataclass(frozen=True)

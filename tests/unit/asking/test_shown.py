@@ -17,6 +17,7 @@ from angelia.asking.shown import (
     HourUse,
     _in_words,
     _own_limits,
+    _routing,
     lines,
     shown,
 )
@@ -111,6 +112,12 @@ def test_a_campaigns_own_limits_are_told() -> None:
         "minimum 7, missed by 2, paid 0.0200 a message",
         "60 an hour at most, 1 of its hours full, price up to <0.0001",
     ]
+
+
+def test_channels_chosen_by_value_are_told() -> None:
+    meta = {"by_value": ["sale"], "channel_responses": {"sms": 1.5, "fcm": 0.25}}
+    says = "sale: the channel of most value; opens of a mean channel's: fcm 0.25, sms 1.50"
+    assert (_routing(meta), _routing({})) == (says, None)
 
 
 def test_charts_fit_eighty_columns(tight: Lake) -> None:

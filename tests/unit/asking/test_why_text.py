@@ -88,6 +88,12 @@ def test_a_price_of_refusals_is_named_where_there_is_one() -> None:
     assert "with probability 0.00100; the policy's price on that is 0.0042\n" in priced
 
 
+def test_a_channel_chosen_by_value_says_so() -> None:
+    text = page(campaign(outcome="sent", channel="sms", by_channel="by value less cost and price: sms"))
+    assert "channel    by value less cost and price: sms" in text
+    assert "by value" not in page(campaign(outcome="sent", channel="sms"))
+
+
 def test_only_the_parts_that_decide_are_shown() -> None:
     clauses = (
         Clause(0, "AND", "failed", None, True),

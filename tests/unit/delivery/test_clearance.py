@@ -37,6 +37,9 @@ class Guards:
     def blocked(self, *_: Any) -> list[str | None]:
         return list(self.reasons)
 
+    def quiet_of(self, _: Any) -> dict[int, tuple[int, int]]:
+        return {}
+
 
 class Row:
     """A batch of one row, and whether it may leave."""

@@ -54,7 +54,7 @@ def test_partial_failures_are_each_devices_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "kind"), [({"code": 11}, "auth"), ({"code": 33}, "halt"), ([], "ambiguous")]
+    ("document", "kind"), [({"code": 11}, "auth"), ({"code": 33}, "spent"), ([], "ambiguous")]
 )
 def test_a_failure_of_the_whole_is_everybodys(document: object, kind: str) -> None:
     assert [word for word, _ in verdicts(document, "a", "b")] == [kind, kind]

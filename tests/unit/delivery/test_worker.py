@@ -11,8 +11,10 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from angelia.contracts import arrow, dataset
 from angelia.delivery.channels.base import Provider
 from angelia.delivery.channels.fcm import BASE_URL, FcmAdapter
 from angelia.delivery.manifest import sample_plan
@@ -202,6 +204,32 @@ def test_expiry_and_quiet_hours_hold_when_sending(bench: Any) -> None:
     assert sent == [2, 3, 5]
     reasons = sorted(row["reason"] for row in bench.ledger().values() if row["outcome"] == "skipped")
     assert reasons == ["expired", "quiet_hours", "quiet_hours"]
+
+
+def test_quiet_hours_chosen_after_the_plan_hold(bench: Any) -> None:
+    """A sealed row is sent as it stands, less what its person has asked for since."""
+
+    def choose(number: int, hours: str) -> None:
+        row = {"user_id": f"u{number:08d}", "kind": "quiet_hours", "name": hours, "is_opted_in": True}
+        row["updated_ts"] = START - timedelta(hours=1)
+        schema = arrow.schema(dataset("preference_choices"))
+        bench.lake.append_log("preference_choices", pa.Table.from_pylist([row], schema=schema))
+
+    bench.plan(
+        6,
+        timezone=lambda _: "UTC",
+        quiet_start=lambda number: 1 if number == 2 else None,
+        quiet_end=lambda number: 3 if number == 2 else None,
+        guarantee=lambda number: "at_least_once" if number == 3 else "at_most_once",
+    )
+    choose(0, "3-9")
+    choose(1, "9-12")  # not now
+    choose(2, "5-7")  # with the hours before, from one to seven
+    choose(3, "3-9")  # what is owed is sent whatever the hour
+    result = bench.deliver()
+    assert result.delivered == {"accepted": 4, "skipped": 2}
+    quiet = {row["user_id"][-1] for row in bench.ledger().values() if row["reason"] == "quiet_hours"}
+    assert quiet == {"0", "2"}
 
 
 def test_a_truncated_part_is_found_before_anything_is_sent(bench: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,6 +16,7 @@ from angelia.catalog.store import StoredDocument
 from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import message_id
 from angelia.contracts.rows import valid_rows
+from angelia.delivery.sending.pacing import TokenBucket
 from angelia.lake import Lake
 from angelia.planning.eligibility import build
 from angelia.planning.inputs import days_needed, find_inputs, load_shard, terms_of
@@ -250,9 +252,28 @@ def test_minutes_speeds_and_minimums_become_limits() -> None:
         [StoredDocument(parse_document(raw), 1) for raw in (POLICY, FCM | {"quota_per_minute": 7}, WELCOME)],
         (),
     )
-    assert terms_of(slow, DS, 28, None).channels[0].capacity_per_hour == 420
-    assert (campaign.max_per_hour, campaign.min_messages) == (180, 200)
+    assert terms_of(slow, DS, 28, None).channels[0].capacity_per_hour == 360
+    assert (campaign.max_per_hour, campaign.min_messages) == (120, 200)
     assert terms().campaigns[0].max_per_hour is None
+
+
+@pytest.mark.parametrize("per_minute", [1, 2, 7, 61, 600])
+def test_what_is_planned_into_an_hour_can_leave_in_it(per_minute: int) -> None:
+    """The worker's own bucket is the witness, for a channel's quota and a campaign's speed."""
+    slow = FCM | {"quota_per_minute": per_minute, "capacity_per_hour": 10**6}
+    documents = (POLICY, slow, WELCOME | {"speed_limit_per_minute": per_minute})
+    night = terms_of(
+        catalog_of([StoredDocument(parse_document(raw), 1) for raw in documents], ()), DS, 28, None
+    )
+    bucket, now, left = TokenBucket(per_minute, 0), 0, 0
+    bucket.tokens = 0.0  # the hour before took what there was
+    while now < 3_600_000_000:
+        pause = bucket.take(now)
+        left += not pause
+        now += math.ceil(pause * 1e6)
+    most = {night.channels[0].capacity_per_hour, night.campaigns[0].max_per_hour}
+    assert most == {min(most)}
+    assert left - 2 <= min(most) <= left + 1, "the last one leaves within its window, seconds late"
 
 
 def test_a_campaign_that_asks_is_worth_its_lift(night: Lake) -> None:

@@ -41,6 +41,13 @@ TEMPLATE = {
     "variants": {"en": {"title": "t", "body": "b"}},
 }
 
+AUDIENCE = {"kind": "audience", "id": "all", "predicate": "days_since('open') >= 0"}
+SALE = {
+    "kind": "campaign", "id": "sale", "name": "Sale", "topic": "promo", "owner": "growth", "audience": "all",
+    "materials": ["paper"], "channels": ["fcm"], "choose_channel": "best", "value_per_open": 0.1,
+    "occurrence": {"every": "daily"}, "start_date": "2026-11-01", "end_date": "2026-12-31",
+}  # fmt: skip
+
 
 def rows(name: str, values: list[dict[str, object]]) -> pa.Table:
     return pa.Table.from_pylist(values, schema=arrow.schema(dataset(name)))
@@ -67,7 +74,8 @@ def write_history(lake: Lake) -> None:
             sent = midnight + timedelta(hours=hour, minutes=10)
             push = {
                 "ordinal": i, "message_id": f"{number * N + i:032x}", "campaign_id": "sale",
-                "material_id": material, "channel": "fcm", "kind": "sent", "at_ts": sent, "sent_ts": sent,
+                "material_id": material, "channel": "email" if material == "paper" else "fcm",
+                "kind": "sent", "at_ts": sent, "sent_ts": sent,
                 "slot_propensity": 1 / 24, "material_propensity": 1 / 3,
             }  # fmt: skip
             pushes.append(push)
@@ -91,7 +99,7 @@ def write_catalog(lake: Lake) -> None:
     ]
     bodies = [
         {"kind": raw["kind"], "id": raw["id"], "version": 1, "body": canonical(parse_document(raw))}
-        for raw in (POLICY, TEMPLATE, *materials)
+        for raw in (POLICY, TEMPLATE, AUDIENCE, *materials, SALE)
     ]
     write(lake, "catalog_snapshot", rows("catalog_snapshot", bodies))
 
@@ -180,10 +188,17 @@ def test_categories_have_their_factors_in_the_meta(nights: dict[int, Lake]) -> N
     assert meta["category_strengths"][0] in STRENGTHS
 
 
+def test_responses_of_channels_are_learned_if_asked_for(nights: dict[int, Lake]) -> None:
+    known = [lake.require("send_times", ds=DS).meta["channel_responses"] for lake in nights.values()]
+    assert known[0] == known[1]
+    assert known[0]["fcm"] > 1.2 > 0.8 > known[0]["email"], "mail has the paper, which is opened less"
+
+
 def test_without_a_catalog_no_category_is_invented(tmp_path: Path) -> None:
     meta = curves_of(tmp_path, 9, has_catalog=False).require("send_times", ds=DS).meta
     assert (meta["categories"], meta["category_days"]) == ({}, {})
     assert meta["category_strengths"] == [None, None]
+    assert "channel_responses" not in meta, "no campaign asks"
 
 
 def test_without_features_the_line_names_their_job(settings_home, capsys) -> None:

@@ -312,10 +312,15 @@ def test_a_lake_without_people_is_planned_empty(monkeypatch, here, tmp_path) -> 
 def test_what_is_paid_later_is_worked_out_from_the_net() -> None:
     # Sent in slot 1 and worth 200 before costs: half and 10 are taken off, and 6 for the hour.
     held = SimpleNamespace(slot=np.array([1, -1]), channel=np.array([0, -1]), bid=np.array([81, 0]))
-    terms = SimpleNamespace(limits=lambda: SimpleNamespace(cost=np.array([3])))
+    limits = SimpleNamespace(cost=np.array([3]), boost=np.zeros(0, np.int64))
+    terms = SimpleNamespace(limits=lambda: limits)
     rows = pa.table({"later_flat": [10.0, 10.0], "later_share": [0.5, 0.5]})
     by_hour = pa.array([[7.0, 6.0], [8.0, 9.0]], pa.list_(pa.float32(), 2))
     priced = rows.append_column("later_by_hour", by_hour)
     for table, paid in ((priced, 116), (rows, 104)):
         night = SimpleNamespace(held=held)
         assert plan_dispatch.later_paid(terms, table, night).tolist() == [paid]  # type: ignore[arg-type]
+    # By a channel that makes three times of it, so that 252 were left of 84.
+    held.bid[0], limits.boost = 249, np.array([[3072]])
+    night.problem = SimpleNamespace(pair_campaign=np.array([0, 0]))
+    assert plan_dispatch.later_paid(terms, priced, night).tolist() == [116]  # type: ignore[arg-type]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from angelia.lake import Lake
-from angelia.users.choices import LANGUAGE, QUIET_HOURS, changed, choose, chosen, openness, words_of
-from angelia.users.suppressions import close_person
+from angelia.users.choices import LANGUAGE, changed, choose, chosen, openness, words_of
+from angelia.users.suppressions import QUIET_HOURS, close_person
 
 NOW = datetime(2026, 11, 15, 9, tzinfo=UTC)
 PROMO, SMS = ("topic", "promo"), ("channel", "sms")

@@ -224,3 +224,24 @@ def test_a_topic_refused_since_the_plan_is_not_sent(lake: Lake) -> None:
     assert blocked() == ["suppressed", None, None]
     choose_at(planned_until + timedelta(seconds=1), True)
     assert blocked() == [None, None, None]
+
+
+def test_quiet_hours_chosen_since_the_plan_are_known_by_row(lake: Lake) -> None:
+    planned_until = DAY + timedelta(days=14)
+
+    def choose(user: str, hours: str, minutes: int, is_yes: bool = True) -> None:
+        row = {"user_id": user, "kind": "quiet_hours", "name": hours, "is_opted_in": is_yes}
+        row["updated_ts"] = planned_until + timedelta(minutes=minutes)
+        schema = arrow.schema(dataset("preference_choices"))
+        lake.append_log("preference_choices", pa.Table.from_pylist([row], schema=schema))
+
+    guards = Guards(lake, "2026-11-14", lambda: 0)
+    choose("u1", "21-7", -1)  # the night knew it
+    choose("u2", "20-6", 0)
+    choose("u2", "19-6", 2)
+    choose("u2", "18-6", 1)  # told later, and older
+    choose("u3", "22-8", 0)
+    choose("u3", "22-8", 0, is_yes=False)
+    choose("u4", "at night", 0)
+    assert asyncio.run(guards.refresh())
+    assert guards.quiet_of(["u4", "u3", "u2", "u1", "u2"]) == {2: (19, 6), 4: (19, 6)}

@@ -59,8 +59,8 @@ def test_a_message_that_costs_more_than_it_is_worth() -> None:
 
 
 def test_an_hour_holds_no_more_than_its_minutes() -> None:
-    assert says("channel", capacity_per_hour=600, quota_per_minute=10) == []
-    assert says("channel", capacity_per_hour=601, quota_per_minute=10) == [("capacity_per_hour", False)]
+    assert says("channel", capacity_per_hour=540, quota_per_minute=10) == []
+    assert says("channel", capacity_per_hour=541, quota_per_minute=10) == [("capacity_per_hour", False)]
     assert says("channel", enabled=False, capacity_per_hour=1) == []
     assert says("channel", max_per_vendor_day={"huawei": 0, "oppo": 1}) == [
         ("max_per_vendor_day.huawei", False)

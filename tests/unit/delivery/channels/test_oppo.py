@@ -29,7 +29,7 @@ def test_requests_equal_their_golden_files(name: str) -> None:
     [
         (200, {"code": 0, "data": {"messageId": "m"}}, "accepted", None),
         (200, {"code": 11}, "auth", "11"),
-        (200, {"code": 33}, "halt", "33"),
+        (200, {"code": 33}, "spent", "33"),
         (200, {"code": 999}, "rejected", "999"),
         (503, None, "retry", "HTTP_503"),
         (200, None, "ambiguous", "answer_without_code"),

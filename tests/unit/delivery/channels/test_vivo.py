@@ -30,7 +30,7 @@ def test_requests_equal_their_golden_files(name: str) -> None:
         (200, {"result": 0, "taskId": "1"}, "accepted", None),
         (200, {"result": 10302, "invalidUser": {"status": 4}}, "rejected", "invalidUser.4"),
         (200, {"result": 10302, "invalidUser": {"status": 9}}, "gone", "10302"),
-        (200, {"result": 10070}, "halt", "10070"),
+        (200, {"result": 10070}, "spent", "10070"),
         (500, None, "retry", "HTTP_500"),
     ],
 )

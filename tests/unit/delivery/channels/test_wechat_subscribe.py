@@ -26,7 +26,7 @@ def test_requests_equal_their_golden_files(name: str) -> None:
     [
         (200, {"errcode": 0, "errmsg": "ok"}, "accepted", None),
         (200, {"errcode": 43101}, "opted_out", "43101"),
-        (200, {"errcode": 45009}, "halt", "45009"),
+        (200, {"errcode": 45009}, "spent", "45009"),
     ],
 )
 def test_each_answer_has_its_meaning(status: int, answer: Any, kind: str, reason: str | None) -> None:

@@ -26,7 +26,7 @@ def test_requests_equal_their_golden_files(name: str) -> None:
         (200, {"code": 0, "data": {"id": "a"}}, "accepted", None),
         (200, {"code": 0, "data": {"id": "a", "bad_regids": "r"}}, "gone", "bad_regids"),
         (200, {"code": 20301, "data": {"bad_regids": "r"}}, "gone", "bad_regids"),
-        (200, {"code": 10034}, "halt", "10034"),
+        (200, {"code": 10034}, "spent", "10034"),
         (200, {"code": 0}, "ambiguous", "no_id"),
         (502, None, "retry", "HTTP_502"),
         (429, None, "throttled", "HTTP_429"),
