@@ -117,7 +117,7 @@ class FatiguePolicy(DocumentPart):
         if not self.refusal_opens:
             del body["refusal_opens"]
         if self.refusals_at_most is None:
-            del body["refusals_at_most"]
+            body.pop("refusals_at_most", None)  # a dump may leave out what is not set
         return body
 
 
