@@ -24,7 +24,8 @@ from angelia.planning.prices import fit_prices, tilt_of
 from angelia.planning.problem import Choice, Limits, Problem
 
 _PLACES = 20  # binary places of risks: their sums are exact, so all processors find the same price
-FIRST, DOUBLINGS, HALVINGS = 0.05, 5, 6
+FIRST, STEPS = 0.05, 9  # opens, and how often a sample is solved
+LEFT = 0.5  # share of the messages that a price must leave
 
 
 @dataclass(frozen=True)
@@ -134,37 +135,30 @@ def find_price(
         return int(units[rows, slots].sum()) / (max(len(rows), 1) * 2.0**_PLACES * reference)
 
     unpriced = ratio(rows, slots)
-    free = RefusalPrice(0.0, reference, at_most, unpriced, unpriced)
+    low = free = RefusalPrice(0.0, reference, at_most, unpriced, unpriced)
     if reference <= 0 or unpriced <= at_most:
         return free
-
-    def at(opens: float) -> RefusalPrice:
-        price = replace(free, opens=opens)
-        cost = centred(price, weight, risk, problem.value.astype(np.float64))
+    fewest, kept, top, opens = LEFT * len(rows), None, np.inf, FIRST
+    for _ in range(STEPS):
+        cost = centred(replace(free, opens=opens), weight, risk, problem.value.astype(np.float64))
         priced = replace(problem, value=np.rint(problem.value - cost).astype(np.int64))
-        return replace(price, ratio=ratio(*solve.messages(priced, weight)))
-
-    low, high = 0.0, at(FIRST)
-    for _ in range(DOUBLINGS):
-        if high.ratio <= at_most:
-            break
-        low, high = high.opens, at(2.0 * high.opens)
-    if high.ratio > at_most:
-        report(
-            f"refusals a message stay {high.ratio:.3f} of those at a random hour; {at_most:g} is not reached"
-        )
-        return high
-    for _ in range(HALVINGS):
-        middle = at((low + high.opens) / 2.0)
-        if middle.ratio <= at_most:
-            high = middle
+        rows, slots = solve.messages(priced, weight)
+        price = replace(free, opens=opens, ratio=ratio(rows, slots))
+        if len(rows) < fewest:
+            top = opens  # a limit that only silence keeps is no reason for silence
+        elif price.ratio <= at_most:
+            kept, top = price, opens
         else:
-            low = middle.opens
+            low = price
+        opens = 2.0 * opens if np.isinf(top) else (low.opens + top) / 2.0
+    if kept is None:
+        report(f"refusals a message stay {low.ratio:.3f} of a random hour's; {at_most:g} is not reached")
+        return low
     report(
-        f"a message pays {high.opens:.4f} opens for the risk of a random hour: refusals {unpriced:.3f} -> "
-        f"{high.ratio:.3f} of it"
+        f"a message pays {kept.opens:.4f} opens for the risk of a random hour: refusals {unpriced:.3f} -> "
+        f"{kept.ratio:.3f} of it"
     )
-    return high
+    return kept
 
 
 class _Solver:
