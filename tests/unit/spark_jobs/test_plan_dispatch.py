@@ -54,7 +54,7 @@ POLICY = {
     "kind": "policy", "id": "default", "salt": "s", "min_gap_hours": GAP_HOURS,
     "caps": [{"messages": messages, "days": days} for messages, days in CAPS],
     "holdout": {"share_pct": 3.0, "salt": "h"}, "explore": {"slot_share_pct": 5.0, "epsilon": 0.1},
-    "fatigue": {"horizon_days": 90},
+    "fatigue": {"horizon_days": 90, "refusals_at_most": 0.98},
 }  # fmt: skip
 
 
@@ -265,6 +265,13 @@ def test_the_certificate_counts_the_plan_and_bounds_it(nights: dict[int, Lake], 
     assert {one["limit"]: one["used"] for one in meta["constraints"] if one["used"]} == used
     assert all(one["used"] <= one["capacity"] for one in meta["constraints"])
     assert any(one["price_micros"] for one in meta["constraints"])
+
+
+def test_refusals_are_kept_to_the_policys_limit(nights: dict[int, Lake]) -> None:
+    kept = nights[8].require("decisions", ds=DS).meta["fatigue"]["refusals"]
+    assert kept["at_most"] == 0.98
+    assert kept["ratio"] <= 0.98 < kept["unpriced"]
+    assert kept["opens"] > 0
 
 
 def test_what_passes_between_the_shards_is_removed(nights: dict[int, Lake]) -> None:
