@@ -110,7 +110,7 @@ def find_price(
     at_most: float,
     report: Callable[[str], None] = lambda line: None,
 ) -> RefusalPrice | None:
-    """Return the lowest price at which a sample's messages keep to the limit; None if it sends none.
+    """Return the lowest price at which a sample's messages keep to the limit; None without a message or a risk.
 
     Args:
         problem: the sample's, without this price.
@@ -130,13 +130,15 @@ def find_price(
     # The same people and campaigns, each at an hour drawn at random among its open ones.
     reference = float((np.where(is_open, units[rows], 0).sum(axis=1) // is_open.sum(axis=1)).sum())
     reference /= len(rows) * 2.0**_PLACES
+    if not reference:
+        return None
 
     def ratio(rows: I64, slots: I64) -> float:
         return int(units[rows, slots].sum()) / (max(len(rows), 1) * 2.0**_PLACES * reference)
 
     unpriced = ratio(rows, slots)
     low = free = RefusalPrice(0.0, reference, at_most, unpriced, unpriced)
-    if reference <= 0 or unpriced <= at_most:
+    if unpriced <= at_most:
         return free
     fewest, kept, top, opens = LEFT * len(rows), None, np.inf, FIRST
     for _ in range(STEPS):
