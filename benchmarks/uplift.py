@@ -6,7 +6,8 @@ policy itself sent by then. Volume is equal: each night everybody may send as ma
 is what products do: the person's most active hour, the highest rate that boosted trees on the person's
 features predict, first come first served. `oracle` is our planner with true probabilities; `true_material`
 and `true_hour` are ours with one part from the truth, `unexplored` is ours without exploration. Figures are
-expected opens by the truth, so only worlds and people add chance; intervals are over seeds.
+expected opens by the truth, so only worlds and people add chance; intervals are over seeds. `knowledge` of
+ours compares its probabilities with the truth's, on offers that nobody chose.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from benchmarks.harness.result import Result
 
 DEFAULT = ("ours", "usual", "random", "oracle")
 Nights = list[dict[str, float]]
+KNOWLEDGE = ("auc", "auc_truth", "log_loss", "log_loss_truth", "log_loss_rate", "correlation")
 
 
 def main(argv: Sequence[str]) -> Result:
@@ -173,10 +175,25 @@ def figures(seeds: list[Nights], ours: list[Nights] | None) -> dict[str, object]
             5,
         ).tolist(),
     }
+    if known := [night for nights in seeds for night in nights if "auc" in night]:
+        row["knowledge"] = learned(known)
     if ours is not None:
         for name, of in (("gain", "opens"), ("unsubscribes", "unsubscribes"), ("value", "value")):
             row |= compared(name, per_message(ours, of) / per_message(seeds, of))
     return row
+
+
+def learned(known: Nights) -> dict[str, float]:
+    """Return the mean of the nights' `knowledge`: how far our probabilities are from the truth.
+
+    `way_*_pct` is how far they came from knowing nothing (an AUC of .5, one rate for all) to the truth.
+    """
+    row = {name: float(np.mean([night[name] for night in known])) for name in KNOWLEDGE}
+    row["way_auc_pct"] = 100.0 * (row["auc"] - 0.5) / (row["auc_truth"] - 0.5)
+    row["way_log_loss_pct"] = 100.0 * (
+        (row["log_loss_rate"] - row["log_loss"]) / (row["log_loss_rate"] - row["log_loss_truth"])
+    )
+    return {name: round(value, 4) for name, value in row.items()}
 
 
 def per_message(seeds: list[Nights], name: str) -> npt.NDArray[np.float64]:

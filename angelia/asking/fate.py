@@ -44,7 +44,7 @@ class Openings:
         Raises:
             Corrupt: a file is missing or damaged.
         """
-        name, n_erasures = commit.citation(), len(list(lake.store.children("erasures")))
+        name, n_erasures = commit.citation(), lake.erasures()
         with self._lock:
             if n_erasures != self._n_erasures:
                 self._kept.clear()

@@ -50,8 +50,8 @@ class Lake:
         self.store = store
         self.branch = branch
         self.clock = clock
-        # Log entries are immutable, so each is read once.
-        self._log_entries: dict[tuple[str, int], pa.Table] = {}
+        # A log's entries change only when somebody is erased, so each is read once until then.
+        self._log_entries: tuple[int, dict[tuple[str, int], pa.Table]] = (0, {})
 
     @classmethod
     def open(cls, url: str, branch: str = MAIN, endpoint: str | None = None) -> Lake:
@@ -279,24 +279,26 @@ class Lake:
     def read_log(self, name: str) -> pa.Table:
         """Return all rows of an append-only log of main, oldest first.
 
-        Entries that this lake object has read before are not read again.
+        Entries that this lake object has read before are not read again, unless somebody was erased since.
         """
         leaf = self._leaf(name, {"log": "0"})
-        unread = [
-            number for number in self.numbers(MAIN, name, leaf) if (name, number) not in self._log_entries
-        ]
+        # Counted before the entries are read: an erasure that ends meanwhile has them read again next time.
+        erasures = self.erasures()
+        if erasures != self._log_entries[0]:
+            self._log_entries = erasures, {}
+        kept, numbers = self._log_entries[1], self.numbers(MAIN, name, leaf)
+        unread = [number for number in numbers if (name, number) not in kept]
         with ThreadPoolExecutor(LIST_THREADS) as pool:
-            for number, table in zip(
-                unread,
-                pool.map(lambda number: self.read(self.load(MAIN, name, leaf, number)), unread),
-                strict=True,
-            ):
-                self._log_entries[name, number] = table
-        entries = sorted(self._log_entries.items(), key=lambda item: item[0])
-        tables = [table for (log, _), table in entries if log == name]
+            tables = pool.map(lambda number: self.read(self.load(MAIN, name, leaf, number)), unread)
+            kept.update(((name, number), table) for number, table in zip(unread, tables, strict=True))
         # The empty one has every column; entries of an older version may lack some, which are null then.
         empty = arrow.schema(dataset(name)).empty_table()
-        return pa.concat_tables([empty, *tables], promote_options="default")
+        entries = [kept[name, number] for number in numbers]
+        return pa.concat_tables([empty, *entries], promote_options="default")
+
+    def erasures(self) -> int:
+        """Return how many erasures have ended; each rewrote rows below numbers and names that stay."""
+        return len(self.store.children("erasures"))
 
     # ---- commit files (for this package)
 

@@ -50,7 +50,7 @@ class Owners:
         self._lake = lake
         self._of: tuple[str, int] = ("", -1)
         self._numbers: dict[str, _Numbers] = {}
-        self._spoken: tuple[int, dict[tuple[str, str], list[dict[str, Any]]]] = (0, {})
+        self._spoken: tuple[tuple[int, int], dict[tuple[str, str], list[dict[str, Any]]]] = ((0, 0), {})
 
     def of(self, events: Sequence[Event]) -> dict[str, dict[str, Any]]:
         """Return user and channel of the events that name an address, where somebody has it."""
@@ -88,14 +88,14 @@ class Owners:
                 yield row["registered_ts"], row["user_id"]
 
     def _words(self, key: bytes) -> dict[tuple[str, str], list[dict[str, Any]]]:
-        """Return clients' last words by channel and hash, hashed again when there are more."""
-        n_words = self._lake.read_log(REGISTERED).num_rows
-        if n_words != self._spoken[0]:
+        """Return clients' last words by channel and hash, anew after new ones or an erasure."""
+        state = self._lake.erasures(), self._lake.read_log(REGISTERED).num_rows
+        if state != self._spoken[0]:
             by_hash: dict[tuple[str, str], list[dict[str, Any]]] = {}
             for row in last_words(self._lake).to_pylist():
                 for hashed in address_hashes(key, row["channel"], row["address"]):
                     by_hash.setdefault((row["channel"], hashed), []).append(row)
-            self._spoken = n_words, by_hash
+            self._spoken = state, by_hash
         return self._spoken[1]
 
     def _read(self, commit: Commit, channel: str, key: bytes) -> _Numbers:

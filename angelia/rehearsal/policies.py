@@ -44,7 +44,7 @@ from angelia.planning.problem import count_of
 from angelia.planning.terms import Terms
 from angelia.rehearsal.site import Sent, Site
 from angelia.timing.category_hours import CategoryHours
-from angelia.world.draws import Ints
+from angelia.world.draws import Bools, Ints
 from angelia.world.parameters import parameters
 from angelia.world.truth import attention, click_probability, delivery_probability, materials
 from models.features import Context
@@ -231,15 +231,26 @@ def usual(night: PolicyView, volume: int | None) -> Sent:
     return first_come(night, shard, value.mean(axis=1), order, volume)
 
 
+def evenly(night: PolicyView, purpose: str) -> list[Drawn]:
+    """Draw a material of each campaign for everybody, evenly among those that they may get."""
+    drawn: list[Drawn] = []
+    for offer in night.offers:
+        lot = uniform(night.people.keys[offer.user], purpose, str(offer.number), night.ds)
+        may = ~np.isnan(offer.p_open)
+        n_may = may.sum(axis=1)
+        drawn.append((np.where(n_may > 0, nth_true(may, lot), -1), 1.0 / np.maximum(n_may, 1)))
+    return drawn
+
+
+def nth_true(may: Bools, lot: F64) -> Ints:
+    """Return a true column of each row, (m,); the lot, from 0 to below 1, says which."""
+    rank = np.cumsum(may, axis=1)
+    return np.asarray((rank <= np.floor(lot * rank[:, -1])[:, None]).sum(axis=1))
+
+
 def random(night: PolicyView, volume: int | None) -> Sent:
     """Draw campaign, material and hour."""
-    drawn, keys = [], night.people.keys
-    for offer in night.offers:
-        lot = uniform(keys[offer.user], "random", str(offer.number), night.ds)
-        may = ~np.isnan(offer.p_open)
-        rank = np.cumsum(may, axis=1)
-        which = (rank <= np.floor(lot * rank[:, -1])[:, None]).sum(axis=1)
-        drawn.append((np.where(rank[:, -1] > 0, which, -1), 1.0 / np.maximum(rank[:, -1], 1)))
+    keys, drawn = night.people.keys, evenly(night, "random")
     shard = night.with_materials(drawn)
     pairs = shard.pairs
     value = uniform(keys[pairs.user] + pairs.campaign.astype(np.uint64), "campaign", night.ds)

@@ -31,7 +31,7 @@ class PersonLog:
         self._users = pa.array([], pa.string())
         self._new: dict[str, list[dict[str, Any]]] = {}
         self._tables: list[pa.Table] = []  # of the entries in `_new`
-        self._read_until = 0
+        self._read_until = self._erasures = 0
         self._lock = threading.Lock()
 
     def of(self, user: str) -> list[dict[str, Any]]:
@@ -46,6 +46,9 @@ class PersonLog:
             return [*table.slice(first, last - first).to_pylist(), *self._new.get(user, ())]
 
     def _refreshed(self) -> pa.Table:
+        # An erasure rewrites entries below the numbers that they have: what was read before names the person.
+        if (erasures := self._lake.erasures()) != self._erasures:
+            self._sorted, self._new, self._tables, self._erasures = None, {}, [], erasures
         if self._sorted is None:
             # What comes between the two is read twice, and says the same twice.
             self._read_until = self._lake.last_number(self._name, **_LEAF)

@@ -52,7 +52,7 @@ class Nights:
             NotFound: it has no plan.
         """
         plan, before = require_plan(lake, ds), manifest_before(lake, ds)
-        erased = len(list(lake.store.children("erasures")))
+        erased = lake.erasures()
         key = (plan.citation(), before.citation() if before else "", str(erased))
         with self._lock:
             night = self._kept.get(key)

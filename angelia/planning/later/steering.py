@@ -110,7 +110,9 @@ def find_price(
     at_most: float,
     report: Callable[[str], None] = lambda line: None,
 ) -> RefusalPrice | None:
-    """Return the lowest price at which a sample's messages keep to the limit; None without a message or a risk.
+    """Return the lowest price at which a sample's messages keep to the limit.
+
+    None if no message is sent, or none has a risk.
 
     Args:
         problem: the sample's, without this price.
@@ -140,18 +142,21 @@ def find_price(
     low = free = RefusalPrice(0.0, reference, at_most, unpriced, unpriced)
     if unpriced <= at_most:
         return free
+    # The least price that keeps to the limit lies between `low`, which does not, and `top`, which does.
     fewest, kept, top, opens = LEFT * len(rows), None, np.inf, FIRST
     for _ in range(STEPS):
         cost = centred(replace(free, opens=opens), weight, risk, problem.value.astype(np.float64))
         priced = replace(problem, value=np.rint(problem.value - cost).astype(np.int64))
         rows, slots = solve.messages(priced, weight)
         price = replace(free, opens=opens, ratio=ratio(rows, slots))
+        # A limit that only silence keeps is no reason for silence.
         if len(rows) < fewest:
-            top = opens  # a limit that only silence keeps is no reason for silence
+            top = opens
         elif price.ratio <= at_most:
             kept, top = price, opens
         else:
             low = price
+        # Doubled until a price is high enough, then halved between.
         opens = 2.0 * opens if np.isinf(top) else (low.opens + top) / 2.0
     if kept is None:
         report(f"refusals a message stay {low.ratio:.3f} of a random hour's; {at_most:g} is not reached")

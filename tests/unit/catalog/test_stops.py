@@ -78,7 +78,9 @@ def test_entries_of_the_first_version_hold_everywhere(lake: Lake) -> None:
     stop(lake, "sale", channel="sms")
     old = lake.read_log("stops").drop_columns(["channel"])
     old = old.set_column(1, "campaign_id", pa.array(["digest"]))
-    lake._log_entries["stops", 0] = old
+    with lake.attempt("stops", log="0") as attempt:
+        attempt.write(old, "entries.parquet", conform=False)
+        attempt.publish()
     assert stopped_campaigns(lake) == {"digest"}
     assert paused_channels(lake) == {("sale", "sms")}
 

@@ -9,6 +9,7 @@ import pytest
 
 from angelia.contracts import arrow, dataset
 from angelia.lake import Lake
+from angelia.lake.erasing.erase import erase
 from angelia.receive import owners
 from angelia.receive.journal import Event
 from angelia.receive.owners import Owners
@@ -88,3 +89,14 @@ def test_a_clients_word_moves_a_number(lake: Lake) -> None:
     word("u3", "+49151555", 1, False)
     numbers = ("+49151000", "+49151999", "+49151555", "+49151777")
     assert [asked(lake, who, number) for number in numbers] == ["u8", None, "u3", "u7"]
+
+
+def test_a_number_of_an_erased_person_is_nobodys(lake: Lake) -> None:
+    names = ("user_id", "channel", "address", "registered_ts", "is_active")
+    words = [("u1", "sms", "+49151000", AT, True), ("u2", "sms", "+49151001", AT, True)]
+    register(lake, [dict(zip(names, word, strict=True)) for word in words])
+    who = Owners(lake)
+    assert asked(lake, who, "+49151000") == "u1"
+    erase(Lake(lake.store, clock=lake.clock), ["u1"])  # as another process would
+    assert asked(lake, who, "+49151000") is None
+    assert asked(lake, who, "+49151001") == "u2"

@@ -14,8 +14,9 @@ from angelia.planning.eligibility import Pairs
 from angelia.planning.inputs import ShardInputs
 from angelia.planning.later import Fatigue
 from angelia.planning.offers import MaterialFacts, choice_sets
-from angelia.rehearsal.policies import POLICIES, PolicyView, first_come, greedy, ours
+from angelia.rehearsal.policies import POLICIES, PolicyView, evenly, first_come, greedy, ours
 from angelia.timing.category_hours import CategoryHours
+from benchmarks.nights.knowledge import knowledge
 from tests.unit.planning.few_people import CAMPAIGN, TERMS, people
 
 LEARNED = Fatigue(tires=0.3, refuses=0.002, refuses_more=1.0, rate=0.5, tired_days=2.0)
@@ -85,3 +86,24 @@ def test_drawn_hours_are_ours_alone(night: PolicyView) -> None:
     assert len(known) > 0
     assert ((known > 0) & (known <= 1)).all()
     assert np.isnan(unexplored).all()
+
+
+def test_the_truth_knows_more_than_we_do(night: PolicyView) -> None:
+    knows = knowledge(night)
+    assert knows["offers"] > 100
+    assert 0.5 < knows["auc"] < knows["auc_truth"]
+    assert knows["log_loss_truth"] < min(knows["log_loss"], knows["log_loss_rate"])
+
+
+def test_materials_are_drawn_evenly(night: PolicyView) -> None:
+    offer = max(night.offers, key=lambda offer: offer.p_open.shape[1])
+    k = offer.p_open.shape[1]
+    drawn = [evenly(night, f"draw {number}")[night.offers.index(offer)] for number in range(20)]
+    may = ~np.isnan(offer.p_open)
+    share = may / np.maximum(may.sum(axis=1, keepdims=True), 1)
+    for which, propensity in drawn:
+        served = np.flatnonzero(which >= 0)
+        assert (propensity[served] == share[served, which[served]]).all()
+    counts = np.bincount(np.concatenate([which[which >= 0] for which, _ in drawn]), minlength=k)
+    expected = 20 * share.sum(axis=0)
+    assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()

@@ -11,6 +11,7 @@ import pytest
 
 from angelia.contracts import arrow, dataset
 from angelia.lake import Lake
+from angelia.lake.erasing.erase import erase
 from angelia.users import person_log
 from angelia.users.choices import CHOICES
 from angelia.users.person_log import PersonLog
@@ -56,3 +57,15 @@ def test_a_request_reads_new_commits_only(lake: Lake, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Lake, "load", counted)
     assert [row["name"] for row in log.of("u1")] == ["t0", "t1"]
     assert reads == [2]
+
+
+def test_a_log_forgets_whom_an_erasure_took(lake: Lake) -> None:
+    append(lake, "u1", "u10")
+    log = PersonLog(lake, CHOICES)
+    assert len(log.of("u1")) == 1
+    append(lake, "u1", n=1)
+    assert len(log.of("u1")) == 2  # one of them is held beside the sorted ones
+    erase(Lake(lake.store, clock=lake.clock), ["u1"])  # as another process would
+    assert log.of("u1") == []
+    assert len(log.of("u10")) == 1
+    assert "u1" not in lake.read_log(CHOICES)["user_id"].to_pylist()

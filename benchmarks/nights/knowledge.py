@@ -1,0 +1,54 @@
+"""How much of what can be known our probabilities know, beside the truth and one rate.
+
+Everybody is offered one material of each campaign, drawn evenly among those that they may get, at an hour
+drawn evenly among those that are not quiet: so neither our choices nor our hours make it easy. The night lies
+after everything that the model was trained on. Labels are expectations under the truth, so only people and
+draws add chance. Reads a night as policies see it, and asks the world.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from angelia.contracts.ids import uniform
+from angelia.planning.eligibility import F64, open_hours, slot_chance
+from angelia.rehearsal.policies import PolicyView, Truth, evenly, nth_true
+from models.evaluate import logloss
+
+
+def knowledge(night: PolicyView) -> dict[str, float]:
+    """Return AUC and log loss of our probabilities, of the truth and of one rate for all."""
+    people, shard = night.people, night.with_materials(evenly(night, "knowledge"))
+    local, quiet, off = open_hours(night.terms, people)
+    pairs = shard.pairs
+    open_slots = ~quiet[pairs.user]
+    has = np.flatnonzero(pairs.has_material & open_slots.any(axis=1))
+    lot = uniform(people.keys[pairs.user] + pairs.campaign.astype(np.uint64), "knowledge hour", night.ds)
+    slot = nth_true(open_slots, lot)[has]
+    names = [str(shard.material[i]) for i in has.tolist()]
+    truth = Truth(night).of(pairs.user[has], names)[np.arange(len(has)), slot]
+    ours = slot_chance(people, pairs, local, off)[has, slot]
+    rate = np.full(len(has), truth.mean())
+    return {
+        "offers": len(has),
+        "auc": expected_auc(truth, ours),
+        "auc_truth": expected_auc(truth, truth),
+        "log_loss": logloss(truth, ours),
+        "log_loss_truth": logloss(truth, truth),
+        "log_loss_rate": logloss(truth, rate),
+        "correlation": float(np.corrcoef(ours, truth)[0, 1]),
+    }
+
+
+def expected_auc(chance: F64, score: F64) -> float:
+    """Return the chance that what is opened scores above what is not; ties count half.
+
+    Everything is opened with its own chance. Source: Mann & Whitney (1947), eq. 1, in expectation.
+    """
+    _, level = np.unique(score, return_inverse=True)
+    against = np.bincount(level, weights=1.0 - chance)
+    below = np.cumsum(against) - against / 2
+    # Nothing is compared with itself.
+    own = float((chance * (1.0 - chance)).sum())
+    wins = float((chance * below[level]).sum()) - own / 2
+    return wins / (float(chance.sum()) * float((1.0 - chance).sum()) - own)

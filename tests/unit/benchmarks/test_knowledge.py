@@ -1,0 +1,33 @@
+"""What is told of our probabilities: the expected AUC, and the way to the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks import uplift
+from benchmarks.nights.knowledge import expected_auc
+
+
+def test_the_expected_auc_is_that_of_all_pairs() -> None:
+    rng = np.random.default_rng(5)
+    chance, score = rng.uniform(0.01, 0.4, 40), rng.integers(0, 7, 40).astype(float)
+    wins = total = 0.0
+    for i in range(40):
+        for j in range(40):
+            if i != j:
+                weight = chance[i] * (1 - chance[j])
+                total += weight
+                wins += weight * ((score[i] > score[j]) + (score[i] == score[j]) / 2)
+    assert expected_auc(chance, score) == pytest.approx(wins / total, rel=1e-12)
+    assert expected_auc(chance, np.ones(40)) == pytest.approx(0.5)
+    assert expected_auc(chance, chance) > 0.6 > 0.4 > expected_auc(chance, -chance)
+
+
+def test_the_way_to_the_truth_is_told() -> None:
+    night = {"sent": 1.0, "opens": 1.0, "unsubscribes": 0.0, "value": 0.0, "predicted": 1.0}
+    knows = {"auc": 0.6, "auc_truth": 0.7, "correlation": 0.4}
+    knows |= {"log_loss": 0.22, "log_loss_truth": 0.20, "log_loss_rate": 0.25}
+    (row,) = [uplift.figures([[night | knows, night]], None)["knowledge"]]
+    assert row == knows | {"way_auc_pct": 50.0, "way_log_loss_pct": 60.0}
+    assert "knowledge" not in uplift.figures([[night]], None)
