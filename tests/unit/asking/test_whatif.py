@@ -91,6 +91,12 @@ def test_a_price_on_refusals_sends_less(tight: Lake) -> None:
     assert answer.certificates["what_if"]["gap_pct"] >= 0
 
 
+def test_a_limit_on_refusals_moves_messages(tight: Lake) -> None:
+    answer = ask(tight, "fatigue.at_most=0.8")
+    assert sum(one.moved for one in answer.moves.values()) > 0
+    assert answer.total.what_if.messages >= 0.9 * answer.total.plan.messages
+
+
 def test_every_listed_setting_can_be_set_as_it_is(tight: Lake) -> None:
     known = known_settings(tight, DS)
     assert not [name for name, n in Counter(one.name for one in known).items() if n > 1]
