@@ -49,7 +49,7 @@ from spark_jobs.running.session import (
     run_shards,
     spark_session,
 )
-from spark_jobs.shard_work.endpoints import living, owned, read_endpoints
+from spark_jobs.shard_work.endpoints import is_denied, living, owned, read_endpoints
 
 COUNTED = ["event_type", "n_events", "value_sum"]
 PROFILE = [name for name in dataset("user_profiles").names if name != "user_id"]
@@ -66,8 +66,8 @@ def build_features(
 ) -> DataFrame:
     """Join the sources' facts about people onto the index, one row a user.
 
-    It has the profile columns, the language as chosen, channels, refusals, own quiet hours, n_profiles and
-    shard.
+    It has the profile columns, the language as chosen, channels, refusals, own quiet hours, n_profiles,
+    n_denied and shard.
     """
     end = F.lit(f"{date.fromisoformat(ds) + timedelta(days=1)}").cast("timestamp")
     # max() of a struct does not depend on the order of duplicates: the latest signup wins, then the largest
@@ -88,7 +88,15 @@ def build_features(
         F.max(F.when(F.col("kind") == "language", F.col("last.name"))).alias("language"),
         F.max(F.when(F.col("kind") == "quiet_hours", F.col("last.name"))).alias("quiet"),
     )
-    reach = endpoints.where("is_active").groupBy("user_id").agg(F.collect_set("channel").alias("channels"))
+    # A phone that shows no notification of the app does not make anybody reachable.
+    reach = (
+        endpoints.where("is_active")
+        .groupBy("user_id")
+        .agg(
+            F.collect_set(F.when(~is_denied(), F.col("channel"))).alias("channels"),
+            F.count_if(is_denied()).alias("n_denied"),
+        )
+    )
     latest = (
         preferences.where(F.col("updated_ts") < end)
         .groupBy("user_id", "kind", "name")
@@ -116,6 +124,7 @@ def build_features(
             "refused_channels",
             "refused_topics",
             F.coalesce("n_profiles", F.lit(0)).alias("n_profiles"),
+            F.coalesce("n_denied", F.lit(0)).alias("n_denied"),
             F.shiftright("ordinal", shard_bits).cast("int").alias("shard"),
         )
     )
@@ -185,6 +194,7 @@ def shard_features(
     )
     refused["duplicate_profile"] = int(np.maximum(people["n_profiles"].to_numpy() - 1, 0).sum())
     refused["no_profile"] = int((people["n_profiles"].to_numpy() == 0).sum())
+    refused["permission_denied"] = pc.sum(people["n_denied"]).as_py() or 0
     columns |= {"ordinal": people["ordinal"].cast(pa.uint32()), "user_id": ids}
     columns |= {name: people[name] for name in OWN_HOURS}
     columns["uplift_score"] = uplift_scores(pa.table(columns), lift)

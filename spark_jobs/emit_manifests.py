@@ -56,7 +56,7 @@ from spark_jobs.running.session import (
     run_job,
     spark_session,
 )
-from spark_jobs.shard_work.endpoints import living, owned, read_endpoints
+from spark_jobs.shard_work.endpoints import is_denied, living, owned, read_endpoints
 
 PART_ROWS = 100_000
 # hours after its slot began in which a marketing message may still go; later it is dropped, not sent late
@@ -67,9 +67,9 @@ ADDRESS = r"^[^\x00-\x1f\x7f]{1,4096}$"
 def addresses(endpoints: DataFrame) -> DataFrame:
     """Return one address per user and channel: the newest active one that the contract allows.
 
-    Of two equally new addresses the smallest is taken.
+    Of two equally new addresses the smallest is taken; none whose phone denies notifications.
     """
-    usable = endpoints.where(F.col("is_active") & F.col("address").rlike(ADDRESS))
+    usable = endpoints.where(F.col("is_active") & F.col("address").rlike(ADDRESS) & ~is_denied())
     newest = F.max_by(F.struct("address"), F.struct("registered_ts", F.col("address")))
     return usable.groupBy("user_id", "channel").agg(newest["address"].alias("address"))
 

@@ -1,9 +1,9 @@
 """`angelia report` and `angelia effects`: a night as a page, the effects of many.
 
-Reads the lake; writes HOME/reports/<ds>.html (or --out) with the quality report beside it, `campaign_effects`
-and `intake_usage` through the lake, and --summary-json. A failed critical check of a table still leaves the
-page, which shows it, but publishes no effects and ends with exit code 2. `angelia effects over` and `power`
-write nothing.
+Reads the lake; writes HOME/reports/<ds>.html (or --out) with the quality report beside it, through the lake
+`campaign_effects`, `intake_usage` and `reach`, and --summary-json. A failed critical check of a table still
+leaves the page, which shows it, but publishes no effects and ends with exit code 2. `angelia effects over`
+and `power` write nothing.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ def run_report(
             f"critical checks of the report failed: {named}", fix=f"see {target}; no effects were published"
         )
     effects = publish_effects(lake, sources, tables["campaign_effects"], conversion)
-    publish_usage(lake, sources, tables["intake_usage"])
+    for name in _READ_BY:
+        publish_beside(lake, sources, tables[name])
     result = summary(lake, ds) | {
         "report": str(target),
         "quality_report": quality,
@@ -318,10 +319,13 @@ def comparison_lines(panel: Panel, rows: list[Effect], tests: list[Ratio]) -> It
         yield f"left out: {n:,} {reason}"
 
 
-_NOT_OF_EFFECTS = (
-    *("audience_members", "user_index", "effects_mart"),
-    *("intake_messages", "intake_steps", "dispatch_intake"),
-)
+_OF_INTAKE = ("intake_messages", "intake_steps", "dispatch_intake")
+_OF_DEVICES = ("user_endpoints", "user_features", "registered_addresses")
+_NOT_OF_EFFECTS = ("audience_members", "user_index", "effects_mart", *_OF_INTAKE, *_OF_DEVICES)
+_READ_BY = {
+    "intake_usage": _OF_INTAKE,
+    "reach": (*_OF_DEVICES, "dispatch_manifest", "delivery_ledger", "push_receipts"),
+}
 
 
 def publish_effects(lake: Lake, sources: ReportSources, table: Table, conversion: str) -> Commit:
@@ -339,14 +343,10 @@ def publish_effects(lake: Lake, sources: ReportSources, table: Table, conversion
         return attempt.publish(inputs=inputs, params={"conversion": conversion})
 
 
-def publish_usage(lake: Lake, sources: ReportSources, table: Table) -> Commit | None:
-    """Publish the table as `intake_usage` of the plan day; None where nobody uses the intake."""
-    contract = dataset("intake_usage")
-    inputs = [
-        commit
-        for name in ("intake_messages", "intake_steps", "dispatch_intake")
-        for commit in sources.commits[name]
-    ]
+def publish_beside(lake: Lake, sources: ReportSources, table: Table) -> Commit | None:
+    """Publish a table as the dataset of its name on the plan day; None where it never had a row."""
+    contract = dataset(table.name)
+    inputs = [commit for name in _READ_BY[table.name] for commit in sources.commits[name]]
     if not table.rows and lake.head(contract.name, ds=sources.night.ds) is None:
         return None
     with lake.attempt(contract.name, ds=sources.night.ds) as attempt:

@@ -7,10 +7,11 @@ beside it, one per engine: `contracts.arrow`, `contracts.spark`, `contracts.duck
 
 from angelia.contracts.core import Column, Dataset, Severity
 from angelia.contracts.derived import DERIVED
+from angelia.contracts.devices.endpoints import OF_DEVICES
 from angelia.contracts.sources import SOURCES
 from angelia.errors import NotFound
 
-CONTRACTS: dict[str, Dataset] = {contract.name: contract for contract in (*SOURCES, *DERIVED)}
+CONTRACTS: dict[str, Dataset] = {contract.name: contract for contract in (*SOURCES, *OF_DEVICES, *DERIVED)}
 
 
 def dataset(name: str) -> Dataset:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 from angelia.contracts.constraints import type_name
@@ -21,18 +23,21 @@ def schema(contract: Dataset) -> pa.Schema:
 
 
 def conform(table: pa.Table, contract: Dataset) -> pa.Table:
-    """Return `table` with the contract's columns, order and types.
+    """Return `table` with the contract's columns, order and types; an optional one that is missing is null.
 
     Raises:
         InvalidInput: a column is missing or unknown, a cast would lose, or a not-null column holds nulls.
     """
-    missing = [name for name in contract.names if name not in table.column_names]
+    missing = [
+        name for name in contract.names if name not in table.column_names and not contract[name].optional
+    ]
     extra = [name for name in table.column_names if name not in contract]
     if missing or extra:
         raise InvalidInput(f"{contract.name}: missing columns {missing}, unknown columns {extra}")
     columns = []
     for column in contract.columns:
-        values = table[column.name]
+        is_there = column.name in table.column_names
+        values = table[column.name] if is_there else pa.nulls(table.num_rows, column.type)
         if values.type != column.type:
             try:
                 values = values.cast(column.type)
@@ -48,3 +53,30 @@ def conform(table: pa.Table, contract: Dataset) -> pa.Table:
             )
         columns.append(values)
     return pa.Table.from_arrays(columns, schema=schema(contract))
+
+
+def names_in(have: Sequence[str], wanted: Sequence[str], contract: Dataset | None, path: str) -> list[str]:
+    """Return those of the wanted columns that a file has; it may lack optional ones of its contract.
+
+    Raises:
+        InvalidInput: it lacks another one.
+    """
+    absent = [name for name in wanted if name not in have]
+    missing = [name for name in absent if not may_lack(contract, name)]
+    if missing:
+        # Their names may be anything, in a file from the outside.
+        raise InvalidInput(f"{path} has no column {', '.join(missing)}", fix=f"it has {len(have)} others")
+    return [name for name in wanted if name in have]
+
+
+def may_lack(contract: Dataset | None, name: str) -> bool:
+    """Return whether files of a dataset may lack a column."""
+    return contract is not None and name in contract and contract[name].optional
+
+
+def filled(rows: pa.Table, wanted: Sequence[str], contract: Dataset | None) -> pa.Table:
+    """Return rows, of a table or a batch, with the wanted columns; missing optional ones are null."""
+    for name in wanted:
+        if contract is not None and may_lack(contract, name) and name not in rows.schema.names:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, contract[name].type))
+    return rows.select(list(wanted))

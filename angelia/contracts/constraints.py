@@ -108,8 +108,9 @@ def _of_column(column: Column) -> list[Constraint]:
     ) -> None:
         rules.append(Constraint(f"{column.name}.{kind}", kind, (column.name,), tolerated, severity, breach))
 
-    # Whatever a column's values are worth, the jobs that read it need it there.
-    add(Kind.PRESENT, "column missing", 0.0, Severity.CRITICAL)
+    # Whatever a column's values are worth, the jobs that read it need it there, unless they can do without.
+    if not column.optional:
+        add(Kind.PRESENT, "column missing", 0.0, Severity.CRITICAL)
     add(Kind.TYPE, f"not of type {type_name(column.type)}", 0.0, Severity.CRITICAL)
     if not column.nullable:
         add(Kind.NOT_NULL, "null")

@@ -48,6 +48,7 @@ class Column:
     severity: Severity = (
         Severity.CRITICAL
     )  # of its value rules; a missing or mistyped column is always critical
+    optional: bool = False  # files of a source, or older ones, may lack it: it reads as null then
     personal: bool = False  # an address or id of a person: never in logs, reports, quality results
     words: Mapping[str, str] = field(
         default_factory=dict, compare=False

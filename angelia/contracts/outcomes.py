@@ -29,7 +29,7 @@ DECIDED = {
     HOLDOUT_GLOBAL: "in the global holdout: gets no marketing at all",
     HOLDOUT_CAMPAIGN: "in this campaign's holdout",
     OPTED_OUT: "refused the campaign's topic",
-    UNREACHABLE: "no active address on a channel the campaign may use",
+    UNREACHABLE: "no active address on a channel the campaign may use, or its phone denies notifications",
     SUPPRESSED: "suppressed: must not be contacted",
     NO_MATERIAL: "no material is valid for this person",
     NO_SLOT: "no hour is open: send window, quiet hours, minimum gap, or the hours have passed",

@@ -22,6 +22,7 @@ import pyarrow as pa
 from angelia.contracts import arrow, ids
 from angelia.contracts import dataset as contract_of
 from angelia.contracts.core import TIMEZONE_RULE, Column, Dataset
+from angelia.contracts.devices.endpoints import APP_VERSION
 from angelia.contracts.sources import ADDRESS, CHANNEL, CHANNELS, CHOSEN, ID, LOCALE, NAME
 
 DEFAULT_DS = "2026-11-14"
@@ -159,6 +160,7 @@ def roaring(values: list[int]) -> bytes:
 _BY_PATTERN: dict[str, Callable[[str, int], str]] = {
     ID: lambda name, i: f"{name}-{i:07d}",
     **dict.fromkeys((NAME, CHOSEN), lambda name, i: f"{name}_{i % 7}"),
+    APP_VERSION: lambda name, i: f"{i % 7}.{i % 10}",
     CHANNEL: lambda name, i: CHANNELS[i % len(CHANNELS)],
     r"^[0-9a-f]{32}$": lambda name, i: ids.message_id("price_drop", name, str(i)),
     r"^[A-Z]{2}$": lambda name, i: ("CN", "DE", "IN", "US")[i % 4],
@@ -393,4 +395,5 @@ _ADAPT: dict[str, Callable[[_Row, dict[str, Values]], dict[str, Values]]] = {
     "campaign_effects": _campaign_effects,
     "effects_mart": _campaign_effects,
     "intake_usage": _campaign_effects,
+    "reach": lambda row, columns: {"app_version": [f"1.{i}" for i in range(row.n)]},
 }

@@ -133,34 +133,6 @@ USER_PROFILES = Dataset(
     min_rows=1,
 )
 
-USER_ENDPOINTS = Dataset(
-    "user_endpoints",
-    1,
-    "user x channel address",
-    ("user_id", "channel", "address"),
-    ("ds",),
-    (
-        user_id(tolerated_pct=1.0),
-        channel(),
-        Column(
-            "address",
-            S,
-            "device token, phone number or mail address",
-            personal=True,
-            pattern=ADDRESS,
-            tolerated_pct=1.0,
-        ),
-        Column("registered_ts", TIMESTAMP, "when this address was registered or last confirmed"),
-        Column("is_active", pa.bool_(), "false once the provider said the address is gone"),
-    ),
-    ("outside", "angelia world create", "angelia import"),
-    key_tolerated_pct=1.0,
-    day_column="registered_ts",
-    day_tolerated_pct=1.0,
-    min_rows=1,
-    retention_days=30,
-)
-
 USER_PREFERENCES = Dataset(
     "user_preferences",
     1,
@@ -204,18 +176,6 @@ PREFERENCE_CHOICES = Dataset(
     notes="Append-only: one leaf, log=0, one commit a visit; read all of them. The night reads them beside "
     "user_preferences, and the later word holds. A channel's refusal stands in suppressions, too, at once. "
     "Of languages and of hours a person has one, the newest.",
-)
-
-REGISTERED_ADDRESSES = Dataset(
-    "registered_addresses",
-    1,
-    "one word of a client on an address of a person",
-    ("user_id", "channel", "address", "registered_ts"),
-    ("log",),
-    tuple(user_id() if column.name == "user_id" else column for column in USER_ENDPOINTS.columns),
-    ("angelia intake export", "angelia receive"),
-    notes="Append-only: one leaf, log=0; read all of them. They count beside user_endpoints, and the later "
-    "word on an address holds; is_active=false: the person has it no more.",
 )
 
 USER_EVENTS = Dataset(
@@ -381,10 +341,8 @@ STOPS = Dataset(
 
 SOURCES = (
     USER_PROFILES,
-    USER_ENDPOINTS,
     USER_PREFERENCES,
     PREFERENCE_CHOICES,
-    REGISTERED_ADDRESSES,
     USER_EVENTS,
     PUSH_HISTORY,
     PUSH_RECEIPTS,

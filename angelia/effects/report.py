@@ -18,6 +18,8 @@ from angelia.effects.findings import Findings
 from angelia.effects.hours import hours, send_times
 from angelia.effects.lift import campaigns, experiments, lift
 
+REACH_ROWS = 200  # of the table of reach; all of them stand in the dataset
+
 
 def render(findings: Findings) -> str:
     """Return the page."""
@@ -40,6 +42,7 @@ def render(findings: Findings) -> str:
         _reasons(findings),
         certificate(findings),
         _channels(findings),
+        _reach(findings),
         campaigns(findings),
         credited(findings),
         _usage(findings),
@@ -234,6 +237,40 @@ def _channels(findings: Findings) -> str:
         ("mean_attempts", "requests a message"),
     ]
     return section("channels", "Channel health", lead, table(columns, rows, "Outcomes by channel"))
+
+
+def _reach(findings: Findings) -> str:
+    rows = findings.tables["reach"].rows
+    if not rows:
+        return ""  # no source names an address
+    totals: dict[str, dict[str, int]] = {}
+    for row in rows:
+        of_channel = totals.setdefault(row["channel"], dict.fromkeys(("allowed", "denied", "unknown"), 0))
+        of_channel[row["permission"]] += row["n_devices"]
+    lead = "Devices by what they say of notifications, and what became of the night's messages. " + " ".join(
+        f"{channel}: {number(sum(of_channel.values()))} devices, "
+        + ", ".join(f"{number(n)} {word}" for word, n in of_channel.items())
+        + "."
+        for channel, of_channel in totals.items()
+    )
+    columns = [
+        ("channel", "channel"),
+        ("device_vendor", "phone"),
+        ("app_version", "app version"),
+        ("permission", "permission"),
+        ("n_people", "people"),
+        ("n_devices", "devices"),
+        ("n_accepted", "accepted"),
+        ("n_delivered", "delivered"),
+        ("n_displayed", "displayed"),
+        ("n_opened", "opened"),
+    ]
+    shown = [
+        row | {name: row[name] or "unknown" for name in ("device_vendor", "app_version")} for row in rows
+    ]
+    grid = table(columns, shown[:REACH_ROWS], "Reach by channel, phone, app version and permission")
+    left = f" The {number(REACH_ROWS)} largest of {number(len(rows))} rows." if len(rows) > REACH_ROWS else ""
+    return section("reach", "Reach", lead + left, details("By phone and app version", grid))
 
 
 def _usage(findings: Findings) -> str:

@@ -101,6 +101,7 @@ def find_sources(lake: Lake, ds: str, lead_hours: int) -> ReportSources:
     night = NightScope.of(ds, lead_hours, commits["decisions"][0] if commits["decisions"] else None)
     days = [lake.head("user_events", ds=day) for day in night.event_days()]
     commits |= _of_intake(lake, night)
+    commits |= _of_reach(lake, ds)
     commits["user_events"] = tuple(commit for commit in days if commit is not None)
     return ReportSources(night, commits, _plans(lake, ds))
 
@@ -118,6 +119,17 @@ def _of_intake(lake: Lake, night: NightScope) -> dict[str, tuple[Commit, ...]]:
     batches = lake.partitions("dispatch_intake", ds=night.ds) if commits["intake_messages"] else []
     commits["dispatch_intake"] = tuple(lake.require("dispatch_intake", **leaf) for leaf in batches)
     return commits
+
+
+def _of_reach(lake: Lake, ds: str) -> dict[str, tuple[Commit, ...]]:
+    """Return who could be reached on what device when the night was planned."""
+    days = [leaf["ds"] for leaf in lake.partitions("user_endpoints") if leaf["ds"] <= ds]
+    features = served(lake, "user_features", ds)
+    return {
+        "user_endpoints": (lake.require("user_endpoints", ds=days[-1]),) if days else (),
+        "user_features": (features,) if features else (),
+        "registered_addresses": tuple(lake.history("registered_addresses", log="0")),
+    }
 
 
 def _is_other(leaf: Mapping[str, str]) -> bool:

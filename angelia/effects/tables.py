@@ -31,6 +31,7 @@ ORDER = (
     "not_sent_reasons",
     "audiences",
     "channel_health",
+    "reach",
     "holdout_lift",
     "experiments",
     "campaign_effects",

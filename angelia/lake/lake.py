@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from angelia.contracts import arrow, dataset
+from angelia.contracts import Dataset, arrow, dataset
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import cache
 from angelia.lake.attempt import Attempt, write_file
@@ -170,7 +170,7 @@ class Lake:
         The texts of the columns `codes` come as dictionaries.
         """
         contract = dataset(commit.dataset)
-        tables = [self.read_file(entry, columns, codes) for entry in commit.files if where(entry)]
+        tables = [self.read_file(entry, columns, codes, contract) for entry in commit.files if where(entry)]
         if tables:
             return pa.concat_tables(tables, promote_options="permissive")
         wanted = arrow.schema(contract)
@@ -179,13 +179,17 @@ class Lake:
         ).empty_table()
 
     def read_file(
-        self, entry: FileEntry, columns: Sequence[str] | None = None, codes: Sequence[str] = ()
+        self,
+        entry: FileEntry,
+        columns: Sequence[str] | None = None,
+        codes: Sequence[str] = (),
+        contract: Dataset | None = None,
     ) -> pa.Table:
         """Return one file's rows; the texts of the columns `codes` as the file's dictionaries.
 
         Raises:
             Corrupt: the file is missing, a page's checksum is wrong, or it is not Parquet any more.
-            InvalidInput: the file lacks one of the columns.
+            InvalidInput: the file lacks one of the columns that the contract does not call optional.
         """
         try:
             local = self.store.local_path(entry.path)
@@ -197,14 +201,10 @@ class Lake:
                     source, page_checksum_verification=True, read_dictionary=list(codes) or None
                 ) as file,
             ):
-                missing = [name for name in columns or () if name not in file.schema_arrow.names]
-                if missing:
-                    raise InvalidInput(
-                        f"{entry.path} has no column {', '.join(missing)}",
-                        # Their names may be anything, in a file from the outside.
-                        fix=f"it has {len(file.schema_arrow.names)} others",
-                    )
-                return file.read(columns=list(columns) if columns is not None else None)
+                if columns is None:
+                    return file.read()
+                names = arrow.names_in(file.schema_arrow.names, columns, contract, entry.path)
+                return arrow.filled(file.read(columns=names), columns, contract)
         except (OSError, NotFound, pa.ArrowInvalid) as error:
             raise Corrupt(f"{entry.path}: {error}", fix=MEND) from None
 

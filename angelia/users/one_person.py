@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyroaring import BitMap
 
-from angelia.errors import Corrupt, InvalidInput, NotFound
+from angelia.contracts import Dataset, arrow
+from angelia.errors import Corrupt, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.lake import MEND
 
@@ -204,7 +205,11 @@ class PersonLake(Lake):
         return super().read(commit, columns, is_mine, codes)
 
     def read_file(
-        self, entry: FileEntry, columns: Sequence[str] | None = None, codes: Sequence[str] = ()
+        self,
+        entry: FileEntry,
+        columns: Sequence[str] | None = None,
+        codes: Sequence[str] = (),
+        contract: Dataset | None = None,
     ) -> pa.Table:
         """Return one file's rows of the person; of a file without ordinals all, or their audiences.
 
@@ -221,7 +226,10 @@ class PersonLake(Lake):
         )
         if table is None or is_short:
             table = self._keep(entry, None)
-        return self._of(table, entry, columns)
+        if columns is None:
+            return table
+        arrow.names_in(table.column_names, columns, contract, entry.path)
+        return arrow.filled(table, columns, contract)
 
     def _keep(self, entry: FileEntry, columns: Sequence[str] | None) -> pa.Table:
         """Read the person's rows of a file, of all columns or these, and keep them."""
@@ -258,13 +266,6 @@ class PersonLake(Lake):
     def _known(columns: Sequence[str], footer: Footer) -> list[str]:
         """Return the columns that a file has: one of an older version may lack some."""
         return [name for name in footer.schema.names if name in columns]
-
-    @staticmethod
-    def _of(table: pa.Table, entry: FileEntry, columns: Sequence[str] | None) -> pa.Table:
-        missing = [name for name in columns or () if name not in table.column_names]
-        if missing:
-            raise InvalidInput(f"{entry.path} has no column {', '.join(missing)}")
-        return table if columns is None else table.select(list(columns))
 
     def _rows(self, file: pq.ParquetFile, footer: Footer, columns: list[str]) -> pa.Table:
         parts = [footer.schema.empty_table().select(columns)]

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
+from angelia.contracts.devices.endpoints import DENIED
 from angelia.lake import Commit, Lake
 from angelia.users.addresses import ascii_forms
 from angelia.users.one_person import rows_of_user
@@ -22,6 +23,7 @@ from angelia.users.one_person import rows_of_user
 REGISTERED = "registered_addresses"
 COLUMNS = dataset(REGISTERED).names
 _KEY = ["user_id", "channel", "address"]
+_SAID = [name for name in COLUMNS if name not in _KEY]
 
 
 def last_words(lake: Lake, *, until: datetime | None = None, users: pa.Array | None = None) -> pa.Table:
@@ -42,10 +44,10 @@ def last_words(lake: Lake, *, until: datetime | None = None, users: pa.Array | N
         return log.select(COLUMNS)
     ordered = log.sort_by([("registered_ts", "ascending"), ("is_active", "descending")])
     # One thread, since `last` means the order of the rows.
-    last = ordered.group_by(_KEY, use_threads=False).aggregate(
-        [("registered_ts", "last"), ("is_active", "last")]
-    )
-    return last.rename_columns([*_KEY, "registered_ts", "is_active"]).select(COLUMNS).cast(_schema())
+    # A word that says nothing of the device leaves nothing known of it, so nulls are last words, too.
+    whole = pc.ScalarAggregateOptions(skip_nulls=False)
+    last = ordered.group_by(_KEY, use_threads=False).aggregate([(name, "last", whole) for name in _SAID])
+    return last.rename_columns([*_KEY, *_SAID]).select(COLUMNS).cast(_schema())
 
 
 def amended(rows: pa.Table, words: pa.Table) -> pa.Table:
@@ -54,11 +56,11 @@ def amended(rows: pa.Table, words: pa.Table) -> pa.Table:
     Every row of the words' addresses must be among `rows`, or a later word of a source would be missed.
 
     Args:
-        rows: user_id, channel, address, registered_ts, is_active.
+        rows: user_id, channel, address, registered_ts, is_active; where known app_version and permission.
     """
     if not words.num_rows:
         return rows
-    rows = ascii_forms(rows)  # words are spelt so
+    rows = arrow.filled(ascii_forms(rows), COLUMNS, dataset(REGISTERED))  # words are spelt so
     last = {key: at for *key_parts, at in _columns(words) if (key := tuple(key_parts))}
     standing, outdated = [], set()
     for *key_parts, at in _columns(rows):
@@ -76,6 +78,12 @@ def amended(rows: pa.Table, words: pa.Table) -> pa.Table:
     return pa.concat_tables([kept.cast(_schema()), words.filter(named).cast(_schema())])
 
 
+def permitted(rows: pa.Table) -> pa.Table:
+    """Return the endpoints but those whose phone shows no notification of the app."""
+    denied = pc.fill_null(pc.equal(rows["permission"], DENIED), False)
+    return rows.filter(pc.invert(denied))
+
+
 def addresses_of(lake: Lake, user: str) -> pa.Table:
     """Return a person's endpoints in the newest snapshot, after clients' words."""
     words = last_words(lake, users=pa.array([user], pa.string()))
@@ -84,11 +92,12 @@ def addresses_of(lake: Lake, user: str) -> pa.Table:
         return words.filter(words["is_active"])
     rows = rows_of_user(lake, lake.require("user_endpoints", **leaves[-1]), user, COLUMNS)
     # A person who is in no file has columns of no type.
-    return ascii_forms(amended(rows if rows.num_rows else _schema().empty_table(), words))
+    rows = rows if rows.num_rows else _schema().empty_table()
+    return ascii_forms(amended(arrow.filled(rows, COLUMNS, dataset(REGISTERED)), words))
 
 
 def register(lake: Lake, rows: list[dict[str, Any]]) -> Commit:
-    """Append words: user_id, channel, address, registered_ts, is_active."""
+    """Append words: user_id, channel, address, registered_ts, is_active; and what is known of the device."""
     return lake.append_log(REGISTERED, pa.Table.from_pylist(rows, schema=_schema()))
 
 

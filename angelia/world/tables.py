@@ -27,8 +27,12 @@ _GENDERS = ("f", "m", "x", None)
 
 
 def as_contract(name: str, columns: dict[str, pa.Array]) -> pa.Table:
-    """Return columns as a table of the contract: its names, order and types, all nullable."""
-    schema = pa.schema([pa.field(column.name, column.type) for column in dataset(name).columns])
+    """Return columns as a table of the contract: its names, order and types, all nullable.
+
+    Optional ones that the world does not know are left out.
+    """
+    known = [column for column in dataset(name).columns if column.name in columns or not column.optional]
+    schema = pa.schema([pa.field(column.name, column.type) for column in known])
     return pa.table([columns[field.name].cast(field.type) for field in schema], schema=schema)
 
 

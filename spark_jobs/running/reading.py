@@ -37,13 +37,14 @@ def read_dataset(
 ) -> DataFrame:
     """Return columns of commits of one dataset as a DataFrame, a partition a file.
 
-    Each file's rows are `change`d as they are read.
+    Each file's rows are `change`d as they are read. An optional column is null where a file lacks it.
 
     Raises:
         InvalidInput: a file lacks a column; it comes when the rows are read.
     """
     commits = [commits] if isinstance(commits, Commit) else list(commits)
-    whole = spark_schema(dataset(commits[0].dataset))
+    contract = dataset(commits[0].dataset)
+    whole = spark_schema(contract)
     # Nullable throughout: dirty rows of a source break its contract, and Spark crashes on a null where it was
     # promised none.
     wanted = StructType([StructField(name, whole[name].dataType, True) for name in columns])
@@ -55,7 +56,7 @@ def read_dataset(
         for batch in batches:
             for index in batch.column(0).to_pylist():
                 with fix_in_traceback():
-                    table = lake.read_file(files[index], columns)
+                    table = lake.read_file(files[index], columns, contract=contract)
                     table = table if change is None else change(table)
                 for position, field in enumerate(table.schema):
                     if pa.types.is_unsigned_integer(field.type):  # Spark has no unsigned integers

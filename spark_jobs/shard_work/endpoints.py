@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from angelia.contracts.devices.endpoints import DENIED
 from angelia.lake import Commit, Lake
 from angelia.users.addresses import ascii_forms
 from angelia.users.registered import last_words
@@ -22,7 +23,7 @@ from angelia.users.suppressions import address_hashes, address_key
 from spark_jobs.running.reading import read_dataset
 
 _KEY = ["user_id", "channel", "address"]
-COLUMNS = [*_KEY, "registered_ts", "is_active"]
+COLUMNS = [*_KEY, "registered_ts", "is_active", "permission"]
 
 
 def gone_by(lake: Lake, ds: str) -> pa.Table:
@@ -95,6 +96,14 @@ def living(spark: SparkSession, lake: Lake, endpoints: DataFrame, ds: str) -> Da
         matching, "user_id string, channel string, address string"
     )
     return endpoints.join(dead.distinct(), _KEY, how="left_anti")
+
+
+def is_denied() -> Column:
+    """Return whether an endpoint's phone shows no notification of the app.
+
+    Surprise: to be asked after `owned`, for a phone that changed hands is its new owner's, who may deny.
+    """
+    return F.coalesce(F.col("permission") == DENIED, F.lit(False))
 
 
 def same_address(channel: Column, address: Column) -> Column:

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from angelia.contracts import Dataset, arrow
 from angelia.errors import Corrupt, NotFound
 from angelia.lake import FileEntry, Lake
 
@@ -130,16 +131,20 @@ def _parquet(lake: Lake, entry: FileEntry) -> pq.ParquetFile:
     return pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 16)
 
 
-def batches_of(lake: Lake, entry: FileEntry, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def batches_of(
+    lake: Lake, entry: FileEntry, columns: Sequence[str], contract: Dataset
+) -> Iterator[pa.RecordBatch]:
     """Yield some columns of a whole file, a few thousand rows at a time.
 
     Raises:
         Corrupt: the file is unreadable.
+        InvalidInput: it lacks a column that its contract does not call optional.
     """
     try:
         with _parquet(lake, entry) as file:
-            for batch in file.iter_batches(_RANGE, columns=list(columns), use_threads=False):
-                yield batch.select(list(columns))
+            names = arrow.names_in(file.schema_arrow.names, columns, contract, entry.path)
+            for batch in file.iter_batches(_RANGE, columns=names, use_threads=False):
+                yield arrow.filled(batch, columns, contract)
     except (OSError, NotFound, pa.ArrowInvalid) as error:
         raise Corrupt(
             f"{entry.path}: {type(error).__name__} while reading rows", fix="run `angelia lake verify`"

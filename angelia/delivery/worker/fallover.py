@@ -32,12 +32,12 @@ from angelia.errors import Conflict
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.users.addresses import ascii_forms, same_address, same_addresses
 from angelia.users.index import index_head
-from angelia.users.registered import amended, last_words
+from angelia.users.registered import amended, last_words, permitted
 from angelia.users.suppressions import address_hashes, address_key
 
 _AT_ONCE = 2_000
 _SAME = "same"  # beside the endpoints that are kept: their common spelling
-_ENDPOINT = ("user_id", "channel", "address", "registered_ts", "is_active")
+_ENDPOINT = ("user_id", "channel", "address", "registered_ts", "is_active", "permission")
 
 
 def fall_over(
@@ -220,6 +220,7 @@ class OpenAddresses:
         self._keeps, self._kept = endpoints.rows <= kept_rows, list[pa.Table]()
         self._words: pa.Table | None = None
         self.commits = (features, endpoints)
+        self._contracts = dataset(features.dataset), dataset(endpoints.dataset)
         # By person, then by hash of the address.
         self._gone: dict[str, dict[str, list[tuple[str | None, datetime]]]] | None = None
 
@@ -260,7 +261,7 @@ class OpenAddresses:
         known = [
             row
             for table in self._endpoints_where(lambda rows: pc.is_in(rows["user_id"], wanted))
-            for row in _reachable(table)
+            for row in _reachable(permitted(table))
             if row[:2] in allowed and self._lives(*row[:4])
         ]
         owners = self._owners({row[1:2] + row[4:] for row in known})
@@ -302,7 +303,7 @@ class OpenAddresses:
     def _of_sources(self, condition: Callable[[pa.Table], pa.ChunkedArray]) -> Iterator[pa.Table]:
         if not self._keeps:
             for entry in self._endpoints.files:
-                for batch in batches_of(self._lake, entry, _ENDPOINT):
+                for batch in batches_of(self._lake, entry, _ENDPOINT, self._contracts[1]):
                     rows = pa.Table.from_batches([batch])
                     yield ascii_forms(rows.filter(condition(rows)))
             return
@@ -313,7 +314,7 @@ class OpenAddresses:
             yield ascii_forms(rows.filter(condition(rows)))
 
     def _of(self, entry: FileEntry, columns: Sequence[str], users: pa.Array) -> Iterator[pa.RecordBatch]:
-        for batch in batches_of(self._lake, entry, columns):
+        for batch in batches_of(self._lake, entry, columns, self._contracts[0]):
             yield batch.filter(pc.is_in(batch.column("user_id"), users))
 
     def _lives(self, user: str, channel: str, address: str, registered: datetime) -> bool:
@@ -340,7 +341,7 @@ def _spelled(rows: pa.Table) -> pa.ChunkedArray:
 
 def _reachable(table: pa.Table) -> Iterator[tuple[str, str, str, datetime, str]]:
     """Yield (user, channel, address, registered, common spelling) of active endpoints."""
-    columns = [table[name].to_pylist() for name in _ENDPOINT]
+    columns = [table[name].to_pylist() for name in _ENDPOINT[:5]]
     for user, channel, address, at, is_active in zip(*columns, strict=True):
         if is_active and None not in (user, channel, address, at):
             yield user, channel, address, at, same_address(channel, address)

@@ -108,6 +108,7 @@ def make(
         "address": [f"{address}{first + number:08d}-" + "x" * 60 for number in range(people)],
         "registered_ts": [datetime(2026, 1, 1, tzinfo=UTC)] * people,
         "is_active": [True] * people,
+        **dict.fromkeys(("app_version", "permission"), [None] * people),
     }
     _put(lake, "user_endpoints", ds, pa.table(endpoints, schema=arrow.schema(dataset("user_endpoints"))))
     bodies = [

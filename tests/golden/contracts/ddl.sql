@@ -12,14 +12,6 @@ CREATE TABLE "user_profiles" (
   "tags" VARCHAR[]
 );
 
-CREATE TABLE "user_endpoints" (
-  "user_id" VARCHAR,
-  "channel" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$'))),
-  "address" VARCHAR,
-  "registered_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
-  "is_active" BOOLEAN NOT NULL
-);
-
 CREATE TABLE "user_preferences" (
   "user_id" VARCHAR,
   "kind" VARCHAR NOT NULL CHECK (NOT ("kind" NOT IN ('topic', 'channel'))),
@@ -34,14 +26,6 @@ CREATE TABLE "preference_choices" (
   "name" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("name", '^([a-z][a-z0-9_]{0,63}|[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?|[0-9]{1,2}-[0-9]{1,2})$'))),
   "is_opted_in" BOOLEAN NOT NULL,
   "updated_ts" TIMESTAMP WITH TIME ZONE NOT NULL
-);
-
-CREATE TABLE "registered_addresses" (
-  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
-  "channel" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$'))),
-  "address" VARCHAR,
-  "registered_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
-  "is_active" BOOLEAN NOT NULL
 );
 
 CREATE TABLE "user_events" (
@@ -103,6 +87,39 @@ CREATE TABLE "stops" (
   "actor" VARCHAR NOT NULL,
   "reason" VARCHAR,
   "channel" VARCHAR CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$')))
+);
+
+CREATE TABLE "user_endpoints" (
+  "user_id" VARCHAR,
+  "channel" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$'))),
+  "address" VARCHAR,
+  "registered_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "is_active" BOOLEAN NOT NULL,
+  "app_version" VARCHAR,
+  "permission" VARCHAR
+);
+
+CREATE TABLE "registered_addresses" (
+  "user_id" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("user_id", '^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$'))),
+  "channel" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$'))),
+  "address" VARCHAR,
+  "registered_ts" TIMESTAMP WITH TIME ZONE NOT NULL,
+  "is_active" BOOLEAN NOT NULL,
+  "app_version" VARCHAR,
+  "permission" VARCHAR
+);
+
+CREATE TABLE "reach" (
+  "channel" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("channel", '^[a-z][a-z0-9_]{0,31}$'))),
+  "device_vendor" VARCHAR,
+  "app_version" VARCHAR,
+  "permission" VARCHAR NOT NULL CHECK (NOT ("permission" NOT IN ('allowed', 'denied', 'unknown'))),
+  "n_people" BIGINT NOT NULL CHECK (NOT ("n_people" < 0)),
+  "n_devices" BIGINT NOT NULL CHECK (NOT ("n_devices" < 0)),
+  "n_accepted" BIGINT NOT NULL CHECK (NOT ("n_accepted" < 0)),
+  "n_delivered" BIGINT NOT NULL CHECK (NOT ("n_delivered" < 0)),
+  "n_displayed" BIGINT NOT NULL CHECK (NOT ("n_displayed" < 0)),
+  "n_opened" BIGINT NOT NULL CHECK (NOT ("n_opened" < 0))
 );
 
 CREATE TABLE "catalog_snapshot" (

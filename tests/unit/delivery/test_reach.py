@@ -67,3 +67,7 @@ def test_what_clients_registered_counts_beside_them(lake: Lake, kept_rows: int) 
         (users[0], "email"): "new@shop.example",
         (users[1], "email"): "ann@shop.example",
     }
+    # A device that shows no notifications is not fallen over to; the person's other one is.
+    register(lake, [row(1, "ann@shop.example", 4) | {"permission": "denied"}])
+    reach = OpenAddresses(lake, features, endpoints, sample_night.SHARD_BITS, kept_rows=kept_rows)
+    assert reach.addresses(users, range(3))[users[1], "email"] == "Carl@Shop.example"

@@ -7,6 +7,7 @@ import pytest
 from angelia.contracts import arrow, dataset
 from angelia.lake import Lake
 from angelia.users.choices import choose
+from angelia.users.registered import register
 from angelia.users.suppressions import Guards
 from spark_jobs import build_features, build_send_times
 
@@ -22,6 +23,10 @@ def test_features_and_curves_of_a_small_night(spark, small_night) -> None:
     choose(
         lake, "u00016", {("language", "de"): False, ("quiet_hours", "1-2"): False}, at + timedelta(hours=1)
     )
+    # One phone denies the app's notifications, another allows them, of the third nothing is known.
+    says = {"u00018": "denied", "u00019": "allowed", "u00020": None}
+    known = {"channel": "push_two", "registered_ts": at, "is_active": True, "app_version": "2.1"}
+    register(lake, [known | {"user_id": u, "address": f"of-{u}", "permission": p} for u, p in says.items()])
     build_features.main(["--ds", DS])
     commit = lake.require("user_features", ds=DS)
     rows = lake.read(commit).to_pylist()
@@ -49,8 +54,9 @@ def test_features_and_curves_of_a_small_night(spark, small_night) -> None:
     assert commit.rejects == {
         "gender": 1, "birth_year": 1,
         "country": 1, "timezone_unknown": 1, "timezone_null": 2, "signup_ts": 1, "duplicate_profile": 1,
-        "no_profile": 1,
+        "no_profile": 1, "permission_denied": 1,
     }  # fmt: skip
+    assert ["push_two" in by[i]["channels"] for i in (18, 19, 20)] == [False, True, True]
 
     # What a person chose stands before the profile's, and may be taken back.
     assert (by[15]["locale"], by[15]["quiet_start"], by[15]["quiet_end"]) == ("zh-CN", 21, 9)

@@ -9,15 +9,17 @@ import pyarrow as pa
 
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
-from angelia.users.registered import COLUMNS, addresses_of, amended, last_words, register
+from angelia.users.registered import COLUMNS, addresses_of, amended, last_words, permitted, register
 from tests.planned_night import put
 
 AT = datetime(2026, 11, 14, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def word(user: str, address: str, at: datetime = AT, is_active: bool = True) -> dict[str, Any]:
-    values = (user, "email", address, at, is_active)
+def word(
+    user: str, address: str, at: datetime = AT, is_active: bool = True, *device: str | None
+) -> dict[str, Any]:
+    values = (user, "email", address, at, is_active, *(device or (None, None)))
     return dict(zip(COLUMNS, values, strict=True))
 
 
@@ -34,6 +36,28 @@ def test_the_last_word_of_an_address_is_kept(lake: Lake) -> None:
     earlier = {row["address"]: row["is_active"] for row in last_words(lake, until=AT + HOUR).to_pylist()}
     assert earlier["a@x.example"], "a word of that very instant is after it"
     assert last_words(lake, users=pa.array(["u2"], pa.string())).num_rows == 0
+
+
+def test_the_last_word_says_what_the_device_is(lake: Lake) -> None:
+    register(lake, [word("u1", "a@x.example", AT, True, "2.1", "denied"), word("u1", "b@x.example")])
+    register(lake, [word("u1", "b@x.example", AT + HOUR, True, "2.2", "allowed")])
+    last = last_words(lake)
+    devices = {row["address"]: (row["app_version"], row["permission"]) for row in last.to_pylist()}
+    assert devices == {"a@x.example": ("2.1", "denied"), "b@x.example": ("2.2", "allowed")}
+    assert shown(permitted(last)) == [("u1", "b@x.example")]
+    register(lake, [word("u1", "a@x.example", AT + HOUR)])
+    assert permitted(last_words(lake)).num_rows == 2, "a word that says nothing of it leaves it unknown"
+
+
+def test_files_of_version_1_have_no_device(lake: Lake) -> None:
+    rows = valid_rows("user_endpoints", 4).drop_columns(["app_version", "permission"])
+    with lake.attempt("user_endpoints", ds="2026-11-14") as attempt:
+        attempt.write(rows, "part-0000.parquet", conform=False)
+        commit = attempt.publish()
+    read = lake.read(commit, ["permission", "user_id"])
+    assert read["permission"].to_pylist() == [None] * 4 == lake.read(commit, ["permission"])[0].to_pylist()
+    register(lake, [word("u0000000", "new@x.example")])
+    assert len(addresses_of(lake, "u0000000")) == 3
 
 
 def test_a_word_ends_and_adds_addresses() -> None:
