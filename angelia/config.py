@@ -31,6 +31,10 @@ class Settings(BaseModel):
     branch: str = Field(
         "main", pattern=r"^(main|replay-[A-Za-z0-9_.-]{1,64})$", description="lake branch to write"
     )
+    events: str = Field(
+        "",
+        description="mapping of a Kafka topic for `angelia import --events` and the DAG event_triggers",
+    )
     shard_bits: int = Field(
         18, ge=8, le=24, description="log2 of ordinals per shard; fixed by the first index commit"
     )

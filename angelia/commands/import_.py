@@ -1,8 +1,8 @@
-"""`angelia import`: CSV and Parquet into the source contracts, by a mapping.
+"""`angelia import`: CSV, Parquet and Kafka topics into the source contracts, by a mapping.
 
-Reads the files and the mapping; writes source partitions, and samples of rejected rows in HOME/rejects.
-Nothing is written to the lake before every row of every output has been mapped and checked, and nothing at
-all where too many are bad.
+Reads the files or the topic, and the mapping; writes source partitions, and samples of rejected rows in
+HOME/rejects. Nothing is written to the lake before every row of every output (of a topic: of a portion) has
+been mapped and checked, and nothing at all where too many are bad.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import typer
 from angelia.config import Settings, load_settings
 from angelia.errors import InvalidInput
 from angelia.importing import inputs, rejects, staging, writing
+from angelia.importing.kafka.taking import Taker
 from angelia.importing.loading import load_mapping
 from angelia.importing.mapping import Mapping
 from angelia.importing.staged import Staged, Window
@@ -28,12 +29,15 @@ from angelia.output import JsonFlag, emit, parse_ds, progress
 
 def command(
     files: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
-            metavar="FILES…", help="CSV or Parquet files; the mapping's patterns say which is which."
+            metavar="FILES…",
+            help="CSV or Parquet files; the mapping's patterns say which is which. None for a Kafka source.",
         ),
-    ],
-    mapping: Annotated[Path, typer.Option("--mapping", help="YAML mapping; reference: docs/IMPORT.md.")],
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option("--mapping", help="YAML mapping; reference: docs/IMPORT.md.")
+    ] = None,
     ds: Annotated[
         str | None,
         typer.Option(
@@ -49,13 +53,45 @@ def command(
             min=0.0, max=100.0, help="Refuse when an output rejects more than this share of its rows."
         ),
     ] = 5.0,
+    events: Annotated[
+        bool,
+        typer.Option(
+            "--events", help="Read the topic of the mapping in ANGELIA_EVENTS; without one, nothing."
+        ),
+    ] = False,
+    allow_lost: Annotated[
+        bool,
+        typer.Option("--allow-lost", help="Go on where the topic's messages expired before they were read."),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Map CSV or Parquet files into the source contracts."""
+    """Map CSV or Parquet files, or a Kafka topic, into the source contracts."""
+    settings = load_settings()
+    if events and mapping is None:
+        # For a scheduler: an installation whose events come as files has nothing to do here.
+        if not settings.events:
+            emit({"topic": None}, ["no topic: ANGELIA_EVENTS names no mapping"], as_json)
+            return
+        mapping = Path(settings.events)
+    if mapping is None:
+        raise InvalidInput("no mapping is given", fix="give --mapping; docs/IMPORT.md says what stands in it")
+    if load_mapping(mapping).source is not None:
+        if files or ds is not None:
+            raise InvalidInput("the mapping reads a topic", fix="leave out FILES and --ds")
+        taken = run_topic(
+            settings, mapping, dry_run=dry_run, max_reject_pct=max_reject_pct, allow_lost=allow_lost
+        )
+        emit(taken, _topic_lines(taken), as_json)
+        return
+    if events or allow_lost or not files:
+        fix = (
+            "--events and --allow-lost are for a Kafka source"
+            if files
+            else "name the files after the mapping"
+        )
+        raise InvalidInput("the mapping reads files", fix=fix)
     day = None if ds is None else parse_ds(ds)
-    result = run_import(
-        load_settings(), mapping, files, ds=day, dry_run=dry_run, max_reject_pct=max_reject_pct
-    )
+    result = run_import(settings, mapping, files, ds=day, dry_run=dry_run, max_reject_pct=max_reject_pct)
     emit(result, _lines(result), as_json)
 
 
@@ -113,6 +149,48 @@ def run_import(
         finally:
             connection.close()
     return result | {"dry_run": dry_run}
+
+
+def run_topic(
+    settings: Settings,
+    mapping_path: Path,
+    *,
+    dry_run: bool = False,
+    max_reject_pct: float = 5.0,
+    allow_lost: bool = False,
+) -> dict[str, Any]:
+    """Take what a mapping's topic has that the lake has not, by Spark's connector, and return the counts.
+
+    Raises:
+        AngeliaError: no connector, no broker, a wrong mapping, or messages that expired unread.
+    """
+    # Spark takes a second to import, and files need none.
+    from spark_jobs.running.kafka_topic import SparkTopic
+    from spark_jobs.running.session import spark_session
+
+    taker = Taker(
+        open_lake(settings=settings),
+        load_mapping(mapping_path),
+        hashlib.sha256(mapping_path.read_bytes()).hexdigest(),
+        settings.home,
+        max_reject_pct,
+        allow_lost,
+    )
+    progress(f"reading topic {taker.kafka.topic}")
+    with spark_session("import_events") as spark, SparkTopic(spark, taker.kafka) as topic:
+        return taker.take(topic, dry_run=dry_run).to_json()
+
+
+def _topic_lines(taken: dict[str, Any]) -> list[str]:
+    what = " (dry run: nothing written to the lake)" if taken["dry_run"] else ""
+    lines = [f"{taken['mapping']}: {taken['rows']:,} events of {taken['read']:,} messages{what}"]
+    for word in ("filtered", "rejected", "nulled"):
+        lines += [f"    {word} {n:>10,}  {reason}" for reason, n in taken[word].items()]
+    if taken["lost"]:
+        lines.append(f"  {taken['lost']:,} messages expired before they were read")
+    if taken["reject_samples"]:
+        lines.append(f"  samples of rejected messages: {taken['reject_samples']}")
+    return lines
 
 
 def _result(

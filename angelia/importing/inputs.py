@@ -18,6 +18,7 @@ from angelia.errors import InvalidInput
 from angelia.importing.csv_files import BrokenLine, load
 from angelia.importing.layers import FILE, ROW
 from angelia.importing.mapping import Input, Mapping
+from angelia.importing.staged import BROKEN_LINE
 
 ZONED = "TIMESTAMP WITH TIME ZONE"
 # Types of the same meaning: nanoseconds are cut to the lake's microseconds.
@@ -38,6 +39,7 @@ class OpenedInput:
     types: dict[str, str]
     n_broken_lines: int
     broken_lines: tuple[BrokenLine, ...] = ()  # some of them
+    broken_reason: str = BROKEN_LINE
 
 
 def quote(name: str) -> str:

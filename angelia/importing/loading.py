@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from angelia.errors import InvalidInput, unquoted, without_addresses
+from angelia.importing.kafka.source import KafkaSource, Source
 from angelia.importing.mapping import (
     ColumnSpec,
     Filter,
@@ -62,6 +63,8 @@ def _explain(error: ValidationError) -> str:
             "columns": ColumnSpec,
             "outputs": Output,
             "inputs": Input,
+            "source": Source,
+            "kafka": KafkaSource,
             "timestamp": Timestamp,
             "split": Split,
             "filter": Filter,

@@ -10,6 +10,7 @@ import codecs
 import difflib
 import re
 import string
+import zoneinfo
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
@@ -17,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from angelia.contracts import CONTRACTS, Dataset
 from angelia.contracts.core import TIMESTAMP
+from angelia.importing.kafka.source import Source, check_outputs, with_input
 
 IMPORTABLE = (
     "user_profiles",
@@ -364,8 +366,11 @@ class Mapping(_Document):
     description: str = ""
     timezone: str = "UTC"
     shift: Literal["none", "to_ds"] | int = "none"
+    source: Source | None = None
     inputs: dict[str, Input] = Field(min_length=1)
     outputs: list[Output] = Field(min_length=1)
+
+    _from_source = model_validator(mode="before")(with_input)
 
     @model_validator(mode="after")
     def _inputs_known(self) -> Mapping:
@@ -375,24 +380,16 @@ class Mapping(_Document):
                     raise ValueError(
                         f"output {output.dataset}: no input {name!r}; {nearest(name, self.inputs)}"
                     )
+        if self.source is not None:
+            check_outputs(self.outputs, self.shift)
         emptied = {output.dataset for output in self.outputs if output.empty}
         for output in self.outputs:
             if output.dataset in emptied and not output.empty:
                 raise ValueError(f"{output.dataset} is both empty and filled")
         if isinstance(self.shift, int) and abs(self.shift) > 36_600:
             raise ValueError("shift moves by at most 36600 days")
-        zones = [
-            self.timezone,
-            *(
-                spec.timestamp.timezone
-                for out in self.outputs
-                for spec in out.columns.values()
-                if spec.timestamp
-            ),
-        ]
-        import zoneinfo
-
-        for zone in filter(None, zones):
+        stamps = [spec.timestamp for out in self.outputs for spec in out.columns.values() if spec.timestamp]
+        for zone in filter(None, [self.timezone, *(stamp.timezone for stamp in stamps)]):
             if zone not in zoneinfo.available_timezones():
                 raise ValueError(f"{zone!r} is no IANA timezone")
         return self

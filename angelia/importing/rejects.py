@@ -33,6 +33,7 @@ def write_samples(
     folder: Path,
     name: str,
     broken_lines: Sequence[BrokenLine] = (),
+    broken_reason: str = BROKEN_LINE,
 ) -> Path | None:
     """Write up to five rows per output and reason; return the file, if any.
 
@@ -50,7 +51,7 @@ def write_samples(
         for sample in _samples(connection, item, key)
     ]
     for broken in broken_lines:
-        sample = {"reason": BROKEN_LINE, "file": broken.file, "line": broken.line, "problem": broken.kind}
+        sample = {"reason": broken_reason, "file": broken.file, "line": broken.line, "problem": broken.kind}
         lines.append(json.dumps(sample, ensure_ascii=False, sort_keys=True))
     path = folder / f"{name}.jsonl"
     path.unlink(missing_ok=True)

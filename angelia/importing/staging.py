@@ -24,7 +24,7 @@ from angelia.importing.expressions import Compiler
 from angelia.importing.inputs import OpenedInput, quote
 from angelia.importing.layers import FILE, ROW, Layers
 from angelia.importing.mapping import Mapping, Output, nearest_column
-from angelia.importing.staged import BROKEN_LINE, Staged, Window
+from angelia.importing.staged import Staged, Window
 
 EARLIEST, LATEST = "1900-01-01", "2200-01-01"  # no moment of a person or a push lies outside
 
@@ -300,7 +300,7 @@ def _count(
         ).fetchall()
     )
     if broken:
-        item.rejected[BROKEN_LINE] = broken
+        item.rejected[inputs[item.output.input].broken_reason] = broken
     item.nulled = dict(
         connection.sql(
             f"SELECT unnest(__nulled) AS reason, count(*) FROM {item.table} WHERE __filtered IS "
