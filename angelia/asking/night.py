@@ -19,10 +19,9 @@ from angelia.contracts.certificate import Limit, limits_of
 from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
 from angelia.planning.inputs import Inputs, material_facts, terms_of
-from angelia.planning.later import RefusalPrice
 from angelia.planning.offers import MaterialFacts
 from angelia.planning.routes import with_responses
-from angelia.planning.terms import Terms
+from angelia.planning.terms import RefusalPrice, Terms
 from models.registry import Registry
 from models.scorer import Scorer
 

@@ -5,16 +5,44 @@ Pure; `inputs.terms_of` makes them from a catalog. Money is in micro-units, hour
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from angelia.planning.later import RefusalPrice
 from angelia.planning.problem import I64, ONE, Limits
 
 NO_BUDGET = 2**40  # messages; a limit that no plan reaches
+
+
+@dataclass(frozen=True)
+class RefusalPrice:
+    """What the risk of a refusal costs.
+
+    Attributes:
+        opens: what a message of the reference's risk costs, in opens of its campaign. reference: risk of a
+            message at an open hour drawn at random. at_most: the limit, in units of it. unpriced, ratio: risk
+            a message over the reference, without this price and with it.
+    """
+
+    opens: float
+    reference: float
+    at_most: float
+    unpriced: float
+    ratio: float
+
+    def as_meta(self) -> dict[str, float]:
+        """Return it as `of` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, meta: Mapping[str, Any]) -> RefusalPrice | None:
+        """Return the price that a plan's meta names; None where it has none."""
+        known = (meta.get("fatigue") or {}).get("refusals")
+        return None if known is None else cls(**known)
 
 
 @dataclass(frozen=True)

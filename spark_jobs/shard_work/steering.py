@@ -15,9 +15,9 @@ import numpy as np
 from angelia.contracts.ids import uniform
 from angelia.planning import Problem
 from angelia.planning.eligibility import BuiltShard
-from angelia.planning.later import RefusalPrice, find_price
+from angelia.planning.later import find_price
 from angelia.planning.problem import Limits
-from angelia.planning.terms import Terms
+from angelia.planning.terms import RefusalPrice, Terms
 from spark_jobs.running.session import ShardResult
 from spark_jobs.shard_work.problems import (
     ARRAYS,

@@ -8,13 +8,12 @@ Public face: `Fatigue` (what was learned), `later_costs` (what a message of each
 
 from angelia.planning.later.fatigue import FELT_DAYS, Fatigue, LaterCosts, later_costs
 from angelia.planning.later.refusals import bears_two, look_costs
-from angelia.planning.later.steering import RefusalPrice, centred, find_price, risks, steered
+from angelia.planning.later.steering import centred, find_price, risks, steered
 
 __all__ = [
     "FELT_DAYS",
     "Fatigue",
     "LaterCosts",
-    "RefusalPrice",
     "bears_two",
     "centred",
     "find_price",

@@ -11,9 +11,8 @@ sum(risk) <= limit * messages, by bisection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,37 +21,11 @@ from angelia.planning.choose import best_sets, pack
 from angelia.planning.later.fatigue import F64, I64, Fatigue, LaterCosts, rounded
 from angelia.planning.prices import fit_prices, tilt_of
 from angelia.planning.problem import Choice, Limits, Problem
+from angelia.planning.terms import RefusalPrice
 
 _PLACES = 20  # binary places of risks: their sums are exact, so all processors find the same price
 FIRST, STEPS = 0.05, 9  # opens, and how often a sample is solved
 LEFT = 0.5  # share of the messages that a price must leave
-
-
-@dataclass(frozen=True)
-class RefusalPrice:
-    """What the risk of a refusal costs.
-
-    Attributes:
-        opens: what a message of the reference's risk costs, in opens of its campaign. reference: risk of a
-            message at an open hour drawn at random. at_most: the limit, in units of it. unpriced, ratio: risk
-            a message over the reference, without this price and with it.
-    """
-
-    opens: float
-    reference: float
-    at_most: float
-    unpriced: float
-    ratio: float
-
-    def as_meta(self) -> dict[str, float]:
-        """Return it as `of` reads it back."""
-        return asdict(self)
-
-    @classmethod
-    def of(cls, meta: Mapping[str, Any]) -> RefusalPrice | None:
-        """Return the price that a plan's meta names; None where it has none."""
-        known = (meta.get("fatigue") or {}).get("refusals")
-        return None if known is None else cls(**known)
 
 
 def risks(fatigue: Fatigue, felt: F64, curve: F64) -> F64:

@@ -7,8 +7,8 @@ import pytest
 
 from angelia.planning import Problem, solve_here
 from angelia.planning.eligibility import BuiltShard, assemble
-from angelia.planning.later import Fatigue, RefusalPrice, centred, find_price, risks
-from angelia.planning.terms import Terms
+from angelia.planning.later import Fatigue, centred, find_price, risks
+from angelia.planning.terms import RefusalPrice, Terms
 from tests.unit.planning.later.test_refusals import FREE, OLD, pairs, some_people
 
 LIMITED: Terms = replace(FREE, refusals_at_most=1.0)
