@@ -278,8 +278,8 @@ def assemble(
         # A transactional message is owed whatever it costs later, and stands for no later one.
         later = later_costs(
             pairs.fatigue, offered, at_mean, ~exempt, pairs.user,
-            [terms.campaigns[k].topic for k in pairs.campaign.tolist()], past.user[marketing], past.hours[marketing],
-            n_users=n, weight=terms.fatigue_weight, horizon_days=terms.lost_days,
+            [terms.campaigns[k].topic for k in pairs.campaign.tolist()], past.user[marketing],
+            past.hours[marketing], n_users=n, weight=terms.fatigue_weight, horizon_days=terms.lost_days,
         )  # fmt: skip
         curve = slot_response(people, pairs, local, off, clock)[0] if terms.prices_looks else np.zeros(0)
         if terms.refusal_opens:
