@@ -1,7 +1,7 @@
 """Text files from the outside, why one is no UTF-8, and pages that are written in part.
 
-Reads bytes of local files; writes a page between two marks. An error names file, line and the encoding that
-fits, and never the text itself: it may be an address.
+Reads bytes and YAML of local files; writes a page between two marks. An error names file, line and the
+encoding that fits, and never the text itself: it may be an address.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import unicodedata
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from angelia.errors import InvalidInput
+import yaml
+
+from angelia.errors import InvalidInput, unquoted
 
 CHUNK_BYTES = 1 << 20
 _SAMPLE_BYTES = 1 << 16  # of lines with bytes beyond ASCII: more of them change no guess
@@ -53,6 +55,30 @@ def chunks(path: Path) -> Iterator[bytes]:
         raise InvalidInput(f"{path.name} is damaged or cut short", fix="copy it again") from None
     except OSError as error:
         raise InvalidInput(f"cannot read {path.name}: {error.strerror}") from None
+
+
+def read_yaml(path: Path, loader: type[yaml.SafeLoader], name: str) -> Any:
+    """Return the document of a YAML file; `name` says what it is, as `the mapping`.
+
+    Raises:
+        InvalidInput: it cannot be read, or is no UTF-8, no YAML, or against the loader's rules.
+    """
+    try:
+        return yaml.load(path.read_text("utf-8"), Loader=loader)
+    except OSError as error:
+        raise InvalidInput(f"cannot read {name} {path.name}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        require_utf8(path)
+        raise InvalidInput(f"{path.name} is no UTF-8 text") from None
+    except ValueError:
+        # 2026-02-30 has the form of a date, so YAML tries to make one of it.
+        says = f"{path.name}: a date or number in it is none"
+        raise InvalidInput(says, fix="correct it, or quote it") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise InvalidInput(f"{path.name}{line}: {unquoted(problem)}") from None
 
 
 def write_between(page: Path, marks: tuple[str, str], text: str, *, is_check: bool = False) -> bool:

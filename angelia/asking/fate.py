@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.asking.records import Fate
+from angelia.contracts.outcomes import MACHINE
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.commit import leaf_folder
 from angelia.lake.lake import MAIN
@@ -64,7 +65,7 @@ class Openings:
 
 
 def _opens(receipts: pa.Table) -> pa.Table:
-    by_machine = pc.fill_null(pc.equal(receipts["reason"], "machine"), False)
+    by_machine = pc.fill_null(pc.equal(receipts["reason"], MACHINE), False)
     return receipts.filter(pc.and_not(pc.equal(receipts["kind"], "opened"), by_machine)).select(_OPENS)
 
 
@@ -148,7 +149,7 @@ def _opened(
             moments += [
                 row["receipt_ts"]
                 for row in _of_message(lake, commit, ["kind", "receipt_ts", "reason"], message)
-                if row["kind"] == "opened" and row["reason"] != "machine"
+                if row["kind"] == "opened" and row["reason"] != MACHINE
             ]
     return min(moments, default=None)
 

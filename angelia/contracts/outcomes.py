@@ -52,6 +52,9 @@ LEDGER = {
     AMBIGUOUS: "a request began and no answer is known; counts as sent",
 }
 
+# A reason of receipts: a program opened or clicked, no person; reports and models leave it out.
+MACHINE = "machine"
+
 # A reason of `skipped`: the campaign says `cancel_on`, and the person did it after the plan was made.
 CANCELLED_BY_EVENT = "cancelled_by_event"
 # A reason of `deferred`, for such campaigns only: what people did cannot be read.

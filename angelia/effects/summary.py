@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from angelia.contracts import dataset
+from angelia.contracts.outcomes import MACHINE
 from angelia.delivery.manifest.batches import is_of_batch
 from angelia.delivery.manifest.served import served
 from angelia.lake import Commit, Lake
@@ -98,7 +99,7 @@ def _opens(lake: Lake, ds: str) -> int:
         if commit is None:
             continue
         table = lake.read(commit, ["message_id", "kind", "receipt_ts", "sent_ts", "reason"])
-        by_person = pc.fill_null(pc.not_equal(table["reason"], "machine"), True)
+        by_person = pc.fill_null(pc.not_equal(table["reason"], MACHINE), True)
         table = table.filter(pc.and_(pc.equal(table["kind"], "opened"), by_person))
         hours = pc.cast(pc.subtract(table["receipt_ts"], table["sent_ts"]), "int64")
         opened.update(table.filter(pc.less(hours, 24 * 3_600_000_000))["message_id"].to_pylist())

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from angelia.errors import InvalidInput, unquoted, without_addresses
+from angelia.errors import InvalidInput, without_addresses
 from angelia.importing.kafka.source import KafkaSource, Source
 from angelia.importing.mapping import (
     ColumnSpec,
@@ -26,7 +26,7 @@ from angelia.importing.mapping import (
     nearest,
 )
 from angelia.plain_yaml import PlainLoader
-from angelia.text_files import require_utf8
+from angelia.text_files import read_yaml
 
 
 class _Strict(PlainLoader):
@@ -85,20 +85,7 @@ def load_mapping(path: Path) -> Mapping:
         InvalidInput: unreadable, no YAML, or against the reference; the first problem, where it stands, and
             what was probably meant.
     """
-    try:
-        raw = yaml.load(path.read_text("utf-8"), Loader=_Strict)
-    except OSError as error:
-        raise InvalidInput(f"cannot read the mapping {path.name}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        require_utf8(path)
-        raise InvalidInput(f"{path.name} is no UTF-8 text") from None
-    except ValueError:  # 2026-02-30 has the form of a date, so YAML makes one of it
-        raise InvalidInput(f"{path.name}: a date or number in it is none", fix="see docs/IMPORT.md") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise InvalidInput(f"{path.name}{line}: {unquoted(problem)}") from None
+    raw = read_yaml(path, _Strict, "the mapping")
     if not isinstance(raw, dict):
         raise InvalidInput(f"{path.name} holds no mapping document", fix="see docs/IMPORT.md")
     try:

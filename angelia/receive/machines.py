@@ -6,7 +6,8 @@ Sources: Apple's Mail Privacy Protection fetches as bare `Mozilla/5.0`; the othe
 
 from __future__ import annotations
 
-MACHINE = "machine"  # the reason of such an open or click; reports and models leave it out
+from angelia.contracts.outcomes import MACHINE
+
 _BARE = frozenset({"mozilla/5.0", "mozilla/4.0"})
 _WORDS = (
     "bot", "crawler", "spider", "barracuda", "proofpoint", "mimecast", "bitdefender", "safelinks", "preview",

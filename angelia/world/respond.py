@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
 from angelia.contracts.core import TIMESTAMP
+from angelia.contracts.outcomes import MACHINE
 from angelia.errors import NotFound
 from angelia.lake import Attempt, Commit, FileEntry, Lake
 from angelia.world import draws, tables
@@ -195,7 +196,7 @@ def _receipts(
         ("bounced", "", answers.is_bounced, sent_us + pause, "gone"),
         ("delivered", "", answers.is_delivered, sent_us + pause, None),
         ("opened", "", opened, answers.opened_at * 1_000_000 + sent_us % 1_000_000, None),
-        ("opened", "-machine", machine, sent_us + pause + 3_000_000, "machine"),
+        ("opened", "-machine", machine, sent_us + pause + 3_000_000, MACHINE),
         ("unsubscribed", "", refused, sent_us + 60_000_000 + 90 * pause, None),
     )
     parts, counts = [], {}

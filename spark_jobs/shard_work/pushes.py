@@ -8,6 +8,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from angelia.contracts.outcomes import MACHINE
 from spark_jobs.shard_work.valid import first_reason
 
 COLUMNS = (
@@ -54,7 +55,7 @@ def from_receipts(receipts: DataFrame, manifests: DataFrame | None) -> DataFrame
         F.col("receipt_ts").alias("at_ts"),
         F.coalesce("sent_ts", "receipt_ts").alias("sent_ts"),
         "arrival",
-        ((F.col("kind") == "opened") & F.col("reason").eqNullSafe("machine")).alias("is_machine"),
+        ((F.col("kind") == "opened") & F.col("reason").eqNullSafe(MACHINE)).alias("is_machine"),
     )
     if manifests is None:
         answered = answered.withColumn("slot_propensity", F.lit(None).cast("double")).withColumn(

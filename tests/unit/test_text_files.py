@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from angelia.errors import InvalidInput, unquoted, without_addresses
-from angelia.text_files import CHUNK_BYTES, fitting_encoding, require_utf8
+from angelia.plain_yaml import PlainLoader
+from angelia.text_files import CHUNK_BYTES, fitting_encoding, read_yaml, require_utf8
 
 PLAIN = "id,name,city\n" + "1,Anna,Berlin\n" * 40
 
@@ -86,3 +87,32 @@ def test_an_address_is_left_out_of_a_text(address: str) -> None:
 def test_a_commits_ref_is_no_address() -> None:
     text = "user_profiles/ds=2026-11-14@3 of 10:00+01:00"
     assert without_addresses(text) == text
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        (b"a: 1\nb: [", "m.yaml line 2: "),
+        (b"a: 2026-02-30\n", "m.yaml: a date or number in it is none"),
+        (b"a: \xff\n", "m.yaml"),
+        (None, "cannot read the list m.yaml: No such file"),
+    ],
+)
+def test_yaml_that_cannot_be_read_is_named_in_a_line(
+    tmp_path: Path, written: bytes | None, says: str
+) -> None:
+    path = tmp_path / "m.yaml"
+    if written is not None:
+        path.write_bytes(written)
+    with pytest.raises(InvalidInput) as refused:
+        read_yaml(path, PlainLoader, "the list")
+    assert str(refused.value).startswith(says)
+
+
+def test_yaml_is_read_by_the_rules_of_its_loader(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text("a: [1, x]\n", "utf-8")
+    assert read_yaml(path, PlainLoader, "the list") == {"a": [1, "x"]}
+    path.write_text("a: &b 1\nc: *b\n", "utf-8")
+    with pytest.raises(InvalidInput, match="aliases"):
+        read_yaml(path, PlainLoader, "the list")

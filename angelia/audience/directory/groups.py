@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from angelia.errors import InvalidInput, NotFound, unquoted
+from angelia.errors import InvalidInput, NotFound
 from angelia.plain_yaml import PlainLoader
-from angelia.text_files import require_utf8
+from angelia.text_files import read_yaml
 
 Attributes = Mapping[str, list[str]]  # by the attribute's name in small letters
 _ATTRIBUTE = r"^[A-Za-z][A-Za-z0-9-]{0,63}$"
@@ -72,16 +71,7 @@ def load_directory(path: Path) -> DirectoryMapping:
     Raises:
         InvalidInput: it is unreadable, or not as documented; the first problem and its place.
     """
-    try:
-        document = yaml.load(path.read_text("utf-8"), Loader=PlainLoader)
-    except OSError as error:
-        raise InvalidInput(f"cannot read the mapping {path.name}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        require_utf8(path)
-        raise InvalidInput(f"{path.name} is no UTF-8 text") from None
-    except yaml.YAMLError as error:
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise InvalidInput(f"{path.name}: {unquoted(problem)}") from None
+    document = read_yaml(path, PlainLoader, "the mapping")
     try:
         return DirectoryMapping.model_validate(document)
     except ValidationError as error:

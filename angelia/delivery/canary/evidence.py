@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.contracts.ids import user_keys
-from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, DEFERRED, REJECTED
+from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, DEFERRED, MACHINE, REJECTED
 from angelia.contracts.sending import Micros
 from angelia.delivery.canary.verdict import CanaryFacts, CanaryRule
 from angelia.delivery.ledger.outcomes import GONE, OPTED_OUT, UNREACHABLE
@@ -23,7 +23,6 @@ from angelia.lake import Lake
 from angelia.lake.commit import Commit
 from angelia.matching import in_canary
 
-MACHINE = "machine"  # reason of an open by a program
 UNSUBSCRIBED, OPENED = "unsubscribed", "opened"
 _BEST = {outcome: rank for rank, outcome in enumerate((ACCEPTED, AMBIGUOUS, REJECTED, "skipped", DEFERRED))}
 

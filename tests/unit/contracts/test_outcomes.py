@@ -12,7 +12,7 @@ from angelia.catalog.documents import Campaign
 from angelia.contracts import CONTRACTS, dataset
 from angelia.contracts.derived import DECISION, DECISION_FIELDS
 from angelia.contracts.markdown import document
-from angelia.contracts.outcomes import DECIDED, GUARANTEES, LEDGER
+from angelia.contracts.outcomes import DECIDED, GUARANTEES, LEDGER, MACHINE
 from angelia.delivery.ledger.outcomes import RANK
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -51,6 +51,13 @@ def test_every_outcome_in_sql_is_one_of_the_words() -> None:
     }
     assert len(named) > 5
     assert named <= {*DECIDED, *LEDGER}
+
+
+def test_sql_leaves_out_the_opens_of_programs_by_their_word() -> None:
+    sources = [path.read_text("utf-8") for path in (ROOT / "sql").rglob("*.sql")]
+    words = [word for text in sources for word in re.findall(r"reason IS DISTINCT FROM '(\w+)'", text)]
+    assert len(words) > 1
+    assert set(words) == {MACHINE}
 
 
 def test_every_reason_is_assigned_by_somebody() -> None:
