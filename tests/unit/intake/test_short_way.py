@@ -114,7 +114,8 @@ def test_both_ways_give_the_same_answers(door: Door, tmp_path: Path) -> None:
         (framed,) = door.ask(post(door.key, body, "connection: close", path=path))
         assert door.ways == [True]
         assert framed.headers.pop("connection") == "close"
-        assert short.headers.pop("date") and framed.headers.pop("date")
+        assert short.headers.pop("date")  # a second may pass between the two
+        assert framed.headers.pop("date")
         assert short == framed
     door.close()
     lines = [json.loads(line) for line in (tmp_path / "access.jsonl").read_text().splitlines()]
