@@ -209,6 +209,7 @@ def test_a_server_that_ends_answers_what_came_in(door: Door) -> None:
         answer = connection.recv(1_000)
         assert answer.startswith(b"HTTP/1.1 202 ")
         assert b"\r\nconnection: close\r\n" in answer
+        connection.settimeout(3)  # before the five seconds after which an idle connection ends anyway
         assert connection.recv(10) == b""
     door.thread.join(10)
     assert not door.thread.is_alive()
