@@ -60,7 +60,7 @@ class Door:
         self.thread.start()
         while not self.server.started:
             time.sleep(0.005)
-        for key in (self.key, self.slow_key):  # from here on the keys are remembered
+        for key in (self.key, self.slow_key, self.reader):  # from here on the keys are remembered
             self.ask(head("GET", ONE, key))
 
     def close(self) -> None:
