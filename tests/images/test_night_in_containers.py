@@ -28,7 +28,7 @@ SIZES = {
     "SPARK_WORKER_CORES": "1", "SPARK_WORKER_MEMORY": "1g",
 }  # fmt: skip
 MADE = (
-    *("user_index", "user_days", "user_pushes", "user_features", "send_times", "user_hours", "bitmap_days"),
+    *("user_index", "user_days", "user_pushes", "user_features", "send_times", "bitmap_days"),
     *("bitmap_index", "audience_members", "holdout_members", "material_scores", "catalog_snapshot"),
     *("decisions", "dispatch_manifest"),
 )
@@ -52,6 +52,13 @@ for leaf in lake.partitions("delivery_ledger", ds=given["ds"]):
     ledger.update(zip(table["dispatch_id"].to_pylist(), table["outcome"].to_pylist()))
 received = json.load(urlopen("http://sandbox:8444/received", timeout=60))
 print(json.dumps({"made": made, "hours": hours, "planned": planned, "ledger": ledger, "received": received}))
+"""
+# Those of the environment; the project's own code stands beside it.
+INSTALLED = """
+import json, sysconfig
+from importlib.metadata import distributions
+found = distributions(path=[sysconfig.get_path("purelib")])
+print(json.dumps([(one.metadata["Name"], one.version) for one in found]))
 """
 ASK = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=60).read().decode())"
 pytestmark = [
@@ -108,6 +115,19 @@ def test_executors_share_no_disk_with_drivers(project: Services) -> None:
     workers = project.inspect("spark-worker")
     assert len(workers) == 2
     assert [worker["Mounts"] for worker in workers] == [[], []]
+
+
+def test_the_image_lists_its_python_packages(project: Services) -> None:
+    components = json.loads(project.within("airflow-worker", "cat", "/opt/angelia/sbom.json"))["components"]
+    listed = {canonical(entry["name"]): entry["version"] for entry in components}
+    installed = json.loads(project.within("airflow-worker", "python", "-c", INSTALLED))
+    assert len(installed) > 100
+    assert {canonical(name): version for name, version in installed} == listed
+
+
+def canonical(name: str) -> str:
+    """Return a package's name as registries compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_a_night_in_containers_reaches_its_manifests(
