@@ -57,6 +57,8 @@ class Folding:
         """
         journal, dispatches, counts = self._journal, self._dispatches, Counter[str]()
         damaged: list[Corrupt] = []
+        with readable(counts):
+            dispatches.forget(now)
         pending = list(journal.pending(damaged))
         for error in damaged:
             log.error("not folded: %s", error.one_line())

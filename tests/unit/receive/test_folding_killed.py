@@ -55,11 +55,11 @@ def test_a_fold_that_is_killed_loses_and_doubles_nothing(
     assert crashes >= len(FOLD), f"seed {SEED}"
     fold(lake, NOW)
     rows = receipts(lake)
-    said = sorted((row["dispatch_id"], row["kind"]) for row in rows)
+    placed = sorted((row["dispatch_id"], row["kind"]) for row in rows)
     each = range(len(names))
     expected = [(dispatches[0], "opened") for _ in each]
     expected += [(dispatches[number % 4], kind) for number in each for kind in ("delivered", "unsubscribed")]
-    assert said == sorted(expected), f"seed {SEED}: lost or doubled"
+    assert placed == sorted(expected), f"seed {SEED}: lost or doubled"
     assert len({row["receipt_id"] for row in rows}) == len(rows)
     entries = lake.read_log("suppressions")["entry_id"].to_pylist()
     assert len(entries) == len(set(entries)) == len(names), f"seed {SEED}: an opt-out"
