@@ -3,8 +3,8 @@
 An expired commit keeps its commit file (lineage, `lake log` and `lake show` go on working) and gets a marker
 `00000007.expired` beside it; its files are deleted after the marker stands, so a reader never finds a commit
 without files. Rerun after a crash: it ends the same. Never touched: the newest commit of a leaf within its
-retention, logs, all that a pending plan cites, however indirectly, and manifests of messages that may still
-be answered.
+retention, entries of a log that no later one replaces, all that a pending plan cites, however indirectly, and
+manifests of messages that may still be answered.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from angelia.lake.store import StoredObject
 PLANS = ("decisions", "dispatch_manifest", "dispatch_intake")
 SENT = ("dispatch_manifest", "dispatch_fallover", "dispatch_intake")
 PENDING_DAYS = PLAN_LIFE_DAYS + 1  # one to spare: a delivery may be at work when the last window closes
+REPLACES = "replaces"  # in a log commit's meta: numbers of commits whose rows it holds, as far as they count
 ORPHAN_AGE = timedelta(days=1)  # no writer works longer on one attempt without writing a file
 
 
@@ -90,13 +91,16 @@ def _expire_leaf(
         and date.fromisoformat(leaf["ds"]) < (now - timedelta(days=retention)).date()
     )
     commits = [lake.load(lake.branch, name, leaf, number) for number in numbers]
+    replaced = _replaced(commits, now - timedelta(days=older_than_days)) if "log" in leaf else set[int]()
     live: list[Commit] = []
     for commit, successor in zip_longest(commits, commits[1:]):
         # Counted from the successor: a reader may have begun on this one just before.
         is_old = successor is not None and now - datetime.fromisoformat(successor.created_ts) > timedelta(
             days=older_than_days
         )
-        if "log" in leaf or commit.ref in keep or not (is_past or is_old):
+        # Of a log nothing is superseded unless a later commit says that it holds what still counts.
+        is_over = commit.number in replaced if "log" in leaf else is_past or is_old
+        if commit.ref in keep or not is_over:
             live.append(commit)
             continue
         result.commits.append(commit.ref)
@@ -129,6 +133,16 @@ def _expire_leaf(
             result.orphans.append(folder)
         if not dry_run:
             _delete(lake, folder, objects, [*expired, *orphans])
+
+
+def _replaced(log: Iterable[Commit], before: datetime) -> set[int]:
+    """Return the numbers of a log's commits that one made before then says it replaces."""
+    return {
+        number
+        for commit in log
+        if datetime.fromisoformat(commit.created_ts) < before
+        for number in commit.meta.get(REPLACES, ())
+    }
 
 
 def attempts(lake: Lake, name: str, leaf: dict[str, str]) -> dict[str, list[StoredObject]]:

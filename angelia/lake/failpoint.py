@@ -31,7 +31,8 @@ LAKE = (
 INTAKE = ("batch.claimed", "batch.reserved", "batch.before_seal", "batch.sealed", "batch.delivered")
 TRIGGERS = ("trigger.kept", "trigger.accepted", "trigger.concluded")
 ERASURE = ("erase.begun", "erase.suppressed", "erase.before_commits", "erase.commit", "erase.dropped")
-POINTS = (*WORKER, *LAKE, *INTAKE, *TRIGGERS, *ERASURE)
+FOLD = ("fold.suppressed", "fold.placed", "fold.kept", "fold.moved")
+POINTS = (*WORKER, *LAKE, *INTAKE, *TRIGGERS, *ERASURE, *FOLD)
 
 _passed: Counter[str] = Counter()
 

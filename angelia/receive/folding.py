@@ -30,6 +30,7 @@ from angelia.delivery.channels.base import GONE
 from angelia.delivery.channels.smtp import ENHANCED
 from angelia.errors import Corrupt
 from angelia.lake import Lake
+from angelia.lake.failpoint import failpoint
 from angelia.receive.finding.dispatches import FACTS, Dispatches, readable
 from angelia.receive.journal import OPT_OUTS, Event, Journal
 from angelia.receive.owners import Owners, about
@@ -57,6 +58,8 @@ class Folding:
         """
         journal, dispatches, counts = self._journal, self._dispatches, Counter[str]()
         damaged: list[Corrupt] = []
+        with readable(counts):
+            dispatches.forget(now)
         pending = list(journal.pending(damaged))
         for error in damaged:
             log.error("not folded: %s", error.one_line())
@@ -82,8 +85,10 @@ class Folding:
         with readable(counts):
             planned |= self._owners.of([event for event in events.values() if event.address_hash])
         counts["suppressions"] = self._suppress(events.values(), planned)
+        failpoint("fold.suppressed")
         placed = [event for event in events.values() if event.dispatch_id in sent]
         counts["receipts"] = self._receipts.add(placed, sent, FACTS)
+        failpoint("fold.placed")
         _note(journal, pending, sent, planned, now)
         journal.forget(now)
         counts["waiting"] = sum(
@@ -170,8 +175,10 @@ def _note(
                 left.setdefault(key.partition("/")[0], []).extend(waiting)
     for day, waiting in left.items():
         journal.keep(waiting, day)
+        failpoint("fold.kept")
     for key in over:
         journal.folded(key)
+        failpoint("fold.moved")
 
 
 def _recent(now: datetime) -> list[str]:

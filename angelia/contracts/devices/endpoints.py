@@ -74,7 +74,8 @@ REGISTERED_ADDRESSES = Dataset(
     tuple(user_id() if column.name == "user_id" else column for column in USER_ENDPOINTS.columns),
     ("angelia intake export", "angelia receive"),
     notes="Append-only: one leaf, log=0; read all of them. They count beside user_endpoints, and the later "
-    "word on an address holds; is_active=false: the person has it no more.",
+    "word on an address holds; is_active=false: the person has it no more. `lake expire` leaves out words "
+    "that were superseded 30 days ago.",
 )
 
 _GROUP = (

@@ -1,8 +1,9 @@
 """Meizu (Flyme) push: a row's address is a pushId.
 
 `ANGELIA_MEIZU_CREDENTIALS` names a JSON file with `app_id` and `app_secret`; optional `is_private` (a class
-applied for with Meizu; else public). There is no token: each request is signed. Surprise: failures come with
-HTTP 200, and a pushId that is refused stands under its code in an answer of success.
+applied for with Meizu; else public) and `callback` (where receipts go, an address of `angelia receive` that
+is also registered with Meizu). There is no token: each request is signed. Surprise: failures come with HTTP
+200, and a pushId that is refused stands under its code in an answer of success.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from angelia.delivery.channels.base import (
     require_size,
 )
 from angelia.delivery.channels.tokens import json_object, pooled
+from angelia.errors import InvalidInput
 from angelia.transport.wire import Answer, Request
 
 # Source of all below: github.com/MEIZUPUSH/PushAPI, README.md, read 2026-11-28. It writes http; a request
@@ -40,6 +42,7 @@ from angelia.transport.wire import Answer, Request
 BASE_URL = "https://server-api-push.meizu.com"
 PATH = b"/garcia/api/server/push/varnished/pushByPushId"
 TITLE_CHARS, TEXT_CHARS, TTL_MAX_H = 32, 100, 72
+CALLBACK_BYTES = 128
 SUCCESS = "200"
 # `code` of the answer -> meaning. 110019 and 110051 are the app's counts.
 ERRORS: dict[str, str] = {
@@ -65,8 +68,11 @@ def signature(fields: dict[str, str], secret: str) -> str:
 class MeizuAdapter:
     """Builds signed notifications of one app."""
 
-    def __init__(self, app_id: str, secret: str, *, is_private: bool = False) -> None:
+    def __init__(
+        self, app_id: str, secret: str, *, is_private: bool = False, callback: str | None = None
+    ) -> None:
         self._app_id, self._secret, self._kind = app_id, secret, int(is_private)
+        self._callback = callback
 
     def build_request(self, message: Message) -> Request:
         """See `Adapter.build_request`."""
@@ -91,6 +97,10 @@ class MeizuAdapter:
         if message.collapse_key:
             # Of notifications with one key the last is shown; it has at most eight letters and digits.
             document["advanceInfo"] = {"notifyKey": f"{zlib.crc32(message.collapse_key.encode()):08x}"}
+        if self._callback:
+            # 3 asks for delivered and clicked.
+            extra = {"callback": self._callback, "callback.param": message.dispatch_id, "callback.type": 3}
+            document["extra"] = extra
         fields = {
             "appId": self._app_id,
             "pushIds": message.address,
@@ -116,7 +126,7 @@ CAPABILITIES = Capabilities(
     limit=f"{TITLE_CHARS} characters of title, {TEXT_CHARS} of body",
     collapse="notifyKey, a checksum of the collapse key",
     ttl=f"validTime, whole hours, at most {TTL_MAX_H}",
-    receipts="extra.callback, not asked for",
+    receipts="extra.callback, with the dispatch id as its parameter",
     multicast=100,
 )
 
@@ -129,8 +139,17 @@ def stand_in() -> StandIn:
 def open_provider(config: ChannelConfig) -> Provider:
     """Return Meizu's push for an app."""
     account = load_credentials(config, ("app_id", "app_secret"))
+    callback = str(account["callback"]) if account.get("callback") else None
+    if callback is not None and len(callback.encode()) > CALLBACK_BYTES:
+        raise InvalidInput(
+            f"the callback of the meizu credentials is longer than {CALLBACK_BYTES} bytes",
+            fix="Meizu takes no longer one: shorten its key or path",
+        )
     adapter = MeizuAdapter(
-        str(account["app_id"]), str(account["app_secret"]), is_private=account.get("is_private") is True
+        str(account["app_id"]),
+        str(account["app_secret"]),
+        is_private=account.get("is_private") is True,
+        callback=callback,
     )
     url = config.base_url or BASE_URL
     return Provider(adapter, url, None, concurrency=32, open_transport=pooled(url))

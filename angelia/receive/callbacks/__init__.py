@@ -15,12 +15,13 @@ from angelia.receive.callbacks.huawei import HuaweiCallbacks
 from angelia.receive.callbacks.mandrill import MandrillCallbacks
 from angelia.receive.callbacks.ses import SesCallbacks
 from angelia.receive.callbacks.twilio import TwilioCallbacks
-from angelia.receive.callbacks.vendors import OppoCallbacks, XiaomiCallbacks
+from angelia.receive.callbacks.vendors import MeizuCallbacks, OppoCallbacks, XiaomiCallbacks
 
 Make = Callable[[str, Mapping[str, Any], Callable[[str, str], str]], Reader]
 PROVIDERS: dict[str, Make] = {
     "huawei": HuaweiCallbacks.of,
     "mandrill": MandrillCallbacks.of,
+    "meizu": MeizuCallbacks.of,
     "oppo": OppoCallbacks.of,
     "ses_v2": SesCallbacks.of,
     "twilio": TwilioCallbacks.of,

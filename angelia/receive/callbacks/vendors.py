@@ -1,9 +1,11 @@
-"""Xiaomi and OPPO: receipts without a signature, so their address holds a secret.
+"""Xiaomi, OPPO and Meizu: receipts without a signature, so their address holds a secret.
 
 Sources: dev.mi.com "server API and parameters" (extra.callback, .param, .type; a form with `data`, an object
 by message id) and the server SDK's page (type 16: the target is invalid); OPPO's page "message receipts"
-(call_back_url, call_back_parameter; a list in JSON), read 2026-11-28. Surprise: the parameter they bring back
-is the dispatch id; nobody but this server and the vendor sees the address, and no log holds it.
+(call_back_url, call_back_parameter; a list in JSON), read 2026-11-28; github.com/MEIZUPUSH/PushAPI, README,
+"delivery and receipts" (extra.callback, .param, .type; a form with `cb`, an object by message id and type,
+and an `access_token` that nothing says how to check), read 2026-11-29. Surprise: the parameter they bring
+back is the dispatch id; nobody but this server and the vendor sees the address, and no log holds it.
 """
 
 from __future__ import annotations
@@ -43,6 +45,9 @@ OPPO: dict[str, tuple[str, str | None]] = {
     "regid_invalid": ("bounced", HARD),
     "user_daily_limit": ("bounced", "day_limit"),
 }
+
+
+MEIZU: dict[int, tuple[str, str | None]] = {1: ("delivered", None), 2: ("opened", None)}
 
 
 class _Keyed:
@@ -121,3 +126,20 @@ class OppoCallbacks(_Keyed):
             at=of_ms(raw["eventTime"]),
             reason=reason,
         )
+
+
+class MeizuCallbacks(_Keyed):
+    """The receipts of one app; Meizu tells no time."""
+
+    def read(self, request: Callback) -> Reported:
+        """See `Reader.read`."""
+        document = of_json(dict(request.form()).get("cb", ""))
+        if not isinstance(document, dict):
+            raise ValueError("a form whose cb is an object")
+        return read_items(list(document.items()), lambda item: self._event(item[0], item[1], request.now))
+
+    def _event(self, name: str, raw: Mapping[str, Any], now: datetime) -> Event | None:
+        meaning = MEIZU.get(int(raw["type"]))
+        if meaning is None:
+            return None
+        return make_event(self._channel, name, raw.get("param"), meaning[0], now, reason=meaning[1])

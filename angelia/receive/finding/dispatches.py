@@ -3,13 +3,14 @@
 Grain: dispatch. Reads `delivery_ledger`, seals, `dispatch_manifest`, `dispatch_intake`, `dispatch_fallover`;
 writes an index below a local folder. Each ledger is read once, then only the row groups that may hold a
 wanted id. Surprise: a ledger that is committed again with more rows is noticed within a minute; a day that
-can send no more is listed once an hour.
+can send no more is listed once an hour. The index of a day goes when nothing is asked of it any more.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from angelia.contracts.sending import PLAN_LIFE_DAYS
+from angelia.contracts.sending import ANSWERED_DAYS, PLAN_LIFE_DAYS
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.batches import is_of_batch, sealed_batch
 from angelia.delivery.manifest.parts import Part
@@ -77,6 +78,7 @@ class Dispatches:
         self._lake, self._folder = lake, folder
         self._runs: dict[tuple[str, str], Runs] = {}
         self._looked_at: dict[tuple[str, str], datetime] = {}
+        self._forgot_at: datetime | None = None
 
     def ledger_days(self) -> list[str]:
         """Return the plan days that have a ledger, newest first."""
@@ -118,6 +120,29 @@ class Dispatches:
                     for row in self._manifest_rows(ds, place, FACTS, ids):
                         planned[row["dispatch_id"]] = {**row, "ds": ds, "place": place}
         return planned
+
+    def forget(self, now: datetime) -> list[str]:
+        """Delete, once an hour, the index of days that are asked of no more; return them.
+
+        Of manifests these are days that are not answered any more; of ledgers days whose ledgers have all
+        expired, for an opt-out may be as old as any ledger that stands.
+        """
+        if self._forgot_at is not None and timedelta() <= now - self._forgot_at < _AGAIN_OLD:
+            return []
+        self._forgot_at, gone = now, list[str]()
+        first = str(now.astimezone(UTC).date() - timedelta(days=ANSWERED_DAYS))
+        for kind in ("ledger", "manifest"):
+            folder = self._folder / kind if self._folder else None
+            on_disk = {path.name for path in folder.iterdir()} if folder and folder.is_dir() else set()
+            for ds in sorted(on_disk | {day for of, day in self._runs if of == kind}):
+                if ds >= first or (kind == "ledger" and self._lake.partitions("delivery_ledger", ds=ds)):
+                    continue
+                self._runs.pop((kind, ds), None)
+                self._looked_at.pop((kind, ds), None)
+                if folder is not None:
+                    shutil.rmtree(folder / ds, ignore_errors=True)
+                gone.append(f"{kind}/{ds}")
+        return gone
 
     def addresses(self, facts: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         """Return the addresses of dispatches whose manifest still stands."""

@@ -25,6 +25,7 @@ CALLBACKS = {
     "huawei": {"provider": "huawei", "user": "angelia", "key": KEY},
     "xiaomi": {"provider": "xiaomi", "key": KEY},
     "oppo": {"provider": "oppo", "key": KEY},
+    "meizu": {"provider": "meizu", "key": KEY},
     "email": {"provider": "ses_v2", "topics": ["arn:aws:sns:eu-west-1:1:mail"]},
     "mail_two": {
         "provider": "mandrill",

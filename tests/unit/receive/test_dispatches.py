@@ -14,6 +14,7 @@ import pytest
 from angelia.contracts import arrow, dataset
 from angelia.delivery.manifest import parts, sample_plan
 from angelia.lake import Lake
+from angelia.lake.expire import expire
 from angelia.receive.finding import dispatches as room
 from angelia.receive.finding.dispatches import Dispatches, index_folder
 
@@ -52,6 +53,25 @@ def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
     return read
+
+
+def test_the_index_of_a_day_goes_with_its_ledgers(lake: Lake, tmp_path: Path) -> None:
+    old = str(NOW.date() - timedelta(days=60))
+    for ds in (old, DAYS[1]):
+        put(lake, ds, "a", range(10))
+    index, counts = Dispatches(lake, tmp_path), Counter[str]()
+    index.sent({name(1), name(99)}, [old, DAYS[1]], NOW, counts)
+    days = {path.name for path in (tmp_path / "ledger").iterdir()}
+    assert days == {old, DAYS[1]}
+    (tmp_path / "manifest" / old).mkdir(parents=True)
+    assert index.forget(NOW) == [f"manifest/{old}"], "an opt-out may be as old as a ledger that stands"
+    later = NOW + timedelta(days=400)
+    expire(Lake(lake.store, clock=lambda: later - timedelta(days=30)), 30)
+    assert index.forget(NOW + timedelta(minutes=59)) == [], "looked at once an hour"
+    assert index.forget(later - timedelta(days=30)) == [f"ledger/{old}"]
+    assert {path.name for path in (tmp_path / "ledger").iterdir()} == {DAYS[1]}
+    assert index.sent({name(1)}, [old], NOW, counts) == {}
+    assert not counts
 
 
 def sent(index: Dispatches, *numbers: int, now: datetime = NOW) -> dict[int, str]:

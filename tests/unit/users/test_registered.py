@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
-from angelia.users.registered import COLUMNS, addresses_of, amended, last_words, permitted, register
+from angelia.lake.expire import expire
+from angelia.users.registered import COLUMNS, addresses_of, amended, compact, last_words, permitted, register
 from tests.planned_night import put
 
 AT = datetime(2026, 11, 14, 12, tzinfo=UTC)
@@ -58,6 +59,26 @@ def test_files_of_version_1_have_no_device(lake: Lake) -> None:
     assert read["permission"].to_pylist() == [None] * 4 == lake.read(commit, ["permission"])[0].to_pylist()
     register(lake, [word("u0000000", "new@x.example")])
     assert len(addresses_of(lake, "u0000000")) == 3
+
+
+def test_superseded_words_go_and_the_last_ones_stay(lake: Lake) -> None:
+    now = AT + timedelta(days=31)
+    register(lake, [word("u1", "a@x.example"), word("u1", "b@x.example")])
+    register(lake, [word("u1", "a@x.example", AT + HOUR, False), word("u1", "c@x.example")])
+    register(lake, [word("u1", "c@x.example", now - timedelta(days=30))])
+    before = last_words(lake).sort_by("address")
+    assert compact(lake, now) == 1, "a's first; c's was the last word until 30 days ago"
+    assert compact(lake, now) == 0, "once"
+    assert lake.numbers("main", "registered_addresses", {"log": "0"}) == [1, 2, 3, 4]
+    later = Lake(lake.store, clock=lambda: lake.clock() + timedelta(days=2))
+    assert len(expire(later, 3).commits) == 0, "a reader may still be at the old ones"
+    assert len(expire(later, 1).commits) == 3
+    fresh = Lake(lake.store)
+    assert fresh.numbers("main", "registered_addresses", {"log": "0"}) == [4]
+    assert last_words(fresh).sort_by("address").equals(before)
+    assert fresh.read_log("registered_addresses").num_rows == 4
+    register(fresh, [word("u1", "d@x.example")])
+    assert last_words(Lake(lake.store)).num_rows == 4
 
 
 def test_a_word_ends_and_adds_addresses() -> None:

@@ -23,8 +23,10 @@ def test_a_source_without_devices_passes_its_gate() -> None:
     with duckdb.connect() as connection:
         for name, rows, bad in (("bare", bare, {}), ("wrong", wrong, {"permission.allowed": 40})):
             connection.register(name, rows)
-            found = measure(connection, USER_ENDPOINTS, [(f"SELECT * FROM {name}", 40)], name, "2026-11-14")
-            assert {check: n for check, n in found.n_bad.items() if n} == bad
+            measured = measure(
+                connection, USER_ENDPOINTS, [(f"SELECT * FROM {name}", 40)], name, "2026-11-14"
+            )
+            assert {check: n for check, n in measured.n_bad.items() if n} == bad
     assert "app_version.present" not in {check.name for check in constraints(USER_ENDPOINTS)}
 
 
