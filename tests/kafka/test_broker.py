@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,11 +29,12 @@ from angelia.lake import Lake
 from spark_jobs.running.kafka_topic import SparkTopic
 from spark_jobs.running.session import spark_session
 from tests.unit.importing.kafka.topics import DOCUMENT, days
+from tests.unit.intake.conftest import engine, sqlite_url
 from tests.unit.intake.dispatching import Bench, bench
 from tests.unit.intake.triggers.conftest import shop
 from tests.unit.intake.triggers.setting import MINUTE, T, run
 
-__all__ = ["bench", "shop"]
+__all__ = ["bench", "engine", "shop", "sqlite_url"]
 JARS = Path(__file__).parents[2] / "var" / "kafka"
 CONNECTOR = ",".join(str(path) for path in sorted(JARS.glob("connector/*.jar")))
 pytestmark = [
@@ -138,16 +140,29 @@ def mapping(folder: Path, broker: str, topic: str) -> Path:
     return path
 
 
-def angelia_import(path: Path, *words: str, **env: str) -> subprocess.Popen[str]:
-    """Start the command as the DAG does, on the test's home."""
-    conf = f"spark.jars={CONNECTOR} spark.driver.memory=1g"
-    return subprocess.Popen(
-        [sys.executable, "-m", "angelia.cli", "import", "--events", "--json", *words],
-        env={**os.environ, "ANGELIA_EVENTS": str(path), "ANGELIA_SPARK_CONF": conf, **env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Importing:
+    """The command, started as the DAG does, on the test's home."""
+
+    def __init__(self, path: Path, **env: str) -> None:
+        conf = f"spark.jars={CONNECTOR} spark.driver.memory=1g"
+        # Into files: a killed command's virtual machine holds a pipe open for some seconds more.
+        self.out, self.err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "angelia.cli", "import", "--events", "--json"],
+            env={**os.environ, "ANGELIA_EVENTS": str(path), "ANGELIA_SPARK_CONF": conf, **env},
+            stdout=self.out,
+            stderr=self.err,
+        )
+
+    def end(self) -> tuple[int, str, str]:
+        """Wait for it, and return its code, answer and log."""
+        code = self.process.wait(300)
+        texts = []
+        for file in (self.out, self.err):
+            file.seek(0)
+            texts.append(file.read())
+            file.close()
+        return code, texts[0], texts[1]
 
 
 @pytest.mark.usefixtures("settings_home")
@@ -155,9 +170,8 @@ def test_a_produced_event_becomes_a_push(shop: Bench, broker: str, session: Any,
     producer = Producer(session, broker, "carts")
     producer.send(event("e1", sample_night.user(0)), "{", event("e2", sample_night.user(1)))
     path = mapping(tmp_path, broker, "carts")
-    first = angelia_import(path)
-    answer, words = first.communicate(timeout=120)
-    assert first.returncode == 0, words
+    code, answer, words = Importing(path).end()
+    assert code == 0, words
     taken = json.loads(answer)
     assert (taken["read"], taken["rows"], taken["rejected"]) == (3, 2, {"message is no JSON object": 1})
     report = run(shop, T + 61 * MINUTE)
@@ -178,20 +192,19 @@ def test_killed_and_racing_readers_take_each_event_once(
     lake: Lake, broker: str, session: Any, tmp_path: Path
 ) -> None:
     producer = Producer(session, broker, "raced")
-    producer.send(*(event(f"e{n}", "u1") for n in range(1000)))
+    producer.send(*(event(f"e{n}", "u1") for n in range(100)))
     path = mapping(tmp_path, broker, "raced")
-    for point in ("write.file", "publish.before_audit", "publish.before_create", "create.after_link"):
-        killed = angelia_import(path, ANGELIA_FAILPOINT=point)
-        _, words = killed.communicate(timeout=120)
-        # After the last of them the commit stands; the run before it left nothing.
-        assert killed.returncode == -signal.SIGKILL, words
-    producer.send(*(event(f"f{n}", "u1") for n in range(1000)))
-    both = [angelia_import(path) for _ in range(2)]
-    answers = [process.communicate(timeout=180) for process in both]
-    assert [process.returncode for process in both] == [0, 0], answers
-    assert sum(json.loads(answer)["rows"] for answer, _ in answers) == 1000
+    # Before its commit, and just after it: there the commit stands.
+    for point in ("publish.before_create", "create.after_link"):
+        code, _, words = Importing(path, ANGELIA_FAILPOINT=point).end()
+        assert code == -signal.SIGKILL, words
+    producer.send(*(event(f"f{n}", "u1") for n in range(100)))
+    both = [Importing(path) for _ in range(2)]
+    answers = [each.end() for each in both]
+    assert [code for code, _, _ in answers] == [0, 0], answers
+    assert sum(json.loads(answer)["rows"] for _, answer, _ in answers) == 100
     (ids,) = days(lake).values()
-    assert ids == sorted([f"e{n}" for n in range(1000)] + [f"f{n}" for n in range(1000)])
+    assert ids == sorted([f"e{n}" for n in range(100)] + [f"f{n}" for n in range(100)])
 
 
 def test_trouble_with_the_broker_is_one_line(broker: str, session: Any) -> None:

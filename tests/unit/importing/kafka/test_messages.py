@@ -19,7 +19,7 @@ def test_fields_are_texts_and_nested_ones_have_paths() -> None:
     ]
     connection = duckdb.connect(":memory:")
     opened = open_messages(connection, source, pa.Table.from_pylist(rows, SCHEMA))
-    assert connection.sql(f"SELECT * FROM {opened.relation}").fetchall() == [  # noqa: S608
+    assert connection.sql(f"SELECT * FROM {opened.relation}").fetchall() == [
         ("7.5", "u", '{"id":"u"}', None, None, "5", "t/3", 10)
     ]
     assert (opened.n_broken_lines, opened.broken_reason) == (3, NO_OBJECT)
