@@ -146,23 +146,20 @@ class Importing:
     def __init__(self, path: Path, **env: str) -> None:
         conf = f"spark.jars={CONNECTOR} spark.driver.memory=1g"
         # Into files: a killed command's virtual machine holds a pipe open for some seconds more.
-        self.out, self.err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "angelia.cli", "import", "--events", "--json"],
-            env={**os.environ, "ANGELIA_EVENTS": str(path), "ANGELIA_SPARK_CONF": conf, **env},
-            stdout=self.out,
-            stderr=self.err,
-        )
+        self.folder = Path(tempfile.mkdtemp(dir=path.parent))
+        with (self.folder / "out").open("w") as out, (self.folder / "err").open("w") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "angelia.cli", "import", "--events", "--json"],
+                env={**os.environ, "ANGELIA_EVENTS": str(path), "ANGELIA_SPARK_CONF": conf, **env},
+                stdout=out,
+                stderr=err,
+            )
 
     def end(self) -> tuple[int, str, str]:
         """Wait for it, and return its code, answer and log."""
         code = self.process.wait(300)
-        texts = []
-        for file in (self.out, self.err):
-            file.seek(0)
-            texts.append(file.read())
-            file.close()
-        return code, texts[0], texts[1]
+        answer, words = ((self.folder / name).read_text("utf-8") for name in ("out", "err"))
+        return code, answer, words
 
 
 @pytest.mark.usefixtures("settings_home")
