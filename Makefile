@@ -64,7 +64,7 @@ docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md, th
 
 test: setup ## all tests; COVERAGE=on counts the lines they run, too, which takes half as long again
 	@[ -z "$(COVERAGE)" ] || [ "$(COVERAGE)" = on ] || { echo "error: COVERAGE is on, or left out" >&2; exit 2; }
-	$(BIN)/python -m pytest -q -m "not scheduler and not s3server and not cluster and not dist and not upgrade and not images" -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
+	$(BIN)/python -m pytest -q -m "not scheduler and not s3server and not cluster and not dist and not upgrade and not images and not kafka" -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
 
 test-scheduler: setup ## backfills, replays and a resend on a real scheduler (about six minutes)
 	$(BIN)/python -m pytest -q -m scheduler tests/integration
@@ -73,6 +73,14 @@ test-intake: setup ## try the intake's OpenAPI document on a real server with sc
 	@[ -x .venv-intake/bin/schemathesis ] || { $(BIN)/uv venv --quiet --python $(BIN)/python .venv-intake && \
 	  $(BIN)/uv pip install --quiet --python .venv-intake/bin/python schemathesis==4.32.5; }
 	$(BIN)/python -m tests.intake_document .venv-intake/bin/schemathesis
+
+test-kafka: setup ## events of a real Kafka broker (Java 17; jars by Maven into var/kafka; started and stopped by the test): killed, raced, expired, sent
+	@for part in broker connector; do [ -d var/kafka/$$part ] || \
+	  { folder="$$(mktemp -d)" && trap 'rm -r "$$folder"' EXIT && \
+	    mvn -q -B -f tests/kafka/$$part.xml dependency:copy-dependencies $$([ $$part = broker ] || echo -DexcludeTransitive=true) \
+	      -DoutputDirectory="$$folder/jars" > "$$folder/log" 2>&1 && mkdir -p var/kafka && mv "$$folder/jars" var/kafka/$$part; } || \
+	  echo "no jars of Kafka's $$part: Maven is not installed, or does not reach its repository; the tests are skipped" >&2; done
+	$(BIN)/python -m pytest -q -m kafka tests/kafka
 
 test-ldap: setup ## a group of OpenLDAP's slapd (installed; started and stopped by the tests) as a list, with ldap3 in a folder of its own
 	@[ -d .venv-ldap/ldap3 ] || $(BIN)/uv pip install --quiet --target .venv-ldap -r requirements-ldap.in

@@ -108,6 +108,8 @@ class SparkTopic:
                 .option("startingOffsets", first)
                 .option("endingOffsets", last)
                 .option("failOnDataLoss", "true")
+                # Else a message that expired is waited for two minutes.
+                .option("kafkaConsumer.pollTimeoutMs", PATIENCE_MS)
             )
             for name, value in self._options.items():
                 reader = reader.option(f"kafka.{name}", value)
@@ -133,7 +135,9 @@ class SparkTopic:
         except AngeliaError:
             raise
         except Exception as error:
-            words = str(getattr(error, "java_exception", None) or error)
+            # A read ends in Spark's own error, whose causes are in its trace alone.
+            parts = [error, *(getattr(error, name, "") for name in ("java_exception", "_stackTrace"))]
+            words = "\n".join(str(part) for part in [*parts, error.__context__])
             kinds = set(re.findall(r"([A-Z]\w+(?:Exception|Error))", words))
             if "UnknownTopicOrPartitionException" in kinds:
                 raise self._unknown() from None
@@ -151,7 +155,11 @@ class SparkTopic:
                     "Kafka's client refuses brokers or options of the mapping",
                     fix="correct source.kafka.brokers and source.kafka.options; names are Kafka's own",
                 ) from None
-            if "OffsetOutOfRangeException" in kinds or "data may have been lost" in words.lower():
+            if (
+                "OffsetOutOfRangeException" in kinds
+                or "out of range for partition" in words
+                or "data may have been lost" in words.lower()
+            ):
                 raise AngeliaError(
                     f"messages of {self._source.topic} expired while they were read; nothing was written",
                     fix="run it again; --allow-lost goes on with the oldest message that is there",

@@ -1,5 +1,7 @@
 """Triggers as a DAG: every five minutes, on main, with the time to catch up."""
 
+from datetime import timedelta
+
 from tests.dags.given import commands
 
 
@@ -15,6 +17,15 @@ def test_it_triggers_on_main_whatever_started_the_run(dags):
         assert words == ["ANGELIA_BRANCH=main", "angelia", "intake", "triggers", "--json"]
 
 
+def test_a_topic_is_read_first_and_holds_nothing_up(dags):
+    dag = dags["event_triggers"]
+    words = commands(dag)["import_events"]
+    assert words == ["ANGELIA_BRANCH=main", "angelia", "import", "--events", "--json"]
+    assert dag.get_task("trigger_messages").upstream_task_ids == {"import_events"}
+    assert dag.get_task("trigger_messages").trigger_rule == "all_done"
+
+
 def test_a_run_ends_before_the_runs_limit(dags):
     dag = dags["event_triggers"]
-    assert dag.get_task("trigger_messages").execution_timeout < dag.dagrun_timeout
+    tasks = [dag.get_task(name).execution_timeout for name in ("import_events", "trigger_messages")]
+    assert sum(tasks, timedelta()) < dag.dagrun_timeout

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
+from angelia.cli import main
 from angelia.commands.import_ import run_import
 from angelia.config import load_settings
 from angelia.contracts import ids
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
+from tests.unit.importing.kafka.topics import DOCUMENT
 from tests.unit.importing.small_files import DAY, EVENTS, NOON, PROFILES, csv, events, mapping, people, read
 
 pytestmark = pytest.mark.usefixtures("settings_home")  # each test writes below its own home
@@ -256,3 +260,28 @@ def test_the_worked_example_of_the_document_is_true(tmp_path: Path, lake: Lake) 
         9.5,
         datetime(2026, 11, 13, 17, 2, 11, tzinfo=UTC),
     )
+
+
+def test_a_topic_takes_no_files_and_files_need_a_mapping(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = tmp_path / "topic.yaml"
+    document.write_text(yaml.safe_dump(DOCUMENT), "utf-8")
+    files = mapping(tmp_path, PROFILES)
+    for words, says in (
+        ([str(people(tmp_path)), "--mapping", str(document)], "the mapping reads a topic"),
+        (["--mapping", str(document), "--ds", "2026-11-28"], "the mapping reads a topic"),
+        (["--mapping", str(files)], "the mapping reads files"),
+        ([str(people(tmp_path))], "no mapping is given"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["import", *words])
+        assert ended.value.code == 2
+        assert says in capsys.readouterr().err
+
+
+def test_without_a_topic_a_scheduler_has_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["import", "--events", "--json"])
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out) == {"topic": None}
