@@ -5,27 +5,41 @@ user_id: people who are selected together stand together, and their bitmaps shri
 Users without a valid id, and second rows of one id, are left out and counted. A replay never appends: on a
 replay branch the job does nothing, and the night goes on with main's index.
 
-Surprise: the ids of new people, and nothing else, pass through the driver, because one process assigns
-ordinals: some 20 bytes each, all people only on the first load.
+Surprise: no id passes through the driver. New people are sorted over the executors; the driver adds up how
+many each piece holds, and so every executor knows the ordinals of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Sequence
+from functools import partial
 
-from pyspark.sql import DataFrame
+import pyarrow as pa
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from angelia.config import load_settings
 from angelia.errors import InvalidInput
+from angelia.lake import Commit, Lake
+from angelia.lake.commit import FileEntry
 from angelia.output import progress
-from angelia.users.index import append_users, index_head
+from angelia.users.chain import write_users
+from angelia.users.index import append_written, file_bits, index_head
 from spark_jobs.running.reading import read_dataset
-from spark_jobs.running.session import arg_parser, open_judged, run_job, spark_session
+from spark_jobs.running.session import (
+    arg_parser,
+    fix_in_traceback,
+    open_judged,
+    run_job,
+    spark_session,
+)
 from spark_jobs.shard_work.valid import valid
 
+PIECE_BITS = 33  # of `monotonically_increasing_id`, as Spark documents it
 CLUSTERING = ("country", "province", "timezone", "user_id")
 
 
@@ -54,6 +68,55 @@ def unknown_users(users: DataFrame, index: DataFrame) -> DataFrame:
     )
 
 
+def numbered(placed: DataFrame, first: int) -> DataFrame:
+    """Return (user_id, ordinal) of users by their `place`, counted from `first`.
+
+    A place is the number of a sorted piece, shifted left by 33 bits, plus the row's number in it.
+    """
+    piece = F.shiftright("place", PIECE_BITS)
+    counts = sorted(placed.groupBy(piece.alias("piece")).count().collect())
+    starts = itertools.accumulate((n for _, n in counts), initial=first)
+    pieces = placed.sparkSession.createDataFrame(
+        [(number, start) for (number, _), start in zip(counts, starts, strict=False)],
+        "piece long, start long",
+    )
+    row = F.col("place").bitwiseAND((1 << PIECE_BITS) - 1)
+    return (
+        placed.withColumn("piece", piece)
+        .join(F.broadcast(pieces), on="piece")
+        .select("user_id", (F.col("start") + row).alias("ordinal"))
+    )
+
+
+def write_fresh(
+    lake: Lake, spark: SparkSession, users: DataFrame, shard_bits: int, head: Commit | None, folder: str
+) -> list[FileEntry]:
+    """Write the users whom the index lacks, a file a task, and return the files in order."""
+    known = (
+        read_dataset(spark, lake, head, ["user_id"]) if head else spark.createDataFrame([], "user_id string")
+    )
+
+    def write(table: pa.Table) -> pa.Table:
+        rows = table.select(["user_id", "ordinal"]).sort_by("ordinal")
+        rows = rows.set_column(1, "ordinal", rows["ordinal"].cast(pa.uint32()))
+        with fix_in_traceback():
+            return pa.table({"entry": [write_users(lake, "user_index", folder, rows, shard_bits).to_json()]})
+
+    # Kept on disk, so that all readings see the same pieces.
+    placed = (
+        unknown_users(users, known)
+        .select("user_id", F.monotonically_increasing_id().alias("place"))
+        .persist(StorageLevel.DISK_ONLY)
+    )
+    try:
+        file = F.shiftright("ordinal", file_bits(shard_bits)).alias("file")
+        fresh = numbered(placed, head.rows if head else 0)
+        written = fresh.groupBy(file).applyInArrow(write, "entry string").collect()
+    finally:
+        placed.unpersist()
+    return sorted((FileEntry.from_json(row.entry) for row in written), key=lambda entry: entry.name)
+
+
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
     return arg_parser(__doc__, after=("sources",))
@@ -69,45 +132,40 @@ def main(argv: Sequence[str] | None = None) -> None:
     profiles = lake.require("user_profiles", ds=args.ds)
     with spark_session("index_users") as spark:
         rows = read_dataset(spark, lake, profiles, ["user_id", "country", "province", "timezone"])
-        head = index_head(lake)
-        known = (
-            read_dataset(spark, lake, head, ["user_id", "ordinal"])
-            if head
-            else spark.createDataFrame([], "user_id string, ordinal long")
-        )
         users = distinct_users(rows)
         counts = rows.agg(
             F.count(F.lit(1)).alias("n"), F.count_if(~valid("user_profiles", "user_id")).alias("invalid")
         ).first()
-        fresh = unknown_users(users, known).toArrow()
+        assert counts is not None
         n_users = users.count()
-    assert counts is not None
-    rejects = {
-        name: n
-        for name, n in {
-            "invalid_user_id": counts.invalid,
-            "duplicate_user_id": counts.n - counts.invalid - n_users,
-        }.items()
-        if n
-    }
-    if not fresh.num_rows and not (head and head.meta["n_users"]):
-        raise InvalidInput(
-            f"{profiles.ref} holds nobody to index (left out: {rejects or 'none'})",
-            fix=f"import the profiles of {args.ds} again",
+        rejects = {
+            name: n
+            for name, n in {
+                "invalid_user_id": counts.invalid,
+                "duplicate_user_id": counts.n - counts.invalid - n_users,
+            }.items()
+            if n
+        }
+        head = index_head(lake)
+        if not n_users and not (head and head.meta["n_users"]):
+            raise InvalidInput(
+                f"{profiles.ref} holds nobody to index (left out: {rejects or 'none'})",
+                fix=f"import the profiles of {args.ds} again",
+            )
+        # The first load fixes the width of shards; a later setting must not move anybody's shard.
+        shard_bits = int(head.meta["shard_bits"]) if head else load_settings().shard_bits
+        commit = append_written(
+            lake,
+            partial(write_fresh, lake, spark, users, shard_bits),
+            seen=head,
+            shard_bits=shard_bits,
+            inputs=[profiles],
+            params={"ds": args.ds},
+            rejects=rejects,
         )
-    # The first load fixes the width of shards; a later setting must not move anybody's shard.
-    shard_bits = int(head.meta["shard_bits"]) if head else load_settings().shard_bits
-    commit = append_users(
-        lake,
-        fresh,
-        seen=head,
-        shard_bits=shard_bits,
-        inputs=[profiles],
-        params={"ds": args.ds},
-        rejects=rejects,
-    )
+    before = head.meta["n_users"] if head else 0
     progress(
-        f"index_users: {commit.meta['n_users']:,} users, {fresh.num_rows:,} new; left out: "
+        f"index_users: {commit.meta['n_users']:,} users, {commit.meta['n_users'] - before:,} new; left out: "
         f"{rejects or 'none'}"
     )
 

@@ -7,7 +7,7 @@ every existing file relies on its ordinals and shards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,9 @@ import pyarrow.compute as pc
 from angelia.contracts.derived import CHAIN
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
+from angelia.lake.commit import FileEntry
+
+Writer = Callable[[str], Sequence[FileEntry]]
 
 
 def append_chain(
@@ -31,12 +34,69 @@ def append_chain(
     meta: Mapping[str, Any] | None = None,
     rejects: Mapping[str, int] | None = None,
 ) -> Commit:
-    """Append users to the head that was read, and return the new head.
+    """Append tables of users, a file each, to the head that was read; see `append_files`.
+
+    Args:
+        tables: in order; their ordinals continue the head's without a gap.
+
+    Raises:
+        InvalidInput: also if ordinals do not continue it.
+    """
+
+    def write(folder: str) -> list[FileEntry]:
+        # A gap or a repeat would give one ordinal two meanings in every file that exists.
+        first, filled = expected.rows if expected else 0, [table for table in tables if table.num_rows]
+        for table in filled:
+            wanted = pa.array(np.arange(first, first + table.num_rows))
+            ordinals = table["ordinal"].cast(pa.int64()).combine_chunks()
+            if not pc.all(pc.equal(ordinals, wanted)).as_py():
+                raise InvalidInput(f"{name}: ordinals must be consecutive from {first}, in row order")
+            first += table.num_rows
+        return [write_users(lake, name, folder, table, shard_bits) for table in filled]
+
+    return append_files(
+        lake,
+        name,
+        write,
+        expected=expected,
+        shard_bits=shard_bits,
+        inputs=inputs,
+        params=params,
+        meta=meta,
+        rejects=rejects,
+    )
+
+
+def write_users(lake: Lake, name: str, folder: str, table: pa.Table, shard_bits: int) -> FileEntry:
+    """Write one file of consecutive ordinals below an attempt; also called on executors."""
+    first, last = table["ordinal"][0].as_py(), table["ordinal"][-1].as_py()
+    shards = first >> shard_bits, last >> shard_bits
+    return lake.write_file(name, folder, table, file_name(first), shards=shards)
+
+
+def file_name(first: int) -> str:
+    """Return the name of the file that begins with an ordinal; names sort as ordinals do."""
+    return f"from-{first:010d}.parquet"
+
+
+def append_files(
+    lake: Lake,
+    name: str,
+    write: Writer,
+    *,
+    expected: Commit | None,
+    shard_bits: int,
+    inputs: Iterable[Commit | str] = (),
+    params: Mapping[str, Any] | None = None,
+    meta: Mapping[str, Any] | None = None,
+    rejects: Mapping[str, int] | None = None,
+) -> Commit:
+    """Append files of users to the head that was read, and return the new head.
 
     With nothing to append, `expected` itself is returned.
 
     Args:
-        tables: one file each, in order; their ordinals continue the head's without a gap.
+        write: writes them below the folder that it is given, by `write_users`, and returns them in order.
         expected: the head that the caller read (`index_head`), None if there was
             none.
         shard_bits: log2 of ordinals per shard; the first commit records it, with `n_users`, in its meta.
@@ -44,7 +104,7 @@ def append_chain(
     Raises:
         Conflict: another writer appended meanwhile; nothing was written. Read the head again and append
             again.
-        InvalidInput: a replay branch, another `shard_bits` than the chain's, or ordinals that do not continue
+        InvalidInput: a replay branch, another `shard_bits` than the chain's, or files that do not continue
             it.
     """
     if lake.branch != "main":
@@ -52,39 +112,28 @@ def append_chain(
             f"{name} is append-only and never written on {lake.branch}",
             fix="run index_users on main first; a replay reads main's index",
         )
-    known = expected.rows if expected else 0
     if expected and int(expected.meta["shard_bits"]) != shard_bits:
         raise InvalidInput(
             f"{name} was begun with shard_bits {expected.meta['shard_bits']}, not {shard_bits}",
             fix=f"set ANGELIA_SHARD_BITS={expected.meta['shard_bits']}, or begin a new lake",
         )
-    tables = [table for table in tables if table.num_rows]
-    if expected and not tables:
-        return expected
-    # A gap or a repeat would give one ordinal two meanings in every file that exists.
-    next_ordinal = known
-    for table in tables:
-        ordinals = table["ordinal"].cast(pa.int64())
-        wanted = pa.array(np.arange(next_ordinal, next_ordinal + table.num_rows))
-        if not pc.all(pc.equal(ordinals.combine_chunks(), wanted)).as_py():
-            raise InvalidInput(f"{name}: ordinals must be consecutive from {next_ordinal}, in row order")
-        next_ordinal += table.num_rows
     with lake.attempt(name, chain=CHAIN) as attempt:
+        files = write(attempt.folder)
+        if expected and not files:
+            return expected
         # Earlier files are listed again, not copied: a commit of the chain is the whole index.
         for entry in expected.files if expected else ():
             attempt.add(entry)
-        first = known
-        for table in tables:
-            last = first + table.num_rows - 1
-            # A commit's files are sorted by name; the first ordinal in it keeps reading in ordinal order.
-            attempt.write(
-                table, f"from-{first:010d}.parquet", shards=(first >> shard_bits, last >> shard_bits)
-            )
-            first = last + 1
+        n_users = expected.rows if expected else 0
+        for entry in files:
+            if entry.name != file_name(n_users):
+                raise InvalidInput(f"{name}: {entry.name} does not continue {n_users:,} users")
+            attempt.add(entry)
+            n_users += entry.rows
         return attempt.publish(
             inputs=inputs,
             params=params,
-            meta={**(meta or {}), "shard_bits": shard_bits, "n_users": next_ordinal},
+            meta={**(meta or {}), "shard_bits": shard_bits, "n_users": n_users},
             rejects=rejects,
             expected=expected.number if expected else 0,
         )

@@ -1,14 +1,15 @@
 """Append users to the index: the only code that assigns ordinals.
 
-Grain: user. Reads and writes `user_index` (chain). Surprise: a run that loses the race re-reads only what the
-winner added, drops those users from its own list, and appends the rest; so an ordinal is never moved, reused
-or assigned twice.
+Grain: user. Reads and writes `user_index` (chain). Surprise: a run that loses the race writes its files again
+on top of the winner's, without the users whom the winner added; so an ordinal is never moved, reused or
+assigned twice.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ import pyarrow.compute as pc
 from angelia.contracts.derived import CHAIN
 from angelia.errors import Conflict, NotFound
 from angelia.lake import Commit, Lake
-from angelia.users.chain import append_chain
+from angelia.lake.commit import FileEntry
+from angelia.users.chain import append_files, write_users
 
 MAX_ATTEMPTS = 50
 # A file holds whole shards, of at most a million people, so a reader of some shards' ids reads few files.
@@ -50,9 +52,6 @@ def append_users(
     *,
     seen: Commit | None,
     shard_bits: int,
-    inputs: Iterable[Commit | str] = (),
-    params: Mapping[str, Any] | None = None,
-    rejects: Mapping[str, int] | None = None,
 ) -> Commit:
     """Assign ordinals to users that `seen` lacks, in the given order; return the new index.
 
@@ -65,26 +64,53 @@ def append_users(
         Conflict: the head moved MAX_ATTEMPTS times in a row.
         InvalidInput: a replay branch, or another `shard_bits` than the index began with.
     """
-    fresh, head = users["user_id"].combine_chunks(), seen
-    inputs = list(inputs)
+    ids, old = users["user_id"].combine_chunks(), {entry.path for entry in seen.files} if seen else set()
+
+    def write(head: Commit | None, folder: str) -> list[FileEntry]:
+        fresh, first = ids, head.rows if head else 0
+        if head is not None and head != seen:
+            # Another run won the race and may have added some of these users: keep only those it did not.
+            added = lake.read(head, ["user_id"], where=lambda entry: entry.path not in old)
+            fresh = ids.filter(pc.invert(pc.is_in(ids, added["user_id"].combine_chunks())))
+        files = []
+        for start, stop in itertools.pairwise(_edges(first, first + len(fresh), file_bits(shard_bits))):
+            if stop > start:
+                ordinals = pa.array(np.arange(start, stop, dtype=np.uint32))
+                table = pa.table({"user_id": fresh.slice(start - first, stop - start), "ordinal": ordinals})
+                files.append(write_users(lake, "user_index", folder, table, shard_bits))
+        return files
+
+    return append_written(lake, write, seen=seen, shard_bits=shard_bits)
+
+
+def append_written(
+    lake: Lake,
+    write: Callable[[Commit | None, str], list[FileEntry]],
+    *,
+    seen: Commit | None,
+    shard_bits: int,
+    inputs: Iterable[Commit | str] = (),
+    params: Mapping[str, Any] | None = None,
+    rejects: Mapping[str, int] | None = None,
+) -> Commit:
+    """Append the files that `write` makes for a head, again for the next if a race is lost.
+
+    Args:
+        write: gets a head and a folder, writes files there (`users.chain.write_users`) of all users that the
+            head lacks, and returns them in order.
+        seen: the head to begin with (None = no index yet).
+
+    Raises:
+        Conflict: the head moved MAX_ATTEMPTS times in a row.
+        InvalidInput: a replay branch, or another `shard_bits` than the index began with.
+    """
+    head, inputs = seen, list(inputs)
     for _ in range(MAX_ATTEMPTS):
-        first = head.rows if head else 0
-        tables = [
-            pa.table(
-                {
-                    "user_id": fresh.slice(start - first, stop - start),
-                    "ordinal": pa.array(np.arange(start, stop, dtype=np.uint32)),
-                }
-            )
-            for start, stop in itertools.pairwise(
-                _edges(first, first + len(fresh), max(FILE_BITS, shard_bits))
-            )
-        ]
         try:
-            return append_chain(
+            return append_files(
                 lake,
                 "user_index",
-                tables,
+                partial(write, head),
                 expected=head,
                 shard_bits=shard_bits,
                 inputs=inputs,
@@ -92,16 +118,16 @@ def append_users(
                 rejects=rejects,
             )
         except Conflict:
-            # Another run won the race and may have added some of these users: keep only those it did not.
-            moved = lake.require("user_index", chain=CHAIN)
-            old = {entry.path for entry in head.files} if head else set()
-            added = lake.read(moved, ["user_id"], where=lambda entry, old=old: entry.path not in old)  # type: ignore[misc]
-            fresh = fresh.filter(pc.invert(pc.is_in(fresh, added["user_id"].combine_chunks())))
-            head = moved
+            head = lake.require("user_index", chain=CHAIN)
     raise Conflict(
         f"user_index: the head moved {MAX_ATTEMPTS} times in a row",
         fix="run index_users again when fewer runs compete",
     )
+
+
+def file_bits(shard_bits: int) -> int:
+    """Return log2 of the ordinals of a file: whole shards, and a million people at least."""
+    return max(FILE_BITS, shard_bits)
 
 
 def _edges(first: int, stop: int, bits: int) -> list[int]:

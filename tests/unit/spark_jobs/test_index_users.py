@@ -52,6 +52,23 @@ def test_first_load_is_clustered_and_later_users_are_appended(spark, settings_ho
     assert index_of(lake) == {"u9": 0, "u0": 1, "u1": 2, "u2": 3, "u3": 4, "a0": 5}
 
 
+def test_files_and_pieces_follow_each_other(spark, settings_home, lake, monkeypatch) -> None:
+    """A file ends where its last ordinal does, and not where a sorted piece of people does."""
+    monkeypatch.setattr(index_users, "file_bits", lambda shard_bits: 3)
+    coalesce = "spark.sql.adaptive.coalescePartitions.enabled"
+    spark.conf.set(coalesce, "false")
+    try:
+        for ds, first in ((DS, 0), (NEXT, 100)):
+            write_profiles(lake, ds, [(f"u{i:03d}", "DE", None, None) for i in range(first + 29, first, -1)])
+            index_users.main(["--ds", ds])
+    finally:
+        spark.conf.unset(coalesce)
+    names = [*(f"u{i:03d}" for i in range(1, 30)), *(f"u{i:03d}" for i in range(101, 130))]
+    assert index_of(lake) == {name: ordinal for ordinal, name in enumerate(names)}
+    head = lake.require("user_index", chain="0")
+    assert [int(entry.name[5:15]) for entry in head.files] == [0, 8, 16, 24, 29, 32, 40, 48, 56]
+
+
 APPEND = """
 import sys
 import pyarrow as pa
@@ -66,13 +83,13 @@ def test_a_job_that_is_overtaken_numbers_the_rest(spark, settings_home, lake, mo
     write_profiles(lake, DS, [("u1", "DE", None, None), ("u2", "DE", None, None)])
     index_users.main(["--ds", DS])
     write_profiles(lake, NEXT, [(name, "DE", None, None) for name in ("u1", "a0", "a1", "a2")])
-    append = index_users.append_users
+    append = index_users.append_written
 
     def overtaken(*args, **kwargs):
         subprocess.run([sys.executable, "-c", APPEND, str(settings_home / "lake"), "a1", "b0"], check=True)
         return append(*args, **kwargs)
 
-    monkeypatch.setattr(index_users, "append_users", overtaken)
+    monkeypatch.setattr(index_users, "append_written", overtaken)
     index_users.main(["--ds", NEXT])
     assert index_of(lake) == {"u1": 0, "u2": 1, "a1": 2, "b0": 3, "a0": 4, "a2": 5}
 

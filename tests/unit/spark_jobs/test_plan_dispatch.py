@@ -310,7 +310,7 @@ def test_a_lake_without_people_is_planned_empty(monkeypatch, here, tmp_path) -> 
 
 
 def test_a_campaign_by_value_takes_the_dear_channel(monkeypatch, here, tmp_path) -> None:
-    """Texts are opened twice as often as a mean channel's and cost 0.1: who opens much gets one."""
+    """Texts are opened twice as often, and cost 0.1: who opens much gets one."""
     lake = settle(monkeypatch, tmp_path, 9)
     sale = CAMPAIGNS[0] | {"choose_channel": "best", "holdout_pct": 0.0}
     fcm, sms = (channel | {"capacity_per_hour": 10_000} for channel in CHANNELS)
