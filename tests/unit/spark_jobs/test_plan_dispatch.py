@@ -321,6 +321,32 @@ def test_a_lake_without_people_is_planned_empty(monkeypatch, here, tmp_path) -> 
     assert (commit.rows, commit.meta["gap_pct"], commit.meta["outcomes"]) == (0, 0.0, {})
 
 
+def test_a_campaign_by_value_takes_the_dear_channel(monkeypatch, here, tmp_path) -> None:
+    """Texts are opened twice as often, and cost 0.1: who opens much gets one."""
+    lake = settle(monkeypatch, tmp_path, 9)
+    sale = CAMPAIGNS[0] | {"choose_channel": "best", "holdout_pct": 0.0}
+    fcm, sms = (channel | {"capacity_per_hour": 10_000} for channel in CHANNELS)
+    bodies = [
+        {"kind": raw["kind"], "id": raw["id"], "version": 1, "body": canonical(parse_document(raw))}
+        for raw in (POLICY, fcm, sms | {"cost_per_message": 0.1}, sale)
+    ]
+    write(lake, "catalog_snapshot", rows("catalog_snapshot", bodies))
+    meta = {"channel_responses": {"sms": 2.0}}
+    write(lake, "send_times", valid_rows("send_times", N, ds=DS), meta=meta)
+    plan_dispatch.main(["--ds", DS])
+    plan = lake.require("decisions", ds=DS)
+    assert plan.meta["channel_responses"] == {"fcm": 1.0, "sms": 2.0}
+    assert plan.meta["by_value"] == ["sale"]
+    assert 0 <= plan.meta["gap_pct"] < 1
+    choices = [(row["ordinal"], one) for row in lake.read(plan).to_pylist() for one in row["choices"]]
+    sent = [(i, one) for i, one in choices if one["outcome"] == "sent" and not one["is_explore"]]
+    both = [one for i, one in sent if i % 5]  # others have no push
+    by = {name: [one["value_micros"] for one in both if one["channel"] == name] for name in ("fcm", "sms")}
+    assert min(map(len, by.values())) > 20
+    # At twice the opens a text bears its cost where a message by push is worth a hundred thousand.
+    assert max(by["fcm"]) <= 100_000 <= min(by["sms"])
+
+
 def test_what_is_paid_later_is_worked_out_from_the_net() -> None:
     # Sent in slot 1 and worth 200 before costs: half and 10 are taken off, and 6 for the hour.
     held = SimpleNamespace(slot=np.array([1, -1]), channel=np.array([0, -1]), bid=np.array([81, 0]))
