@@ -216,7 +216,7 @@ def later_paid(terms: Terms, rows: pa.Table, night: ShardRounds) -> np.ndarray:
 
 
 def steered(spark: SparkSession | None, context: PlanContext, shards: Sequence[int]) -> PlanContext:
-    """Return the context with the price that keeps refusals to the policy's limit, if it has one."""
+    """Return the context with the price that keeps refusals to the policy's limit."""
     terms, meta = context.terms, context.inputs.index.meta
     if terms.refusals_at_most is None:
         return context

@@ -69,10 +69,7 @@ def settings_of(catalog: Catalog, running: Sequence[str]) -> list[Setting]:
         Setting("fatigue.days", str(policy.fatigue.horizon_days), "days lost by a refusal", "a number"),
         Setting("fatigue.refusal", f"{policy.fatigue.refusal_opens:g}", "opens a refusal costs", "0 or more"),
         Setting(
-            "fatigue.at_most",
-            f"{policy.fatigue.refusals_at_most or NONE}",
-            "refusals, over a random hour's",
-            "0.5 to 2 or none",
+            "fatigue.at_most", f"{policy.fatigue.refusals_at_most or NONE}", "limit on refusals", "0.5 to 2"
         ),
     ]
     for name, channel in sorted(catalog.channels.items()):

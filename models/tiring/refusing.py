@@ -1,4 +1,4 @@
-"""Learn how often people refuse, and how that grows with messages still felt, from all that is kept.
+"""Learn from all kept pushes how often people refuse, and how often the tired do.
 
 Grain: push. Reads up to a year of user_pushes and push_receipts; writes nothing. A refusal is rare: three
 weeks of a shop of thousands hold some forty, a year some six hundred. Older pushes count less, halved every
@@ -49,7 +49,9 @@ class KeptPushes:
 
 
 def read_kept(lake: Lake, *, ds: str, days: int = KEPT_DAYS, most: int = MOST_PUSHES) -> KeptPushes:
-    """Return the pushes of the `days` days up to ds; of more than `most`, those of a share of the people."""
+    """Return the pushes of the `days` days up to ds.
+
+    Of more than `most`, those of a share of the people."""
     end = date.fromisoformat(ds)
     first = (end - timedelta(days=days - 1)).isoformat()
     commits = [
@@ -125,7 +127,7 @@ def still_felt(person: Ints, at: Ints) -> Floats:
 
 @dataclass(frozen=True)
 class Refusing:
-    """How often a push is refused by somebody rested, and how that grows with messages still felt."""
+    """How often somebody rested refuses a push, and how much oftener the tired do."""
 
     refuses: float
     more: RateEffect
@@ -138,7 +140,9 @@ class Refusing:
 
 
 def learn_refusing(kept: KeptPushes, hours: float) -> Refusing:
-    """Return what the kept pushes say of refusals; `hours` is how good their hours were, a mean one's = 1."""
+    """Return what the kept pushes say of refusals.
+
+    `hours` is how good their hours were, a mean one's = 1."""
     weight = 0.5 ** (kept.age / HALF_LIFE)
     label = weight * kept.is_refused
     more = conditional(kept.felt, np.log(weight), label, np.zeros(len(weight), np.int64))

@@ -1,7 +1,7 @@
-"""The sample that a night's price of refusals is found on (`angelia.planning.later.steering`).
+"""The sample of people that a night's price of refusals is found on.
 
 Grain: shard. A pass before the others builds the problems of a few thousand people and puts their parts
-beside the attempt; where the job runs they are joined, and the price is found. Surprise: whose shards are
+beside the attempt; where the job runs they are joined, and `find_price` is called. Surprise: whose shards are
 read goes by blocks of ordinals, so that the price is the same however wide shards are.
 """
 
@@ -37,7 +37,7 @@ SAMPLE_USERS = 10_000
 
 @dataclass(frozen=True)
 class RiskSample:
-    """Some people's problem, the risk of their pairs by slot, (m, h), and the worth of an open, (m,)."""
+    """Some people's problem, its pairs' risk, (m, h), and what an open is worth, (m,)."""
 
     problem: Problem
     risk: np.ndarray
@@ -46,7 +46,7 @@ class RiskSample:
     def price(
         self, terms: Terms, limits: Limits, n_users: int, report: Callable[[str], None]
     ) -> RefusalPrice | None:
-        """Return the price that keeps a night of `n_users` to its limit; None where nothing is sent."""
+        """Return the price that keeps a night to its limit; None where nothing is sent."""
         assert terms.refusals_at_most is not None
         scale = n_users / max(self.problem.n_users, 1)
         return find_price(self.problem, self.risk, self.weight, limits, scale, terms.refusals_at_most, report)
@@ -75,7 +75,9 @@ def sampled_shards(shards: Sequence[int], blocks: Sequence[int], shard_bits: int
 def risk_sample(
     built: BuiltShard | PlannedShard, terms: Terms, chosen: np.ndarray | None = None
 ) -> RiskSample:
-    """Return some of a shard's people, (n,), or all; without risk where nothing is known of refusals."""
+    """Return the chosen people of a shard, (n,), or all.
+
+    There is no risk where nothing is known of refusals."""
     problem, later = built.problem, built.later
     chosen = np.ones(problem.n_users, bool) if chosen is None else chosen
     weights = dict(terms.priority_weight)

@@ -29,7 +29,7 @@ LEFT = 0.5  # share of the messages that a price must leave
 
 
 def risks(fatigue: Fatigue, felt: F64, curve: F64) -> F64:
-    """Return how likely a refusal of each pair is in each slot, (m, h); of somebody rested at a mean hour, 1.
+    """Return the risk of a refusal, of somebody rested at a mean hour = 1, (m, h).
 
     Args:
         fatigue: what was learned.
@@ -41,7 +41,7 @@ def risks(fatigue: Fatigue, felt: F64, curve: F64) -> F64:
 
 
 def centred(price: RefusalPrice, weight: F64, risk: F64, before: F64) -> F64:
-    """Return what the risk costs a message of each pair in each slot, below 0 where it earns, (m, h).
+    """Return what the risk costs a message in each slot, (m, h); below 0 where it earns.
 
     Args:
         price: of the risk.

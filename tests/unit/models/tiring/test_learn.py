@@ -1,4 +1,4 @@
-"""Opens are learned from examples, refusals from all kept pushes; the card says what is unknown."""
+"""Opens are learned from examples, refusals from all kept pushes."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""An effect is found within people, leans to zero where little tells, and its interval covers."""
+"""An effect is found within people, and leans to zero where little tells."""
 
 import numpy as np
 import pytest

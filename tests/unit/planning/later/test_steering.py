@@ -1,4 +1,4 @@
-"""A limit on refusals a message: the lowest price that keeps to it, centred so that few messages go."""
+"""A limit on refusals a message is kept at the lowest price, and few messages go."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The sample for the price of refusals: the same people at any width of shards, and back from the store."""
+"""The sample has the same people at any width of shards."""
 
 from dataclasses import replace
 from pathlib import Path
