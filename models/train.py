@@ -35,7 +35,8 @@ from models.logistic import Logistic, Seen, choose
 from models.prior import make_prior
 from models.registry import Registry, to_json
 from models.scorer import Scorer, features_json
-from models.tiring.learn import learn, read_refusals
+from models.tiring.learn import learn
+from models.tiring.refusing import read_kept
 
 Floats = npt.NDArray[np.float64]
 TRAIN_DAYS = 21  # three weeks see every weekday three times, and tastes have not moved far
@@ -209,14 +210,14 @@ def train(
         registry,
     )
     metrics["chosen"] = {"strength": held.strength, "trees": held.trees}
-    refusals, receipts = read_refusals(lake, ds=ds, cutoff=cutoff)
-    metrics["fatigue"] = learn(examples, refusals)
+    kept = read_kept(lake, ds=ds, most=max_rows)
+    metrics["fatigue"] = learn(examples, kept)
     files = common | model_files(shipped, examples, metrics["fatigue"])
     files["metrics.json"] = to_json(metrics)
     lineage = {
         "ds": ds,
         "cutoff": cutoff,
-        "inputs": sorted(commit.citation() for commit in (*examples.inputs, *receipts)),
+        "inputs": sorted({commit.citation() for commit in (*examples.inputs, *kept.inputs)}),
         "code_version": code_version(),
         "seed": seed,
         "trees": trees,
