@@ -244,24 +244,25 @@ class Site:
 
     def _write_pushes(self, day: int) -> None:
         """Write user_pushes of a UTC day: what was sent on it and what was opened on it."""
-        log = self.log
-        rows: dict[str, list[object]] = {name: [] for name in dataset("user_pushes").names}
+        log, parts = self.log, []
+        sent, wanted = log.sent, arrow.schema(dataset("user_pushes"))
         for kind, stamp in (("sent", log.at), ("opened", log.opened_at)):
-            for i in np.flatnonzero((stamp >= day * 86_400) & (stamp < (day + 1) * 86_400)).tolist():
-                sent = log.sent
-                slot_p, material_p = float(sent.slot_propensity[i]), float(sent.material_propensity[i])
-                known = (None if np.isnan(slot_p) else slot_p, None if np.isnan(material_p) else material_p)
-                stamps = (int(stamp[i]) * 1_000_000, int(log.at[i]) * 1_000_000)
-                what = (sent.message_id[i], sent.campaign[i], sent.material[i], "fcm", kind)
-                values = (int(log.row[i]), *what, *stamps, *known)
-                for name, value in zip(rows, values, strict=True):
-                    rows[name].append(value)
-        wanted = arrow.schema(dataset("user_pushes"))
-        columns = [
-            pa.array(rows[f.name], pa.int64()).cast(f.type) if pa.types.is_timestamp(f.type)
-            else pa.array(rows[f.name], f.type) for f in wanted
-        ]  # fmt: skip
-        table = pa.table(columns, schema=wanted).sort_by([("ordinal", "ascending"), ("at_ts", "ascending")])
+            which = np.flatnonzero((stamp >= day * 86_400) & (stamp < (day + 1) * 86_400))
+            numbers = which.tolist()
+            values = (
+                log.row[which],
+                *([column[i] for i in numbers] for column in (sent.message_id, sent.campaign, sent.material)),
+                ["fcm"] * len(which),
+                [kind] * len(which),
+                stamp[which] * 1_000_000,
+                log.at[which] * 1_000_000,
+            )
+            known = (sent.slot_propensity[which], sent.material_propensity[which])
+            # A propensity that is unknown is nan here and null there.
+            columns = [*map(pa.array, values), *(pa.array(each, from_pandas=True) for each in known)]
+            typed = [column.cast(f.type) for f, column in zip(wanted, columns, strict=True)]
+            parts.append(pa.table(typed, schema=wanted))
+        table = pa.concat_tables(parts).sort_by([("ordinal", "ascending"), ("at_ts", "ascending")])
         self.publish("user_pushes", day_name(day), table)
 
     def write_features(self, ds: str) -> None:
