@@ -50,14 +50,17 @@ def main(argv: Sequence[str]) -> Result:
     parser.add_argument(
         "--refusal-opens", default="", help="prices of a refusal in opens, with commas: all live at each, too"
     )
+    parser.add_argument(
+        "--refusals-at-most", default="", help="limits on refusals, likewise: a message, over a random hour's"
+    )
     args = parser.parse_args(argv)
     seeds = [int(word) for word in args.seeds.split(",")]
     policies = args.policies.split(",")
     if policies[0] != "ours":
         raise InvalidInput("--policies must begin with ours", fix="ours sets every night's volume")
-    policies += [
-        f"{name}@{float(price):g}" for price in args.refusal_opens.split(",") if price for name in policies
-    ]
+    each = [f"{float(price):g}" for price in args.refusal_opens.split(",") if price]
+    each += [f"max{float(limit):g}" for limit in args.refusals_at_most.split(",") if limit]
+    policies += [f"{name}@{terms}" for terms in each for name in policies]
     if not 2_000 <= args.users <= 100_000 or not 1 <= args.nights <= 60:
         raise InvalidInput("--users must be 2,000 to 100,000, --nights 1 to 60")
     if not 28 <= args.history_days <= 365:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,13 @@ from spark_jobs.shard_work.problems import (
     price_sample,
     undecided_rows,
     without_draws,
+)
+from spark_jobs.shard_work.steering import (
+    kept_samples,
+    sample_shard,
+    sampled_blocks,
+    sampled_shards,
+    sampled_share,
 )
 
 if TYPE_CHECKING:  # shards may be planned in this process, which needs no Spark
@@ -203,6 +211,20 @@ def later_paid(terms: Terms, rows: pa.Table, night: ShardRounds) -> np.ndarray:
     return np.asarray(np.rint(worth - net), np.int64)
 
 
+def steered(spark: SparkSession | None, context: PlanContext, shards: Sequence[int]) -> PlanContext:
+    """Return the context with the price that keeps refusals to the policy's limit."""
+    terms, meta = context.terms, context.inputs.index.meta
+    if terms.refusals_at_most is None:
+        return context
+    n_users = int(meta["n_users"])
+    blocks = sampled_blocks(terms, n_users)
+    numbers = sampled_shards(shards, blocks, int(meta["shard_bits"]))
+    run_shards(spark, numbers, partial(sample_shard, context, blocks, sampled_share(blocks, n_users)))
+    sample = kept_samples(context, numbers)
+    price = sample.price(terms, terms.limits(), n_users, lambda line: progress(f"plan_dispatch: {line}"))
+    return replace(context, terms=replace(terms, refusal_price=price))
+
+
 def solve_shards(
     spark: SparkSession, context: PlanContext, shards: Sequence[int]
 ) -> tuple[Solved, list[str]]:
@@ -251,6 +273,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         progress(f"plan_dispatch: {line}")
     with spark_session("plan_dispatch") as spark, lake.attempt("decisions", ds=args.ds) as attempt:
         context = PlanContext(lake, inputs, terms, material_facts(catalog), attempt.folder)
+        context = steered(spark, context, shards)
+        terms = context.terms
         solved, unreachable = solve_shards(spark, context, shards)
         written = run_shards(spark, shards, partial(write_shard, context, solved))
         context.forget(shards)

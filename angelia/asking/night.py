@@ -6,7 +6,7 @@ that last night's manifests held back are not cited, so they are those of the ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
 
@@ -19,6 +19,7 @@ from angelia.contracts.certificate import Limit, limits_of
 from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
 from angelia.planning.inputs import Inputs, material_facts, terms_of
+from angelia.planning.later import RefusalPrice
 from angelia.planning.offers import MaterialFacts
 from angelia.planning.terms import Terms
 from models.registry import Registry
@@ -183,4 +184,6 @@ def open_night(lake: Lake, ds: str | None) -> PlannedNight:
     since = plan.params.get("skip_before")
     skip = datetime.fromisoformat(since) if since else None
     terms = terms_of(catalog, ds, int(plan.params["lead_hours"]), skip)
+    # The plan found this price once, of many people: who asks about one person could not.
+    terms = replace(terms, refusal_price=RefusalPrice.of(plan.meta))
     return PlannedNight(lake, ds, plan, catalog, inputs, terms, material_facts(catalog))

@@ -116,7 +116,8 @@ class Later:
         felt: messages that the person still feels. rate: messages they get a day.
         lost: opens of later messages that it costs, in opens of one. chance: that it is refused.
         flat_micros: cost of the lost opens. share: of the worth, for the chance of a refusal.
-        refusal_micros: the policy's own price of that chance, in the planned hour or else the cheapest.
+        refusal_micros: the policy's own price of that chance, in the planned hour or else the cheapest;
+            below 0 where a limit on refusals pays for it.
     """
 
     felt: float

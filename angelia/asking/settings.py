@@ -68,6 +68,9 @@ def settings_of(catalog: Catalog, running: Sequence[str]) -> list[Setting]:
         ),
         Setting("fatigue.days", str(policy.fatigue.horizon_days), "days lost by a refusal", "a number"),
         Setting("fatigue.refusal", f"{policy.fatigue.refusal_opens:g}", "opens a refusal costs", "0 or more"),
+        Setting(
+            "fatigue.at_most", f"{policy.fatigue.refusals_at_most or NONE}", "limit on refusals", "0.5 to 2"
+        ),
     ]
     for name, channel in sorted(catalog.channels.items()):
         if channel.enabled:
@@ -231,6 +234,9 @@ class _Changes:
                 self._part(policy, name, "fatigue", "horizon_days", _whole(name, value))
             case "fatigue", "refusal":
                 self._part(policy, name, "fatigue", "refusal_opens", _number(name, value))
+            case "fatigue", "at_most":
+                most = None if value == NONE else _number(name, value)
+                self._part(policy, name, "fatigue", "refusals_at_most", most)
             case "cost", channel:
                 self._put(("channel", channel), name, "cost_per_message", _number(name, value))
             case "budget", campaign:

@@ -166,6 +166,9 @@ def _fate(fate: Fate) -> str:
 
 def _later(later: Later) -> str:
     price = f"; the policy's price on that is {_money(later.refusal_micros)}" if later.refusal_micros else ""
+    # With a limit on refusals, a message below it is paid for keeping the others within.
+    if later.refusal_micros < 0:
+        price = f"; as that is less than the policy's limit, {_money(-later.refusal_micros)} is added"
     return (
         f"{_money(later.flat_micros)} and {100 * later.share:.1f} % of its worth are taken off for what it "
         f"costs later: {later.felt:.1f} messages still felt, {later.rate:.2f} a day; those of the next week "

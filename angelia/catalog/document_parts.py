@@ -101,19 +101,23 @@ class Explore(DocumentPart):
 class FatiguePolicy(DocumentPart):
     """The price of later costs: its weight, and for how long a refused topic counts as lost.
 
-    `refusal_opens` is what a refusal costs besides, in opens of its campaign; without it a document keeps the
-    text it had before the setting existed.
+    `refusal_opens` is what a refusal costs besides, in opens of its campaign. `refusals_at_most` limits
+    refusals a message, in units of those at an open hour drawn at random. Without them a document keeps the
+    text it had before they existed.
     """
 
     weight: float = Field(default=1.0, ge=0, le=100)
     horizon_days: int = Field(default=365, ge=1, le=730)
     refusal_opens: float = Field(default=0.0, ge=0, le=1000)
+    refusals_at_most: float | None = Field(default=None, ge=0.5, le=2)
 
     @model_serializer(mode="wrap")
     def _without_no_price(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         body: dict[str, Any] = handler(self)
         if not self.refusal_opens:
             del body["refusal_opens"]
+        if self.refusals_at_most is None:
+            body.pop("refusals_at_most", None)  # a dump may leave out what is not set
         return body
 
 

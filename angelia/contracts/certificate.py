@@ -140,6 +140,11 @@ def later_says(meta: Mapping[str, Any]) -> str:
     if not fatigue:
         return "not priced: the model has learned nothing of it, or the policy gives it no weight"
     refusal = f", and {fatigue['refusal_opens']:g} opens a refusal" if "refusal_opens" in fatigue else ""
+    if kept := fatigue.get("refusals"):
+        refusal += (
+            f"; refusals a message kept to {kept['ratio']:.3f} of those at a random hour, "
+            f"{kept['unpriced']:.3f} without a price, by {kept['opens']:.4f} opens for as much risk"
+        )
     return (
         f"{fatigue['paid_micros'] / 1e6:,.2f} of later opens and refusals, taken off the value (weight "
         f"{fatigue['weight']:g}; an open in {fatigue['tires']:.3f} lost per log message felt, "

@@ -98,6 +98,7 @@ def later_meta(terms: Terms, fatigue: Fatigue | None, paid: int) -> dict[str, ob
         "weight": terms.fatigue_weight,
         "horizon_days": terms.lost_days,
         **({"refusal_opens": terms.refusal_opens} if terms.refusal_opens else {}),
+        **({"refusals": terms.refusal_price.as_meta()} if terms.refusal_price else {}),
         "paid_micros": paid,
     }
 

@@ -21,7 +21,7 @@ from angelia.contracts.ids import U64, message_id, mix, uniform
 from angelia.matching import assign_arms, buckets
 from angelia.planning.before import Past, already_sent, lower_for_vendors, room_for, too_near
 from angelia.planning.canary import canary_hours
-from angelia.planning.later import Fatigue, LaterCosts, bears_two, later_costs, look_costs
+from angelia.planning.later import Fatigue, LaterCosts, bears_two, later_costs, look_costs, steered
 from angelia.planning.problem import I64, Bools, Choice, Limits, Problem, of_each
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
@@ -271,27 +271,29 @@ def assemble(
     if pairs.lift is not None:
         # What nobody looks at changes nobody: lift goes with the hour as opens do.
         lift = pairs.lift * np.array([weights[c.priority] for c in terms.campaigns])[pairs.campaign]
-        curve, factor = slot_response(people, pairs, local, off, clock)
-        worth += lift[:, None] * curve * factor
+        looks, factor = slot_response(people, pairs, local, off, clock)
+        worth += lift[:, None] * looks * factor
         at_mean = at_mean + lift
     later = None
     if pairs.fatigue is not None and terms.prices_fatigue:
         topics = [campaign.topic for campaign in terms.campaigns]
+        offered, pays = np.where(allowed, worth, 0.0), np.where(exempt, 0.0, weight)
         # A transactional message is owed whatever it costs later, and stands for no later one.
         later = later_costs(
-            pairs.fatigue, np.where(allowed, worth, 0.0), at_mean, ~exempt, pairs.user,
+            pairs.fatigue, offered, at_mean, ~exempt, pairs.user,
             [topics[k] for k in pairs.campaign.tolist()], past.user[marketing], past.hours[marketing],
             n_users=n, weight=terms.fatigue_weight, horizon_days=terms.lost_days,
         )  # fmt: skip
+        curve = slot_response(people, pairs, local, off, clock)[0] if terms.prices_looks else np.zeros(0)
         if terms.refusal_opens:
-            price, curve = weight * terms.refusal_opens, slot_response(people, pairs, local, off, clock)[0]
-            by_hour = look_costs(later.chance, np.where(exempt, 0.0, price), curve)
-            later = replace(later, by_hour=by_hour)
-            two = bears_two(pairs.fatigue, later, np.where(allowed, worth, 0.0), ~exempt, pairs.user, n)
+            later = replace(later, by_hour=look_costs(later.chance, pays * terms.refusal_opens, curve))
+            two = bears_two(pairs.fatigue, later, offered, ~exempt, pairs.user, n)
             # A campaign with a minimum is paid to send: whom it wants keeps room for both.
             asks = np.array([campaign.min_messages > 0 for campaign in terms.campaigns], bool)
             two[pairs.user[asks[pairs.campaign]]] = True
             room = np.where(two[:, None], room, np.minimum(room, 1))
+        if terms.refusals_at_most is not None:
+            later = steered(later, pairs.fatigue, terms.refusal_price, pays, offered, curve)
     problem = Problem(
         n_users=n,
         pair_user=pairs.user,

@@ -156,6 +156,7 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
         fatigue_weight=policy.fatigue.weight,
         lost_days=policy.fatigue.horizon_days,
         refusal_opens=policy.fatigue.refusal_opens,
+        refusals_at_most=policy.fatigue.refusals_at_most,
     )
 
 

@@ -11,6 +11,7 @@ from datetime import date, datetime
 import numpy as np
 import numpy.typing as npt
 
+from angelia.planning.later import RefusalPrice
 from angelia.planning.problem import I64, Limits
 
 NO_BUDGET = 2**40  # messages; a limit that no plan reaches
@@ -97,11 +98,18 @@ class Terms:
     fatigue_weight: float = 1.0  # multiplies the price of fatigue
     lost_days: int = 365  # for how long a refused topic's messages count as lost
     refusal_opens: float = 0.0  # opens of its campaign that a refusal costs besides
+    refusals_at_most: float | None = None  # a message, over those at an open hour drawn at random
+    refusal_price: RefusalPrice | None = None  # what keeps them there, once it was found
 
     @property
     def prices_fatigue(self) -> bool:
         """Whether messages pay for what they cost later."""
-        return bool(self.fatigue_weight or self.refusal_opens)
+        return bool(self.fatigue_weight or self.prices_looks)
+
+    @property
+    def prices_looks(self) -> bool:
+        """Whether what an hour is looked at costs something: it may be refused."""
+        return bool(self.refusal_opens or self.refusals_at_most)
 
     def slots(self) -> npt.NDArray[np.datetime64]:
         """Return the plan's UTC hours, datetime64[h], (h,)."""

@@ -22,6 +22,8 @@ def decide(
     curves: bool = True,
     model: str = "",
     refusal_opens: float | None = None,
+    refusals_at_most: float | None = None,
+    ready: bool = False,
 ) -> Sent:
     """Return a policy's messages of a night whose features and catalog are written.
 
@@ -33,19 +35,29 @@ def decide(
         curves: build response curves; policies that do not look at them get flat ones, in no time.
         model: score with this version instead of the shop's champion.
         refusal_opens: what a refusal costs, instead of what the catalog's policy says.
+        refusals_at_most: a message, over those at a random hour, instead of what the policy says.
+        ready: `run_jobs` has run, curves and all.
     """
+    if not ready:
+        run_jobs(site, ds, curves=curves, model=model)
+    if not curves:
+        flat_curves(site, ds)
+    view = PolicyView.of(site, ds)
+    if refusal_opens is not None:
+        view = replace(view, terms=replace(view.terms, refusal_opens=refusal_opens))
+    if refusals_at_most is not None:
+        view = replace(view, terms=replace(view.terms, refusals_at_most=refusals_at_most))
+    return POLICIES[policy](view, volume)
+
+
+def run_jobs(site: Site, ds: str, *, curves: bool = True, model: str = "") -> None:
+    """Run the jobs before the plan of a night."""
     with site.here():
         for job in (build_bitmaps, select_audiences):
             job.main(["--ds", ds])
         score_materials.main(["--ds", ds, *(["--model", model] if model else [])])
         if curves:
             build_send_times.main(["--ds", ds])
-        else:
-            flat_curves(site, ds)
-    view = PolicyView.of(site, ds)
-    if refusal_opens is not None:
-        view = replace(view, terms=replace(view.terms, refusal_opens=refusal_opens))
-    return POLICIES[policy](view, volume)
 
 
 def flat_curves(site: Site, ds: str) -> None:

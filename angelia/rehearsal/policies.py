@@ -14,11 +14,13 @@ import numpy as np
 
 from angelia.catalog.snapshot import load_snapshot
 from angelia.contracts.ids import message_id, uniform
+from angelia.output import progress
 from angelia.planning import Choice, solve_here
 from angelia.planning.eligibility import (
     F64,
     OPEN,
     ShardPeople,
+    assemble,
     build,
     cells,
     draw_slots,
@@ -47,6 +49,7 @@ from angelia.world.parameters import parameters
 from angelia.world.truth import attention, click_probability, delivery_probability, materials
 from models.features import Context
 from models.scorer import COLUMNS
+from spark_jobs.shard_work.steering import risk_sample
 
 
 @dataclass
@@ -141,7 +144,7 @@ class Truth:
 
 def planned(night: PolicyView, shard: ShardInputs, chance: F64 | None, *, explore: bool = True) -> Sent:
     """Return the joint plan's messages for drawn materials and a chance of opening per slot."""
-    terms = night.terms
+    terms = steered(night.terms, shard, chance)
     problem, outcome, _ = build(terms, shard.people, shard.pairs, shard.past, chance)
     limits, reserve = terms.limits(), terms.explore_limits()
     drawn, slot_propensity = draw_slots(terms, shard.people, problem, outcome, shard.pairs.p_open)
@@ -151,6 +154,16 @@ def planned(night: PolicyView, shard: ShardInputs, chance: F64 | None, *, explor
     _, choice = solve_here(problem, limits, thinned)
     where = np.where(problem.is_explore, slot_propensity, np.nan)
     return messages(night, shard, choice, where, chance)
+
+
+def steered(terms: Terms, shard: ShardInputs, chance: F64 | None) -> Terms:
+    """Return the terms with the price that keeps refusals to the policy's limit, if it has one."""
+    if terms.refusals_at_most is None:
+        return terms
+    built = assemble(terms, shard.people, shard.pairs, shard.past, chance)
+    sample = risk_sample(built, terms)
+    price = sample.price(terms, terms.limits(), sample.problem.n_users, progress)
+    return replace(terms, refusal_price=price)
 
 
 def messages(
@@ -252,7 +265,7 @@ def first_come(night: PolicyView, shard: ShardInputs, value: F64, order: F64, vo
     A second message follows where caps and gap allow, once everybody had a first, up to `volume` messages.
     """
     # Other products know no price of a refusal, which would take away the room for second messages.
-    terms = replace(night.terms, refusal_opens=0.0)
+    terms = replace(night.terms, refusal_opens=0.0, refusals_at_most=None)
     problem, outcome, _ = build(terms, shard.people, shard.pairs, shard.past)
     limits = terms.limits()
     left = limits.capacity.sum(axis=0)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from angelia.catalog.snapshot import load_snapshot
-from angelia.rehearsal.night import decide
+from angelia.rehearsal.night import decide, run_jobs
 from angelia.rehearsal.policies import PolicyView
 from angelia.rehearsal.site import ANCHOR, Site
 from angelia.rehearsal.usual import UsualModel
@@ -25,6 +25,8 @@ from models.train import TRAIN_DAYS, train
 WEEK = 7
 # Those that look at our curves and scores; the others ask the lake only who may get what.
 WITH_CURVES = ("ours", "true_material", "true_hour", "unexplored", "unpriced")
+
+LIMIT = "max"  # `ours@max1`: ours with refusals of at most those at a random hour
 
 Nights = list[dict[str, float]]
 
@@ -51,6 +53,9 @@ def lives(
     base.write_features(day_name(day_number(ANCHOR) - TRAIN_DAYS))
     retrain(base, ANCHOR)
     base.usual = UsualModel.train(base.lake, ANCHOR)
+    # Until the first messages are sent all policies live the same night, so its jobs run once.
+    base.write_features(ANCHOR)
+    run_jobs(base, ANCHOR)
     sites = {name: base.copy(home / name) for name in policies}
     lived: dict[str, Nights] = {name: [] for name in policies}
     for number in range(nights):
@@ -75,19 +80,30 @@ def retrain(site: Site, ds: str) -> None:
 def night(site: Site, name: str, number: int, volume: int | None) -> dict[str, float]:
     """Live one night and the day after it.
 
-    `NAME@OPENS` is the policy NAME at that price of a refusal.
+    `NAME@OPENS` is the policy NAME at that price of a refusal, `NAME@maxR` with refusals of at most R.
     """
     name, _, price = name.partition("@")
     ds = day_name(day_number(ANCHOR) + number)
-    site.write_features(ds)
-    site.snapshot(ds)
+    if number:
+        site.write_features(ds)
+        site.snapshot(ds)
     if number and number % WEEK == 0:
         if name in WITH_CURVES:
             retrain(site, ds)
         elif name == "usual":
             site.usual = UsualModel.train(site.lake, ds)
-    priced = float(price) if price else None
-    sent = decide(site, ds, name, volume, curves=name in WITH_CURVES, refusal_opens=priced)
+    is_limit = price.startswith(LIMIT)
+    sent = decide(
+        site,
+        ds,
+        name,
+        volume,
+        # A limit counts looks by the curves, whoever plans.
+        curves=name in WITH_CURVES or is_limit,
+        refusal_opens=float(price) if price and not is_limit else None,
+        refusals_at_most=float(price.removeprefix(LIMIT)) if is_limit else None,
+        ready=number == 0,
+    )
     # Each model's first night, of ours as the sample has it: the truth of all offers takes its time.
     known = knowledge(PolicyView.of(site, ds)) if name == "ours" and not price and number % WEEK == 0 else {}
     came = site.deliver(sent, ds) | known

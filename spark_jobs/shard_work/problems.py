@@ -125,7 +125,8 @@ def joined(problems: Sequence[Problem]) -> Problem:
 # ---- arrays in the store: one .npy after the other, no pickles
 
 
-def _put(store: Store, key: str, arrays: Iterable[np.ndarray]) -> None:
+def put_arrays(store: Store, key: str, arrays: Iterable[np.ndarray]) -> None:
+    """Store arrays, one after the other."""
     sink = io.BytesIO()
     for array in arrays:
         np.lib.format.write_array(sink, np.ascontiguousarray(array), allow_pickle=False)
@@ -133,7 +134,8 @@ def _put(store: Store, key: str, arrays: Iterable[np.ndarray]) -> None:
     store.put(key, sink.getvalue())
 
 
-def _get(store: Store, key: str) -> Iterable[np.ndarray]:
+def get_arrays(store: Store, key: str) -> Iterable[np.ndarray]:
+    """Yield the arrays that `put_arrays` stored."""
     local = store.local_path(key)
     # A night is looked at, not copied: of millions of options most passes need a part.
     source = pa.memory_map(str(local)) if local else pa.BufferReader(store.read(key))
@@ -146,12 +148,12 @@ def _get(store: Store, key: str) -> Iterable[np.ndarray]:
 
 def keep_sample(store: Store, key: str, sample: Problem) -> None:
     """Store a shard's part of the price sample."""
-    _put(store, key, [np.array([sample.n_users]), *(getattr(sample, name) for name in ARRAYS)])
+    put_arrays(store, key, [np.array([sample.n_users]), *(getattr(sample, name) for name in ARRAYS)])
 
 
 def kept_sample(store: Store, key: str) -> Problem:
     """Return what `keep_sample` stored."""
-    n_users, *arrays = _get(store, key)
+    n_users, *arrays = get_arrays(store, key)
     return Problem(n_users=int(n_users[0]), **dict(zip(ARRAYS, arrays, strict=True)))
 
 
@@ -162,7 +164,7 @@ def keep_night(context: PlanContext, number: int, night: ShardRounds) -> None:
     arrays = [sizes, *(getattr(problem, name) for name in THIN), *(getattr(packed, name) for name in PACKED)]
     for bucket in packed.buckets:
         arrays += [getattr(bucket, name) for name in BUCKET]
-    _put(context.lake.store, context.key(number, "night"), arrays)
+    put_arrays(context.lake.store, context.key(number, "night"), arrays)
     keep_state(context, number, night)
 
 
@@ -172,12 +174,12 @@ def keep_state(context: PlanContext, number: int, night: ShardRounds) -> None:
     for choice in (night.held, night.offered):
         rows = np.flatnonzero(choice.slot >= 0)
         arrays += [rows, choice.slot[rows], choice.channel[rows], choice.bid[rows]]
-    _put(context.lake.store, context.key(number, "state"), arrays)
+    put_arrays(context.lake.store, context.key(number, "state"), arrays)
 
 
 def kept_night(context: PlanContext, number: int) -> ShardRounds:
     """Return a shard's night as the last pass left it."""
-    arrays = iter(_get(context.lake.store, context.key(number, "night")))
+    arrays = iter(get_arrays(context.lake.store, context.key(number, "night")))
     n_users, h, bits, n_buckets = next(arrays).tolist()
     thin = {name: next(arrays) for name in THIN}
     nothing: dict[str, Any] = {"value": np.zeros((0, h), np.int64), "allowed": np.zeros((0, h), bool)}
@@ -185,7 +187,7 @@ def kept_night(context: PlanContext, number: int) -> ShardRounds:
     whole = {name: next(arrays) for name in PACKED}
     buckets = [Bucket(*(next(arrays) for _ in BUCKET), bits=bits) for _ in range(n_buckets)]
     problem = Problem(n_users=n_users, **thin, **nothing)
-    refused, asked, regret, *stored = _get(context.lake.store, context.key(number, "state"))
+    refused, asked, regret, *stored = get_arrays(context.lake.store, context.key(number, "state"))
     choices = []
     for rows, slot, channel, bid in (stored[:4], stored[4:]):
         choice = Choice.none(problem.n_pairs)

@@ -61,6 +61,24 @@ DECIDING = (
         ("planning/later/test_refusals.py",),
     ),
     Mutant(
+        "messages without worth earn by being seldom refused",
+        "np.where(before > 0, cost, np.maximum(cost, 0.0))",
+        "cost",
+        ("planning/later/test_steering.py",),
+    ),
+    Mutant(
+        "the price of a limit on refusals takes and never gives",
+        "(risk / price.reference - price.at_most)",
+        "(risk / price.reference)",
+        ("planning/later/test_steering.py",),
+    ),
+    Mutant(
+        "a limit on refusals may silence a night",
+        "if len(rows) < fewest:",
+        "if len(rows) < 0:",
+        ("planning/later/test_steering.py",),
+    ),
+    Mutant(
         "a price of refusals is shown and not paid",
         "return net if self.by_hour is None else net - self.by_hour",
         "return net",

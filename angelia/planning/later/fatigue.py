@@ -62,7 +62,8 @@ class LaterCosts:
         flat: micro-units whatever the hour. share: of the message's worth in its hour. felt: messages that
             the person still feels. rate: messages they get a day. lost: share of a later message's opens that
             this one costs, summed over a week's. chance: that it is refused, at a mean hour. by_hour:
-            micro-units in each slot for that chance, (m, h); None where the policy sets no price on it.
+            micro-units in each slot for that chance, (m, h); None where the policy sets no price on it. risk:
+            of a refusal in each slot, to somebody rested at a mean hour = 1, (m, h); None without a limit.
     """
 
     flat: F64
@@ -72,6 +73,7 @@ class LaterCosts:
     lost: F64
     chance: F64
     by_hour: F64 | None = None
+    risk: F64 | None = None
 
     def net(self, worth: F64) -> F64:
         """Return what messages are worth in each hour after this price, (m, h)."""

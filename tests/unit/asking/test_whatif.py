@@ -91,6 +91,13 @@ def test_a_price_on_refusals_sends_less(tight: Lake) -> None:
     assert answer.certificates["what_if"]["gap_pct"] >= 0
 
 
+def test_a_limit_on_refusals_finds_its_price_again(tight: Lake) -> None:
+    strict, free = (ask(tight, f"fatigue.at_most={most}").total for most in ("0.8", "none"))
+    assert strict.plan == free.plan
+    assert strict.what_if.value_micros < strict.plan.value_micros < free.what_if.value_micros
+    assert strict.what_if.messages >= 0.9 * strict.plan.messages
+
+
 def test_every_listed_setting_can_be_set_as_it_is(tight: Lake) -> None:
     known = known_settings(tight, DS)
     assert not [name for name, n in Counter(one.name for one in known).items() if n > 1]

@@ -86,6 +86,8 @@ def test_a_price_of_refusals_is_named_where_there_is_one() -> None:
     assert "with probability 0.00100\n" in page(campaign(later=costs))
     priced = page(campaign(later=replace(costs, refusal_micros=4_200)))
     assert "with probability 0.00100; the policy's price on that is 0.0042\n" in priced
+    earns = page(campaign(later=replace(costs, refusal_micros=-4_200)))
+    assert "with probability 0.00100; as that is less than the policy's limit, 0.0042 is added\n" in earns
 
 
 def test_only_the_parts_that_decide_are_shown() -> None:

@@ -59,6 +59,7 @@ def test_every_policy_lives_a_night_before_the_next(tmp_path: Path, monkeypatch:
         def write_features(self, ds: str) -> None: ...
 
     order: list[tuple[str, int, int | None]] = []
+    ready: list[str] = []
 
     def live(site: Shop, name: str, number: int, volume: int | None) -> dict[str, float]:
         order.append((name, number, volume))
@@ -67,6 +68,7 @@ def test_every_policy_lives_a_night_before_the_next(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(lived_nights, "Site", Shop)
     monkeypatch.setattr(lived_nights, "night", live)
     monkeypatch.setattr(lived_nights, "retrain", lambda site, ds: None)
+    monkeypatch.setattr(lived_nights, "run_jobs", lambda site, ds: ready.append(site.home.name))
     monkeypatch.setattr(lived_nights.UsualModel, "train", lambda lake, ds: None)
     kept: list[list[int]] = []
     lived_nights.lives(
@@ -76,21 +78,24 @@ def test_every_policy_lives_a_night_before_the_next(tmp_path: Path, monkeypatch:
     assert order[:4] == [("ours", 0, None), ("usual", 0, 10), ("ours@60", 0, None), ("usual@60", 0, 7)]
     assert order[4:] == [("ours", 1, None), ("usual", 1, 11), ("ours@60", 1, None), ("usual@60", 1, 8)]
     assert kept == [[1, 1, 1, 1], [2, 2, 2, 2]]
+    assert ready == ["base"], "until somebody sends, one night's jobs serve all"
 
 
 def test_each_price_of_a_refusal_has_its_own_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    prices: list[float | None] = []
+    prices: list[tuple[float | None, float | None, bool]] = []
 
     def decide(site: Any, ds: str, name: str, volume: int | None, **how: Any) -> Any:
-        prices.append(how["refusal_opens"])
+        prices.append((how["refusal_opens"], how["refusals_at_most"], how["curves"]))
         raise KeyError(name)
 
     monkeypatch.setattr(lived_nights, "decide", decide)
     site = SimpleNamespace(write_features=lambda ds: None, snapshot=lambda ds: None)
-    for name in ("ours", "usual@60"):
+    for name in ("ours", "usual@60", "oracle@max0.98"):
         with pytest.raises(KeyError, match=name.partition("@")[0]):
             lived_nights.night(site, name, 0, None)  # type: ignore[arg-type]
-    assert prices == [None, 60.0]
+    # A limit counts looks by the curves, so that whoever plans with one needs them.
+    assert prices == [(None, None, True), (60.0, None, False), (None, 0.98, True)]
+    assert uplift.beside("oracle@max0.98") == "ours@max0.98"
     assert [uplift.beside(name) for name in ("usual", "ours@60", "usual@60")] == ["ours", "ours", "ours@60"]
 
 

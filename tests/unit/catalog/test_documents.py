@@ -41,6 +41,9 @@ def test_a_policy_without_a_price_of_refusals_keeps_its_text(samples) -> None:
     priced = json.loads(canonical(policy))
     priced["fatigue"]["refusal_opens"] = 60
     assert json.loads(canonical(parse_document(priced)))["fatigue"]["refusal_opens"] == 60
+    assert "refusals_at_most" not in canonical(parse_document(priced))
+    priced["fatigue"]["refusals_at_most"] = 1
+    assert json.loads(canonical(parse_document(priced)))["fatigue"]["refusals_at_most"] == 1
 
 
 def test_canonical_text_is_stable_and_complete(samples: dict[tuple[str, str], AnyDocument]) -> None:

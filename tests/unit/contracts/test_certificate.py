@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from angelia.contracts.certificate import Limit, Messages, limits_of, messages_meta, messages_of, scarcity
+from angelia.contracts.certificate import (
+    Limit,
+    Messages,
+    later_says,
+    limits_of,
+    messages_meta,
+    messages_of,
+    scarcity,
+)
 
 CELLS = [Messages("2026-11-15T09", "fcm", "sale", 8), Messages("2026-11-15T10", "sms", "digest", 3)]
 LIMITS = [
@@ -34,6 +42,15 @@ def test_what_is_stored_is_read_back() -> None:
 
 def test_older_commits_are_still_read() -> None:
     assert (messages_of(OLDER), limits_of(OLDER)) == (CELLS, LIMITS)
+
+
+def test_a_limit_on_refusals_is_told_if_there_is_one() -> None:
+    fatigue: dict[str, Any] = {"paid_micros": 1, "weight": 1.0, "tires": 0.3, "refuses": 0.001}
+    fatigue |= {"horizon_days": 365}
+    assert "random hour" not in later_says({"fatigue": fatigue})
+    kept = {"opens": 0.07, "reference": 1.2, "at_most": 1.0, "unpriced": 1.1, "ratio": 0.999}
+    text = later_says({"fatigue": {**fatigue, "refusals": kept}})
+    assert "kept to 0.999 of those at a random hour, 1.100 without a price, by 0.0700 opens" in text
 
 
 def test_people_see_the_names_they_knew() -> None:

@@ -20,6 +20,7 @@ import pytest
 from pyroaring import BitMap
 from pyspark import cloudpickle
 
+from angelia.asking.night import open_night
 from angelia.catalog.documents import canonical, parse_document
 from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import message_id
@@ -54,7 +55,7 @@ POLICY = {
     "kind": "policy", "id": "default", "salt": "s", "min_gap_hours": GAP_HOURS,
     "caps": [{"messages": messages, "days": days} for messages, days in CAPS],
     "holdout": {"share_pct": 3.0, "salt": "h"}, "explore": {"slot_share_pct": 5.0, "epsilon": 0.1},
-    "fatigue": {"horizon_days": 90},
+    "fatigue": {"horizon_days": 90, "refusals_at_most": 1.0},
 }  # fmt: skip
 
 
@@ -265,6 +266,17 @@ def test_the_certificate_counts_the_plan_and_bounds_it(nights: dict[int, Lake], 
     assert {one["limit"]: one["used"] for one in meta["constraints"] if one["used"]} == used
     assert all(one["used"] <= one["capacity"] for one in meta["constraints"])
     assert any(one["price_micros"] for one in meta["constraints"])
+
+
+def test_refusals_are_kept_to_the_policys_limit(nights: dict[int, Lake]) -> None:
+    kept = nights[8].require("decisions", ds=DS).meta["fatigue"]["refusals"]
+    assert kept["at_most"] == 1.0
+    assert kept["ratio"] <= 1.0 < kept["unpriced"]
+    assert kept["opens"] > 0
+    # Whoever asks about one person of the night reads the price that the plan found.
+    price = open_night(nights[8], DS).terms.refusal_price
+    assert price is not None
+    assert price.as_meta() == kept
 
 
 def test_what_passes_between_the_shards_is_removed(nights: dict[int, Lake]) -> None:

@@ -1,0 +1,189 @@
+"""Find the price at which a night refuses no more a message than a policy allows.
+
+Grain: pair (user x campaign) by slot. `fatigue.refusals_at_most` limits refusals a message, in units of those
+at an open hour that is drawn at random. The price is centred: a message pays for the risk above the limit and
+earns by the risk below it, so that messages move to hours and people with less risk and are hardly fewer.
+Only ratios of risks count: how often people refuse at all, which few refusals tell badly, plays no part.
+
+Source: Boyd, Vandenberghe: Convex Optimization (2004), section 5.5: the dual price of the constraint
+sum(risk) <= limit * messages, by bisection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from angelia.planning.choose import best_sets, pack
+from angelia.planning.later.fatigue import F64, I64, Fatigue, LaterCosts, rounded
+from angelia.planning.prices import fit_prices, tilt_of
+from angelia.planning.problem import Choice, Limits, Problem
+
+_PLACES = 20  # binary places of risks: their sums are exact, so all processors find the same price
+FIRST, STEPS = 0.05, 9  # opens, and how often a sample is solved
+LEFT = 0.5  # share of the messages that a price must leave
+
+
+@dataclass(frozen=True)
+class RefusalPrice:
+    """What the risk of a refusal costs.
+
+    Attributes:
+        opens: what a message of the reference's risk costs, in opens of its campaign. reference: risk of a
+            message at an open hour drawn at random. at_most: the limit, in units of it. unpriced, ratio: risk
+            a message over the reference, without this price and with it.
+    """
+
+    opens: float
+    reference: float
+    at_most: float
+    unpriced: float
+    ratio: float
+
+    def as_meta(self) -> dict[str, float]:
+        """Return it as `of` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, meta: Mapping[str, Any]) -> RefusalPrice | None:
+        """Return the price that a plan's meta names; None where it has none."""
+        known = (meta.get("fatigue") or {}).get("refusals")
+        return None if known is None else cls(**known)
+
+
+def risks(fatigue: Fatigue, felt: F64, curve: F64) -> F64:
+    """Return the risk of a refusal, of somebody rested at a mean hour = 1, (m, h).
+
+    Args:
+        fatigue: what was learned.
+        felt: messages still felt, (m,).
+        curve: the person's response in each slot, which stands for looks, (m, h).
+    """
+    grows = np.exp(fatigue.refuses_more * np.log1p(felt))
+    return rounded(np.maximum(curve, 0.0) * grows[:, None], _PLACES)
+
+
+def centred(price: RefusalPrice, weight: F64, risk: F64, before: F64) -> F64:
+    """Return what the risk costs a message in each slot, (m, h); below 0 where it earns.
+
+    Args:
+        price: of the risk.
+        weight: worth of an open in micro-units, 0 for who pays nothing, (m,).
+        risk: as `risks` returns it, (m, h).
+        before: what messages are worth without this price, (m, h).
+    """
+    cost = (price.opens * weight)[:, None] * (risk / price.reference - price.at_most)
+    # What is not worth sending is not sent to make the others look better.
+    return np.asarray(np.where(before > 0, cost, np.maximum(cost, 0.0)))
+
+
+def steered(
+    costs: LaterCosts, fatigue: Fatigue, price: RefusalPrice | None, weight: F64, worth: F64, curve: F64
+) -> LaterCosts:
+    """Return costs that know the risk of refusals, and its price if there is one.
+
+    Args:
+        costs: without it.
+        fatigue: what was learned.
+        price: None = still to be found.
+        weight: worth of an open in micro-units, 0 for who pays nothing, (m,).
+        worth: of a message in each slot before costs, 0 where it may not go, (m, h).
+        curve: the person's response in each slot, (m, h).
+    """
+    risk = risks(fatigue, costs.felt, curve)
+    if price is None or not price.opens:
+        return replace(costs, risk=risk)
+    cost = centred(price, weight, risk, costs.net(worth))
+    return replace(costs, risk=risk, by_hour=cost if costs.by_hour is None else costs.by_hour + cost)
+
+
+def find_price(
+    problem: Problem,
+    risk: F64,
+    weight: F64,
+    limits: Limits,
+    scale: float,
+    at_most: float,
+    report: Callable[[str], None] = lambda line: None,
+) -> RefusalPrice | None:
+    """Return the lowest price at which a sample's messages keep to the limit.
+
+    None if no message is sent, or none has a risk.
+
+    Args:
+        problem: the sample's, without this price.
+        risk: of its pairs, (m, h).
+        weight: of its pairs, 0 for who pays nothing, (m,).
+        limits: of the night.
+        scale: how many times as many people the night has.
+        at_most: risk a message, over that at an open hour drawn at random.
+        report: takes a line about what was found.
+    """
+    units = np.rint(risk * 2.0**_PLACES).astype(np.int64)
+    solve = _Solver(problem, limits, scale)
+    rows, slots = solve.messages(problem, weight)
+    if not len(rows):
+        return None
+    is_open = problem.allowed[rows]
+    # The same people and campaigns, each at an hour drawn at random among its open ones.
+    reference = float((np.where(is_open, units[rows], 0).sum(axis=1) // is_open.sum(axis=1)).sum())
+    reference /= len(rows) * 2.0**_PLACES
+    if not reference:
+        return None
+
+    def ratio(rows: I64, slots: I64) -> float:
+        return int(units[rows, slots].sum()) / (max(len(rows), 1) * 2.0**_PLACES * reference)
+
+    unpriced = ratio(rows, slots)
+    low = free = RefusalPrice(0.0, reference, at_most, unpriced, unpriced)
+    if unpriced <= at_most:
+        return free
+    # The least price that keeps to the limit lies between `low`, which does not, and `top`, which does.
+    fewest, kept, top, opens = LEFT * len(rows), None, np.inf, FIRST
+    for _ in range(STEPS):
+        cost = centred(replace(free, opens=opens), weight, risk, problem.value.astype(np.float64))
+        priced = replace(problem, value=np.rint(problem.value - cost).astype(np.int64))
+        rows, slots = solve.messages(priced, weight)
+        price = replace(free, opens=opens, ratio=ratio(rows, slots))
+        # A limit that only silence keeps is no reason for silence.
+        if len(rows) < fewest:
+            top = opens
+        elif price.ratio <= at_most:
+            kept, top = price, opens
+        else:
+            low = price
+        # Doubled until a price is high enough, then halved between.
+        opens = 2.0 * opens if np.isinf(top) else (low.opens + top) / 2.0
+    if kept is None:
+        report(f"refusals a message stay {low.ratio:.3f} of a random hour's; {at_most:g} is not reached")
+        return low
+    report(
+        f"a message pays {kept.opens:.4f} opens for the risk of a random hour: refusals {unpriced:.3f} -> "
+        f"{kept.ratio:.3f} of it"
+    )
+    return kept
+
+
+class _Solver:
+    """Solves a sample again and again, each time from the prices before."""
+
+    def __init__(self, problem: Problem, limits: Limits, scale: float) -> None:
+        self.limits, self.scale = limits, scale
+        self.prices: npt.NDArray[np.int64] | None = None
+
+    def messages(self, problem: Problem, weight: F64) -> tuple[I64, I64]:
+        """Return the pairs that pay and are sent, and their slots, both (r,)."""
+        packed = pack(problem, self.limits)
+        # Prices differ little from one step of the search to the next.
+        rounds = 80 if self.prices is None else 20
+        self.prices = fit_prices(
+            problem, self.limits, self.scale, rounds=rounds, start=self.prices, packed=packed
+        )
+        tilt = tilt_of(problem) if self.prices.any() else None
+        choice: Choice = best_sets(problem, self.limits, self.prices, packed=packed, tilt=tilt)
+        rows = np.flatnonzero((choice.slot >= 0) & (weight > 0))
+        return rows, choice.slot[rows]

@@ -1,0 +1,117 @@
+"""The sample of people that a night's price of refusals is found on.
+
+Grain: shard. A pass before the others builds the problems of a few thousand people and puts their parts
+beside the attempt; where the job runs they are joined, and `find_price` is called. Surprise: whose shards are
+read goes by blocks of ordinals, so that the price is the same however wide shards are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from angelia.contracts.ids import uniform
+from angelia.planning import Problem
+from angelia.planning.eligibility import BuiltShard
+from angelia.planning.later import RefusalPrice, find_price
+from angelia.planning.problem import Limits
+from angelia.planning.terms import Terms
+from spark_jobs.running.session import ShardResult
+from spark_jobs.shard_work.problems import (
+    ARRAYS,
+    PlanContext,
+    PlannedShard,
+    get_arrays,
+    joined,
+    part_of,
+    prepare,
+    put_arrays,
+)
+
+BLOCK_BITS = 12
+BLOCKS = 8
+SAMPLE_USERS = 10_000
+
+
+@dataclass(frozen=True)
+class RiskSample:
+    """Some people's problem, its pairs' risk, (m, h), and what an open is worth, (m,)."""
+
+    problem: Problem
+    risk: np.ndarray
+    weight: np.ndarray
+
+    def price(
+        self, terms: Terms, limits: Limits, n_users: int, report: Callable[[str], None]
+    ) -> RefusalPrice | None:
+        """Return the price that keeps a night to its limit; None where nothing is sent."""
+        assert terms.refusals_at_most is not None
+        scale = n_users / max(self.problem.n_users, 1)
+        return find_price(self.problem, self.risk, self.weight, limits, scale, terms.refusals_at_most, report)
+
+
+def sampled_blocks(terms: Terms, n_users: int) -> list[int]:
+    """Return the blocks of ordinals whose people may be in the sample, by hash."""
+    blocks = np.arange(-(-n_users >> BLOCK_BITS))
+    lot = uniform(blocks.astype(np.uint64), terms.salt, "refusal sample", terms.ds)
+    return sorted(np.argsort(lot, kind="stable")[:BLOCKS].tolist())
+
+
+def sampled_share(blocks: Sequence[int], n_users: int) -> float:
+    """Return the share of the blocks' people who are in the sample."""
+    people = sum(min(1 << BLOCK_BITS, n_users - (block << BLOCK_BITS)) for block in blocks)
+    return min(1.0, SAMPLE_USERS / max(people, 1))
+
+
+def sampled_shards(shards: Sequence[int], blocks: Sequence[int], shard_bits: int) -> list[int]:
+    """Return the shards that have people of the blocks."""
+    wide = max(shard_bits, BLOCK_BITS)
+    wanted = {block >> (wide - BLOCK_BITS) for block in blocks}
+    return [number for number in shards if number >> (wide - shard_bits) in wanted]
+
+
+def risk_sample(
+    built: BuiltShard | PlannedShard, terms: Terms, chosen: np.ndarray | None = None
+) -> RiskSample:
+    """Return the chosen people of a shard, (n,), or all.
+
+    There is no risk where nothing is known of refusals."""
+    problem, later = built.problem, built.later
+    chosen = np.ones(problem.n_users, bool) if chosen is None else chosen
+    weights = dict(terms.priority_weight)
+    worth = np.array([weights[one.priority] * one.value_micros for one in terms.campaigns], np.float64)
+    weight = np.where(problem.is_exempt, 0.0, worth[problem.pair_campaign])
+    risk = np.zeros(problem.value.shape) if later is None or later.risk is None else later.risk
+    rows = chosen[problem.pair_user] & problem.allowed.any(axis=1)
+    return RiskSample(part_of(problem, chosen), risk[rows], weight[rows])
+
+
+def sample_shard(context: PlanContext, blocks: Sequence[int], share: float, number: int) -> ShardResult:
+    """Build a shard's problem, and put its part of the sample beside the attempt."""
+    planned = prepare(context, number)
+    people, terms = planned.shard.people, context.terms
+    lot = uniform(people.keys, terms.salt, "price sample", terms.ds)
+    chosen = np.isin(people.ordinal.astype(np.int64) >> BLOCK_BITS, blocks) & (lot < share)
+    part = risk_sample(planned, terms, chosen)
+    problem = part.problem
+    arrays = [np.array([problem.n_users]), part.risk, part.weight]
+    put_arrays(
+        context.lake.store, context.key(number, "risk"), [*arrays, *(getattr(problem, n) for n in ARRAYS)]
+    )
+    return ShardResult(number, [], {})
+
+
+def kept_samples(context: PlanContext, numbers: Sequence[int]) -> RiskSample:
+    """Return what `sample_shard` put beside the attempt, as one, and delete it."""
+    problems, risks, weights = [], [], []
+    for number in numbers:
+        n_users, risk, weight, *arrays = get_arrays(context.lake.store, context.key(number, "risk"))
+        problems.append(Problem(n_users=int(n_users[0]), **dict(zip(ARRAYS, arrays, strict=True))))
+        risks.append(risk)
+        weights.append(weight)
+    whole = RiskSample(joined(problems), np.concatenate(risks), np.concatenate(weights))
+    for number in numbers:
+        context.lake.store.delete(context.key(number, "risk"))
+    return whole

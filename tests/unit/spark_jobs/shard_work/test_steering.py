@@ -1,0 +1,84 @@
+"""The sample has the same people at any width of shards."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from angelia.lake import Lake
+from angelia.planning.eligibility import assemble
+from spark_jobs.shard_work import steering
+from spark_jobs.shard_work.problems import PlanContext
+from spark_jobs.shard_work.steering import (
+    BLOCK_BITS,
+    BLOCKS,
+    SAMPLE_USERS,
+    kept_samples,
+    risk_sample,
+    sample_shard,
+    sampled_blocks,
+    sampled_shards,
+    sampled_share,
+)
+from tests.unit.planning.few_people import TERMS
+from tests.unit.planning.later.test_refusals import FREE, OLD, pairs, some_people
+
+LIMITED = replace(FREE, refusals_at_most=1.0)
+
+
+@pytest.mark.parametrize("shard_bits", [10, BLOCK_BITS, 14])
+def test_the_same_people_at_any_width(shard_bits: int) -> None:
+    n_users = 100_000
+    blocks = sampled_blocks(TERMS, n_users)
+    assert len(blocks) == BLOCKS
+    shards = range((n_users - 1 >> shard_bits) + 1)
+    chosen = sampled_shards(shards, blocks, shard_bits)
+    assert len(chosen) < len(shards)
+    ordinals = np.arange(n_users)
+    wanted = ordinals[np.isin(ordinals >> BLOCK_BITS, blocks)]
+    assert set(wanted >> shard_bits) == set(chosen)
+    assert sampled_share(blocks, n_users) == SAMPLE_USERS / len(wanted)
+
+
+def test_few_people_are_all_in_the_sample() -> None:
+    blocks = sampled_blocks(TERMS, 600)
+    assert blocks == [0]
+    assert sampled_share(blocks, 600) == 1.0
+    assert sampled_shards(range(3), blocks, 8) == [0, 1, 2]
+    assert sampled_blocks(TERMS, 0) == []
+    assert sampled_share([], 0) == 1.0
+
+
+def test_a_sample_comes_back_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, who = Lake.open(str(tmp_path)), some_people(40)
+    built = assemble(LIMITED, who, pairs(40), OLD)
+    halves = {0: slice(0, 20), 1: slice(20, 40)}
+
+    def prepare(context: PlanContext, number: int) -> Any:
+        # Two shards of the same forty people, of whom each has only its own in the blocks.
+        ordinal = np.full(40, 1 << BLOCK_BITS)
+        ordinal[halves[number]] = 0
+        people = SimpleNamespace(keys=who.keys, ordinal=ordinal)
+        return SimpleNamespace(problem=built.problem, later=built.later, shard=SimpleNamespace(people=people))
+
+    monkeypatch.setattr(steering, "prepare", prepare)
+    context = PlanContext(lake, None, LIMITED, None, "attempt")  # type: ignore[arg-type]
+    for number in halves:
+        assert sample_shard(context, [0], 1.0, number).files == []
+    sample, whole = kept_samples(context, [0, 1]), risk_sample(built, LIMITED)
+    assert sample.problem.n_users == 40
+    assert np.array_equal(sample.problem.value, whole.problem.value)
+    assert np.array_equal(sample.risk, whole.risk)
+    assert np.array_equal(sample.weight, whole.weight)
+    assert (whole.weight[whole.problem.is_exempt] == 0).all()
+    assert not list(lake.store.list("attempt")), "nothing stays beside the attempt"
+
+
+def test_nothing_known_of_fatigue_is_no_risk() -> None:
+    built = assemble(LIMITED, some_people(5), replace(pairs(5), fatigue=None), OLD)
+    sample = risk_sample(built, LIMITED)
+    assert (sample.risk == 0).all()
+    assert sample.price(LIMITED, LIMITED.limits(), 5, lambda line: None) is None
