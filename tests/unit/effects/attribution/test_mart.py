@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -13,7 +13,7 @@ from angelia.effects.attribution.mart import TABLES, refresh
 from angelia.effects.tables import SQL, parse_checks
 from angelia.lake import Lake
 from tests.unit.effects.attribution.conftest import NEXT, Story
-from tests.unit.effects.conftest import DS, put
+from tests.unit.effects.conftest import DS, START, put
 
 SENT = {"n_pairs": 1, "n_planned": 1, "n_sent": 1}
 DIMENSIONS = ("campaign_id", "side", "channel", "country", "device_vendor", "tenure")
@@ -70,6 +70,16 @@ def test_every_figure_by_hand(connection: Any, lake: Lake, story: Story) -> None
     second = cells(connection, lake, NEXT)["plain", "treated", "fcm", "DE", "oppo", "new"]
     assert (second["n_sent"], second["n_conversions"], second["conversion_value"]) == (1, 1, 60.0)
     assert second["send_hour"] == datetime(2026, 11, 16, 6, tzinfo=UTC)
+
+
+def test_what_came_by_rest_takes_credit_in_no_cell(connection: Any, lake: Lake, story: Story) -> None:
+    row = {**story.ledger[DS][0], "message_id": "f" * 32, "sent_ts": START + timedelta(hours=4.5)}
+    table = pa.Table.from_pylist([row], schema=arrow.schema(dataset("delivery_ledger")))
+    put(lake, "delivery_ledger", table, ds=DS, send_hour="2026-11-15T08", part=f"{'a' * 32}.0000")
+    commit = make(connection, lake)[0].commit
+    assert commit.rejects == {"sent without a decision": 1}
+    planned = cells(connection, lake, DS)["plain", "treated", "fcm", "DE", "oppo", "new"]
+    assert (planned["n_sent"], planned["n_conversions"]) == (1, 0)  # the purchase at 4.6 is the later one's
 
 
 def test_a_night_alone_gets_what_it_gets_among_others(connection: Any, lake: Lake, story: Story) -> None:
