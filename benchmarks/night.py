@@ -135,7 +135,7 @@ def main(argv: Sequence[str]) -> Result:
 def night(
     home: Path, users: int, days: int, seed: int, shard_bits: int, bucket: str | None = None
 ) -> dict[str, dict[str, float]]:
-    """Make the world and the first model unless they exist, run the night; return each lake's figures."""
+    """Make world and first model unless they stand, run the night; return each lake's figures."""
     env = {**os.environ, **environment(home), "ANGELIA_SHARD_BITS": str(shard_bits)}
     # What the shell names is the other side's.
     env = {name: value for name, value in env.items() if name not in ("ANGELIA_LAKE", "ANGELIA_MODELS")}

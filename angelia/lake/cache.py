@@ -80,7 +80,7 @@ def _fetch_one(store: Store, entry: FileEntry, folder: Path) -> tuple[str, bool]
 
 
 class HeldStore:
-    """A store that is asked for each object once, as long as this lives; all else goes to the store itself.
+    """A store that is asked for each object once, as long as this lives.
 
     For a reader that takes a file's columns one by one: without local paths each column would fetch it anew.
     """

@@ -47,7 +47,7 @@ def _newest(lake: Lake, name: str, ds: str) -> list[Commit]:
 
 
 def _add(versions: Versions, citation: str) -> None:
-    """Add a citation: `user_events/ds=2026-11-14@7#…`, with a branch and a colon before it off main."""
+    """Add a citation: `user_events/ds=2026-11-14@7#…`, after `BRANCH:` off main."""
     branch, _, rest = citation.rpartition(":")
     name, _, version = rest.partition("/")
     listed = versions.setdefault(f"{branch or 'main'}/{name}", [])

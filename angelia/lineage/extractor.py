@@ -53,7 +53,7 @@ def _after(words: Sequence[str], option: str) -> str | None:
 
 
 def _datasets(versions: Versions) -> list[Any]:
-    """Return OpenLineage's datasets, named by its rules: the bucket (or `file`) and the path in it."""
+    """Return datasets named by OpenLineage's rules: the bucket (or `file`), and the path in it."""
     url = urlsplit(load_settings().lake_url())
     space = f"s3://{url.netloc}" if url.scheme == "s3" else "file"
     folder = url.path.strip("/") if url.scheme == "s3" else url.path.rstrip("/")
