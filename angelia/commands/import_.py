@@ -1,9 +1,10 @@
 """`angelia import`: CSV, Parquet and Kafka topics into the source contracts, by a mapping.
 
 Reads the files or the topic, and the mapping; writes partitions of `user_profiles`, `user_endpoints`,
-`user_preferences`, `user_events`, `push_history`, `push_receipts` and `experiment_assignments`, `external_ids`,
-entries of `suppressions`, and samples of rejected rows in HOME/rejects. Nothing is written to the lake before every row of every output (of a topic: of a portion) has
-been mapped and checked, and nothing at all where too many are bad.
+`user_preferences`, `user_events`, `push_history`, `push_receipts`, `experiment_assignments` and
+`external_ids`, entries of `suppressions`, and samples of rejected rows in HOME/rejects. Nothing is written to
+the lake before every row of every output (of a topic: of a portion) has been mapped and checked, and nothing
+at all where too many are bad.
 """
 
 from __future__ import annotations
