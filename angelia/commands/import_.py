@@ -161,7 +161,7 @@ def run_topic(
     max_reject_pct: float = 5.0,
     allow_lost: bool = False,
 ) -> dict[str, Any]:
-    """Take what a mapping's topic has that the lake has not, by Spark's connector, and return the counts.
+    """Take what the lake lacks of a mapping's topic, and return the counts.
 
     Raises:
         AngeliaError: no connector, no broker, a wrong mapping, or messages that expired unread.

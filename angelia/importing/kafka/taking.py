@@ -170,7 +170,7 @@ class Taker:
         return start, lost
 
     def _map(self, messages: pa.Table, place: TopicPosition, now: datetime, portion: Taken) -> pa.Table:
-        """Return the rows of a portion by the mapping, without those that the day has or must not have."""
+        """Return a portion's rows, without those that the day has or must not have."""
         connection = duckdb.connect(":memory:")
         try:
             connection.execute("SET enable_progress_bar = false")
