@@ -33,7 +33,7 @@ class TopicPosition:
 
 
 def find(lake: Lake, source: str, today: str) -> TopicPosition:
-    """Return where a source is to be read on, as a leaf of today; days that are over are closed.
+    """Return where a source is to be read on today; close the days that are over.
 
     Raises:
         Conflict: another reader did the same meanwhile.
