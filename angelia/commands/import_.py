@@ -1,8 +1,10 @@
 """`angelia import`: CSV, Parquet and Kafka topics into the source contracts, by a mapping.
 
-Reads the files or the topic, and the mapping; writes source partitions, and samples of rejected rows in
-HOME/rejects. Nothing is written to the lake before every row of every output (of a topic: of a portion) has
-been mapped and checked, and nothing at all where too many are bad.
+Reads the files or the topic, and the mapping; writes partitions of `user_profiles`, `user_endpoints`,
+`user_preferences`, `user_events`, `push_history`, `push_receipts`, `experiment_assignments` and
+`external_ids`, entries of `suppressions`, and samples of rejected rows in HOME/rejects. Nothing is written to
+the lake before every row of every output (of a topic: of a portion) has been mapped and checked, and nothing
+at all where too many are bad.
 """
 
 from __future__ import annotations
@@ -159,7 +161,7 @@ def run_topic(
     max_reject_pct: float = 5.0,
     allow_lost: bool = False,
 ) -> dict[str, Any]:
-    """Take what a mapping's topic has that the lake has not, by Spark's connector, and return the counts.
+    """Take what the lake lacks of a mapping's topic, and return the counts.
 
     Raises:
         AngeliaError: no connector, no broker, a wrong mapping, or messages that expired unread.

@@ -24,7 +24,7 @@ Offsets = Mapping[int, int]  # partition -> the next message to read
 
 
 @dataclass(frozen=True)
-class Place:
+class TopicPosition:
     """Where reading goes on: the leaf, the number of its head, and the offsets."""
 
     ds: str
@@ -32,23 +32,23 @@ class Place:
     offsets: Offsets | None  # None: never read
 
 
-def find(lake: Lake, source: str, today: str) -> Place:
-    """Return where a source is to be read on, as a leaf of today; days that are over are closed.
+def find(lake: Lake, source: str, today: str) -> TopicPosition:
+    """Return where a source is to be read on today; close the days that are over.
 
     Raises:
         Conflict: another reader did the same meanwhile.
     """
     place = _newest(lake, source)
     if place is None:
-        return Place(today, lake.last_number(EVENTS, ds=today), None)
+        return TopicPosition(today, lake.last_number(EVENTS, ds=today), None)
     # A clock that stands behind another reader's goes on in that one's day.
     while place.ds < today:
         publish(lake, place, source, None, place.offsets or {}, next_ds=today)
-        place = Place(today, lake.last_number(EVENTS, ds=today), place.offsets)
+        place = TopicPosition(today, lake.last_number(EVENTS, ds=today), place.offsets)
     return place
 
 
-def _newest(lake: Lake, source: str) -> Place | None:
+def _newest(lake: Lake, source: str) -> TopicPosition | None:
     for leaf in reversed(lake.partitions(EVENTS)):
         # An import of the same day, or an erasure, may stand above the commit that has the note.
         numbers = lake.numbers(lake.branch, EVENTS, leaf, expired=True)
@@ -58,15 +58,15 @@ def _newest(lake: Lake, source: str) -> Place | None:
                 continue
             offsets = {int(partition): int(at) for partition, at in note["offsets"].items()}
             if not note["next"]:
-                return Place(leaf["ds"], numbers[-1], offsets)
+                return TopicPosition(leaf["ds"], numbers[-1], offsets)
             # A run was killed between closing this day and its first commit of the next one.
-            return Place(note["next"], lake.last_number(EVENTS, ds=note["next"]), offsets)
+            return TopicPosition(note["next"], lake.last_number(EVENTS, ds=note["next"]), offsets)
     return None
 
 
 def publish(
     lake: Lake,
-    place: Place,
+    place: TopicPosition,
     source: str,
     rows: pa.Table | None,
     offsets: Offsets,

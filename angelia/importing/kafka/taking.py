@@ -25,7 +25,7 @@ from angelia.errors import Conflict, InvalidInput
 from angelia.importing import mapping as mapping_document
 from angelia.importing import rejects, staging
 from angelia.importing.kafka.messages import NO_OBJECT, open_messages
-from angelia.importing.kafka.offsets import EVENTS, Offsets, Place, find, publish
+from angelia.importing.kafka.offsets import EVENTS, Offsets, TopicPosition, find, publish
 from angelia.importing.kafka.source import INPUT, KafkaSource
 from angelia.importing.staged import Staged
 from angelia.lake import Lake
@@ -144,7 +144,7 @@ class Taker:
         _add(taken, portion)
         return bool(ranges)
 
-    def _start(self, place: Place, ends: Mapping[int, tuple[int, int]]) -> tuple[dict[int, int], int]:
+    def _start(self, place: TopicPosition, ends: Mapping[int, tuple[int, int]]) -> tuple[dict[int, int], int]:
         """Return where each partition is read from, and how many messages are gone unread."""
         start, lost = {}, 0
         for partition, (oldest, end) in sorted(ends.items()):
@@ -169,8 +169,8 @@ class Taker:
             start[partition] = oldest
         return start, lost
 
-    def _map(self, messages: pa.Table, place: Place, now: datetime, portion: Taken) -> pa.Table:
-        """Return the rows of a portion by the mapping, without those that the day has or must not have."""
+    def _map(self, messages: pa.Table, place: TopicPosition, now: datetime, portion: Taken) -> pa.Table:
+        """Return a portion's rows, without those that the day has or must not have."""
         connection = duckdb.connect(":memory:")
         try:
             connection.execute("SET enable_progress_bar = false")
@@ -202,7 +202,7 @@ class Taker:
             connection.close()
 
     def _leave_out(
-        self, connection: duckdb.DuckDBPyConnection, item: Staged, place: Place, now: datetime
+        self, connection: duckdb.DuckDBPyConnection, item: Staged, place: TopicPosition, now: datetime
     ) -> None:
         """Filter what the contract of a day of arrival does not take, and what the day has already."""
         contract, head = dataset(EVENTS), self.lake.head(EVENTS, ds=place.ds)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import pytest
 
 from angelia.errors import Conflict
-from angelia.importing.kafka.offsets import Place, find, publish
+from angelia.importing.kafka.offsets import TopicPosition, find, publish
 from angelia.lake import Lake
 
 FIRST, SECOND = "2026-11-28", "2026-11-29"
 
 
 def test_a_day_that_is_over_names_the_next(lake: Lake) -> None:
-    assert find(lake, "shop:events", FIRST) == Place(FIRST, 0, None)
-    publish(lake, Place(FIRST, 0, None), "shop:events", None, {0: 5, 1: 7})
-    assert find(lake, "shop:events", FIRST) == Place(FIRST, 1, {0: 5, 1: 7})
-    assert find(lake, "shop:events", SECOND) == Place(SECOND, 0, {0: 5, 1: 7})
+    assert find(lake, "shop:events", FIRST) == TopicPosition(FIRST, 0, None)
+    publish(lake, TopicPosition(FIRST, 0, None), "shop:events", None, {0: 5, 1: 7})
+    assert find(lake, "shop:events", FIRST) == TopicPosition(FIRST, 1, {0: 5, 1: 7})
+    assert find(lake, "shop:events", SECOND) == TopicPosition(SECOND, 0, {0: 5, 1: 7})
     closed = lake.require("user_events", ds=FIRST)
     assert closed.meta["kafka"] == {"shop:events": {"offsets": {"0": 5, "1": 7}, "next": SECOND}}
     # A clock that stands behind goes on where the other one is.
-    assert find(lake, "shop:events", FIRST) == Place(SECOND, 0, {0: 5, 1: 7})
+    assert find(lake, "shop:events", FIRST) == TopicPosition(SECOND, 0, {0: 5, 1: 7})
 
 
 def test_who_read_an_older_head_publishes_nothing(lake: Lake) -> None:

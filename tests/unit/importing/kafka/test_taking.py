@@ -1,4 +1,4 @@
-"""Every message of a topic becomes a row once: reruns, races, midnight, kills, bad ones, expired ones."""
+"""Every message of a topic becomes a row once, through reruns, races, midnight and kills."""
 
 from __future__ import annotations
 
