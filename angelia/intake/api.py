@@ -57,7 +57,7 @@ from angelia.intake.people.external_ids import ExternalIds
 from angelia.intake.people.external_ids_api import add_external_ids
 from angelia.intake.people.preferences_api import add_preferences
 from angelia.intake.store import Accepted, IntakeStore, Row, Verdict, effective_status
-from angelia.intake.wire.short_way import Answering, Reply, reply_of
+from angelia.intake.wire.short_way import Answering, JsonReply, reply_of
 from angelia.intake.writing import Busy, GroupWriter
 from angelia.lake import Lake
 
@@ -119,20 +119,20 @@ class Intake:
         except Busy:
             raise refused("busy", "the intake has more waiting than it can write", retry_after_s=1) from None
 
-    async def take_one(self, key: Key, body: bytes) -> Reply:
+    async def take_one(self, key: Key, body: bytes) -> JsonReply:
         """Take one message; 202 says that it is durable. Raises: Refused."""
         return await self.taken(key, parse_message(body, key.client, now()))
 
-    async def taken(self, key: Key, draft: Draft | Refusal) -> Reply:
+    async def taken(self, key: Key, draft: Draft | Refusal) -> JsonReply:
         """Return the answer to one draft, once it is durable. Raises: Refused."""
         if isinstance(draft, Refusal):
             raise errors.Refused(draft)
         (verdict,) = await self.write(key, [draft])
         if not isinstance(verdict, Accepted):
             raise errors.Refused(verdict)
-        return Reply(202, item_json(verdict).encode())
+        return JsonReply(202, item_json(verdict).encode())
 
-    async def take_batch(self, key: Key, body: bytes) -> Reply:
+    async def take_batch(self, key: Key, body: bytes) -> JsonReply:
         """Take up to a thousand messages; each has its own verdict. Raises: Refused."""
         drafts = parse_batch(body, key.client, now())
         if isinstance(drafts, Refusal):
@@ -142,7 +142,7 @@ class Intake:
         accepted = sum(isinstance(verdict, Accepted) for verdict in verdicts)
         items = ",".join(map(item_json, verdicts))
         document = f'{{"accepted":{accepted},"refused":{len(verdicts) - accepted},"items":[{items}]}}'
-        return Reply(200, document.encode())
+        return JsonReply(200, document.encode())
 
 
 def create_app(
@@ -207,7 +207,7 @@ class IntakeApp:
         await self._app(scope, receive, send)
 
     def admitted(self, path: bytes, authorization: str, length: int) -> Answering | None:
-        """Return what answers a body of so many bytes; None where the framework has to see the request."""
+        """Return what answers a body of so many bytes; None leaves it to the framework."""
         way, text = self._ways.get(path), _bearer(authorization)
         if way is None or text is None or length > way[1]:
             return None
@@ -217,7 +217,7 @@ class IntakeApp:
         route, _, take = way
         began = time.monotonic()
 
-        async def answering(body: bytes) -> Reply:
+        async def answering(body: bytes) -> JsonReply:
             reply = await _replied(take, key, body)
             self._app.note("POST", route, key.client, reply.status, time.monotonic() - began)
             return reply
@@ -225,7 +225,7 @@ class IntakeApp:
         return answering
 
 
-async def _replied(take: Callable[[Key, bytes], Awaitable[Reply]], key: Key, body: bytes) -> Reply:
+async def _replied(take: Callable[[Key, bytes], Awaitable[JsonReply]], key: Key, body: bytes) -> JsonReply:
     """Return the answer to a body, also where it is refused or something is broken."""
     try:
         return await take(key, body)
@@ -286,7 +286,7 @@ def _add_writing(app: FastAPI, intake: Intake) -> None:
         return _response(await intake.taken(key, again(row, now())))
 
 
-def _response(reply: Reply) -> Response:
+def _response(reply: JsonReply) -> Response:
     return Response(reply.body, reply.status, media_type="application/json")
 
 

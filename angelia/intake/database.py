@@ -78,7 +78,10 @@ def answering(engine: Engine) -> Iterator[None]:
 
 
 def insert_rows(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows that have all columns, by the driver: numbers and texts need no work on each value."""
+    """Insert rows that have all columns, by the driver.
+
+    Numbers and texts need no work on each value.
+    """
     if not rows:
         return
     statement, order, sizes = _insert_of(table, connection.dialect)
@@ -115,7 +118,7 @@ def fetched(connection: Connection, query: sa.Select[Any]) -> list[dict[str, Any
 
 @lru_cache(maxsize=32)
 def _insert_of(table: sa.Table, dialect: Dialect) -> tuple[str, tuple[str, ...] | None, dict[int, str]]:
-    """Return the insert of a table, the order of its values, and SQLite's inserts of 256, 128, … 1 rows.
+    """Return a table's insert, the order of its values, and SQLite's inserts of many rows.
 
     Rows of one statement are written without a hand-over of the interpreter for each. `OR FAIL` spares the
     copy of every page that a statement of many rows may have to undo: an error ends the transaction anyway.

@@ -71,7 +71,7 @@ def serve(
 
 
 def tune_interpreter() -> None:
-    """Prepare the process for many short-lived objects and one thread that writes beside the loop.
+    """Prepare the process for many short-lived objects and a thread that writes.
 
     Messages make thousands of objects that are in no circle; to look through them after every 700, which is
     the default, took a tenth of the processor time. The writer asks for the interpreter after each statement,

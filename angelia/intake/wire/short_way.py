@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 _CLOSE = b"connection: close\r\n"
 
 
-class Reply(NamedTuple):
+class JsonReply(NamedTuple):
     """An answer in JSON; the headers are those beside its type and length."""
 
     status: int
@@ -23,14 +23,14 @@ class Reply(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-Answering = Callable[[bytes], Awaitable[Reply]]
+Answering = Callable[[bytes], Awaitable[JsonReply]]
 
 
 class ShortWay(Protocol):
     """The application, as far as a protocol asks it."""
 
     def admitted(self, path: bytes, authorization: str, length: int) -> Answering | None:
-        """Return what answers a body of so many bytes; None where the framework has to see the request."""
+        """Return what answers a body of so many bytes; None leaves it to the framework."""
 
 
 class ShortCycle:
@@ -67,7 +67,7 @@ class ShortWayProtocol(HttpToolsProtocol):
     _reading: ShortCycle | None = None
 
     def on_message_begin(self) -> None:
-        """Begin a request; what the framework wants to know of it is made once it is the framework's."""
+        """Begin a request; what the framework wants of it is made once it goes there."""
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -131,7 +131,7 @@ class ShortWayProtocol(HttpToolsProtocol):
             self.transport.close()
         self.on_response_complete()
 
-    def _written(self, reply: Reply, keep_alive: bool) -> bytes:
+    def _written(self, reply: JsonReply, keep_alive: bool) -> bytes:
         out = [STATUS_LINE[reply.status]]
         for name, value in (*self.server_state.default_headers, *reply.headers):
             out += [name, b": ", value, b"\r\n"]
@@ -142,7 +142,7 @@ class ShortWayProtocol(HttpToolsProtocol):
         return b"".join(out)
 
 
-def reply_of(status: int, body: bytes, raw_headers: Iterable[tuple[bytes, bytes]]) -> Reply:
+def reply_of(status: int, body: bytes, raw_headers: Iterable[tuple[bytes, bytes]]) -> JsonReply:
     """Return a framework's answer as one of ours."""
     own = (pair for pair in raw_headers if pair[0] not in (b"content-length", b"content-type"))
-    return Reply(status, body, tuple(own))
+    return JsonReply(status, body, tuple(own))

@@ -19,7 +19,7 @@ from angelia.intake.database import writing
 from angelia.intake.keys import SCOPES, Keys
 from angelia.intake.message import now
 from angelia.intake.tables import messages
-from angelia.intake.wire.short_way import Answering, Reply, reply_of, short_protocol
+from angelia.intake.wire.short_way import Answering, JsonReply, reply_of, short_protocol
 from tests.unit.intake.conftest import SMALL
 
 ONE, MANY = "/v1/messages", "/v1/messages:batch"
@@ -217,4 +217,4 @@ def test_a_server_that_ends_answers_what_came_in(door: Door) -> None:
 
 def test_a_frameworks_headers_are_kept_but_for_two() -> None:
     headers = [(b"content-length", b"2"), (b"retry-after", b"1"), (b"content-type", b"application/json")]
-    assert reply_of(429, b"{}", headers) == Reply(429, b"{}", ((b"retry-after", b"1"),))
+    assert reply_of(429, b"{}", headers) == JsonReply(429, b"{}", ((b"retry-after", b"1"),))
