@@ -19,6 +19,8 @@ from typing import Protocol
 
 from angelia.contracts.sending import Micros
 
+# Asked once: it is read several times a message.
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 JUMP_US = 5_000_000  # NTP slews half a millisecond a second at most; an hour without a look is 1.8 s
 
 
@@ -55,9 +57,7 @@ class Clock(Protocol):
 
 def steady_ns() -> int:
     """Return nanoseconds on a clock that nobody sets, and that runs while the machine sleeps."""
-    return (
-        time.clock_gettime_ns(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic_ns()
-    )
+    return time.clock_gettime_ns(_STEADY)
 
 
 class WallClock:

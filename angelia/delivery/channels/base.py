@@ -56,6 +56,9 @@ def _text(value: object, chars: int) -> str | None:
     if value is None:
         return None
     clean = str(value).encode("utf-8", "replace").decode("utf-8")
+    # Nearly all texts are: to look at each character of a message's id took 4 µs of each message.
+    if clean.isprintable():
+        return clean[:chars]
     return "".join(one if one.isprintable() else "?" for one in clean[:chars])
 
 

@@ -22,6 +22,7 @@ def test_whatever_an_answer_holds_a_verdict_can_be_stored() -> None:
     verdict = Verdict("rejected", "a\x00b\n" + "x" * 100, "\ud800" + "y" * 300)
     assert verdict.reason == "a?b?" + "x" * 60
     assert verdict.provider_id == "?" + "y" * 255
+    assert Verdict("accepted", None, "é" * 300).provider_id == "é" * 256
     assert Verdict("rejected", 7).reason == "7"  # type: ignore[arg-type]
     assert Verdict("accepted") == Verdict("accepted", None, None, None)
 
