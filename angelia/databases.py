@@ -97,7 +97,8 @@ def make_engine(
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """Yield a connection in a transaction that writes."""
-    with engine.execution_options(angelia_write=True).begin() as connection:
+    # Said of the connection: an engine of its own options costs a third of a small transaction to make.
+    with engine.connect() as connection, connection.execution_options(angelia_write=True).begin():
         yield connection
 
 

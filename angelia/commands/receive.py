@@ -158,7 +158,8 @@ def intake_serve(
     from angelia.intake.api import create_app
     from angelia.intake.codes import Codes, Secret
     from angelia.intake.database import connect
-    from angelia.intake.serving import serve
+    from angelia.intake.serving import serve, tune_interpreter
+    from angelia.intake.wire.short_way import short_protocol
     from angelia.receive.preferences.addresses import AddressQuestions
     from angelia.receive.receiver import utc_now
     from angelia.receive.trust import preferences_trust, receive_document
@@ -172,7 +173,8 @@ def intake_serve(
     lake, page = open_lake(settings=settings), preferences_trust(receive_document())
     questions = AddressQuestions(lake, page.secret, page.url, utc_now) if page else None
     app = create_app(engine, log, codes, settings.metrics_folder(), lake, questions)
-    serve(app, host, port, ready_file)
+    tune_interpreter()
+    serve(app, host, port, ready_file, protocol=short_protocol(app))
 
 
 @intake.command("dispatch")
@@ -206,6 +208,7 @@ def intake_dispatch(
     from angelia.intake.dispatching.batches import Batches
     from angelia.intake.dispatching.dispatcher import Dispatcher
     from angelia.intake.dispatching.terms import LEASE_S, DispatchTerms, Report
+    from angelia.intake.serving import tune_interpreter
 
     settings = load_settings()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
@@ -222,6 +225,7 @@ def intake_dispatch(
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, dispatcher.draining.set)
         return await dispatcher.run()
 
+    tune_interpreter()
     report = asyncio.run(main())
     counts = [f"{step:<40} {number:>10,}" for step, number in sorted(report.steps.items())]
     ended = f"batches: {report.batches:,}, to go on with: {report.unfinished:,}; {report.seconds:.1f} s"

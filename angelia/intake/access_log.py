@@ -7,7 +7,6 @@ and the answers counted by route and status (`angelia.metrics`).
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import Counter
 from contextlib import suppress
@@ -31,6 +30,7 @@ class AccessLog:
         self._lines: list[str] = []
         self._counts: Counter[tuple[str, str]] = Counter()
         self._is_planned = False
+        self._second, self._moment = -1, ""  # the last second that was written, and how
         file = metrics_folder / "angelia_intake.prom" if metrics_folder is not None else None
         self._totals = metrics.Totals(file, {REQUESTS: TEXT})
 
@@ -52,7 +52,30 @@ class AccessLog:
         try:
             await self._app(scope, receive, noting)
         finally:
-            self._note(scope, status, time.monotonic() - began)
+            route = getattr(scope.get("route"), "path", None)
+            client = scope.get("angelia_client")
+            self.note(scope["method"], route, client, status, time.monotonic() - began)
+
+    def note(self, method: str, route: str | None, client: str | None, status: int, seconds: float) -> None:
+        """Note and count an answer; status 0: the client hung up."""
+        if not self._is_planned:
+            self._is_planned = True
+            asyncio.get_running_loop().call_later(_FLUSH_S, self.flush)
+        self._counts[route or "other", str(status)] += 1
+        if self._path is None:
+            return
+        second, rest = divmod(time.time_ns(), 1_000_000_000)
+        if second != self._second:
+            moment = datetime.fromtimestamp(second, UTC).isoformat(timespec="seconds")
+            self._second, self._moment = second, moment.removesuffix("+00:00")
+        method = method if method in ("GET", "POST", "PUT", "DELETE") else "other"
+        # Written by hand, at a fifth of the encoder's cost: a route is our own text, a client a name without
+        # anything that JSON would escape.
+        self._lines.append(
+            f'{{"ts": "{self._moment}.{rest // 1_000_000:03d}+00:00", "method": "{method}", '
+            f'"route": {_text(route)}, "status": {status}, "ms": {1000 * seconds:.1f}, '
+            f'"client": {_text(client)}}}\n'
+        )
 
     def flush(self, *, is_last: bool = False) -> None:
         """Append what has gathered."""
@@ -68,20 +91,6 @@ class AccessLog:
             except OSError:
                 pass  # a full disk must not fail requests that are durable elsewhere
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        if not self._is_planned:
-            self._is_planned = True
-            asyncio.get_running_loop().call_later(_FLUSH_S, self.flush)
-        route = getattr(scope.get("route"), "path", None)
-        self._counts[route or "other", str(status)] += 1
-        if self._path is None:
-            return
-        line = {
-            "ts": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "method": scope["method"] if scope["method"] in ("GET", "POST", "PUT", "DELETE") else "other",
-            "route": route,
-            "status": status,  # 0 = the client hung up
-            "ms": round(1000 * seconds, 1),
-            "client": scope.get("angelia_client"),
-        }
-        self._lines.append(json.dumps(line) + "\n")
+
+def _text(value: str | None) -> str:
+    return "null" if value is None else f'"{value}"'

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
@@ -19,8 +18,8 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.engine import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from angelia.contracts.sources import NAME
 from angelia.intake import errors
@@ -32,7 +31,7 @@ from angelia.intake.answers import (
     MessagePage,
     MessageView,
     Status,
-    item_of,
+    item_json,
     view_of,
 )
 from angelia.intake.bodies import body_of, read_body
@@ -58,13 +57,13 @@ from angelia.intake.people.external_ids import ExternalIds
 from angelia.intake.people.external_ids_api import add_external_ids
 from angelia.intake.people.preferences_api import add_preferences
 from angelia.intake.store import Accepted, IntakeStore, Row, Verdict, effective_status
+from angelia.intake.wire.short_way import Answering, JsonReply, reply_of
 from angelia.intake.writing import Busy, GroupWriter
 from angelia.lake import Lake
 
 MAX_BODY_BYTES = 65_536
 MAX_BATCH_BYTES = 8 * 2**20
 log = logging.getLogger(__name__)
-Endpoint = Callable[[Request], Awaitable[JSONResponse]]
 _KEY = ("no_key", "not_in_scope", "database_unavailable", "internal")
 _MESSAGE_ID = r"[0-9a-f]{32}"
 _PARAMETERS = {"status", "campaign", "from", "to", "cursor", "limit"}
@@ -86,9 +85,9 @@ class Intake:
 
     async def key(self, request: Request, scope: str) -> Key:
         """Return the key of a request, which must have the scope."""
-        kind, _, text = request.headers.get("authorization", "").partition(" ")
-        key = self.keys.remembered(text) if kind.lower() == "bearer" else None
-        if key is False:
+        text = _bearer(request.headers.get("authorization", ""))
+        key = self.keys.remembered(text) if text is not None else None
+        if key is False and text is not None:
             key = await run_in_threadpool(self.keys.check, text)
         if not isinstance(key, Key):
             raise refused("no_key", "send `Authorization: Bearer ank_…` with a key that is in use")
@@ -120,6 +119,31 @@ class Intake:
         except Busy:
             raise refused("busy", "the intake has more waiting than it can write", retry_after_s=1) from None
 
+    async def take_one(self, key: Key, body: bytes) -> JsonReply:
+        """Take one message; 202 says that it is durable. Raises: Refused."""
+        return await self.taken(key, parse_message(body, key.client, now()))
+
+    async def taken(self, key: Key, draft: Draft | Refusal) -> JsonReply:
+        """Return the answer to one draft, once it is durable. Raises: Refused."""
+        if isinstance(draft, Refusal):
+            raise errors.Refused(draft)
+        (verdict,) = await self.write(key, [draft])
+        if not isinstance(verdict, Accepted):
+            raise errors.Refused(verdict)
+        return JsonReply(202, item_json(verdict).encode())
+
+    async def take_batch(self, key: Key, body: bytes) -> JsonReply:
+        """Take up to a thousand messages; each has its own verdict. Raises: Refused."""
+        drafts = parse_batch(body, key.client, now())
+        if isinstance(drafts, Refusal):
+            raise errors.Refused(drafts)
+        written = iter(await self.write(key, [draft for draft in drafts if isinstance(draft, Draft)]))
+        verdicts = [draft if isinstance(draft, Refusal) else next(written) for draft in drafts]
+        accepted = sum(isinstance(verdict, Accepted) for verdict in verdicts)
+        items = ",".join(map(item_json, verdicts))
+        document = f'{{"accepted":{accepted},"refused":{len(verdicts) - accepted},"items":[{items}]}}'
+        return JsonReply(200, document.encode())
+
 
 def create_app(
     engine: Engine,
@@ -128,7 +152,7 @@ def create_app(
     metrics_folder: Path | None = None,
     lake: Lake | None = None,
     questions: MailQuestions | None = None,
-) -> ASGIApp:
+) -> IntakeApp:
     """Return the application on a connected database.
 
     One-time codes only with `codes`, people's preferences and addresses only with a lake, new addresses of
@@ -151,7 +175,7 @@ def create_app(
         (Exception, errors.on_defect),
     ):
         app.add_exception_handler(kind, handler)
-    direct = _add_writing(app, intake)
+    _add_writing(app, intake)
     _add_reading(app, intake)
     if codes is not None:
         add_codes(app, intake, codes)
@@ -162,39 +186,65 @@ def create_app(
     document = app.openapi()  # made once; from here on the framework serves this object
     document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"key": []}]
-    return AccessLog(Direct(app, direct), access_log, metrics_folder)
+    return IntakeApp(AccessLog(app, access_log, metrics_folder), intake)
 
 
-class Direct:
-    """Hands the two busiest requests to their functions, and all others to the framework.
+class IntakeApp:
+    """The application, with a short way for the two busiest requests.
 
-    Its routing, its parameters and its stacks of contexts cost five times what a message does.
+    The framework's routing, its parameters and its stacks of contexts cost five times what a message does.
     """
 
-    def __init__(self, app: ASGIApp, endpoints: Mapping[str, Endpoint]) -> None:
-        self._app, self._endpoints = app, endpoints
+    def __init__(self, app: AccessLog, intake: Intake) -> None:
+        self._app, self._keys = app, intake.keys
+        self._ways = {
+            b"/v1/messages": ("/v1/messages", MAX_BODY_BYTES, intake.take_one),
+            b"/v1/messages:batch": ("/v1/messages:batch", MAX_BATCH_BYTES, intake.take_batch),
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        endpoint = self._endpoints.get(scope["path"]) if scope.get("method") == "POST" else None
-        if endpoint is None:
-            await self._app(scope, receive, send)
-            return
-        scope["route"] = SimpleNamespace(path=scope["path"])  # for the access log
-        request = Request(scope, receive)
-        try:
-            answer = await endpoint(request)
-        except errors.Refused as error:
-            answer = await errors.on_refused(request, error)
-        except Unavailable as error:
-            answer = await _on_unavailable(request, error)
-        except Exception as error:
-            log.exception("a request met a defect")
-            answer = await errors.on_defect(request, error)
-        await answer(scope, receive, send)
+        """Answer a request by the framework."""
+        await self._app(scope, receive, send)
+
+    def admitted(self, path: bytes, authorization: str, length: int) -> Answering | None:
+        """Return what answers a body of so many bytes; None leaves it to the framework."""
+        way, text = self._ways.get(path), _bearer(authorization)
+        if way is None or text is None or length > way[1]:
+            return None
+        key = self._keys.remembered(text)
+        if not isinstance(key, Key) or "write" not in key.scopes:
+            return None
+        route, _, take = way
+        began = time.monotonic()
+
+        async def answering(body: bytes) -> JsonReply:
+            reply = await _replied(take, key, body)
+            self._app.note("POST", route, key.client, reply.status, time.monotonic() - began)
+            return reply
+
+        return answering
 
 
-def _add_writing(app: FastAPI, intake: Intake) -> dict[str, Endpoint]:
+async def _replied(take: Callable[[Key, bytes], Awaitable[JsonReply]], key: Key, body: bytes) -> JsonReply:
+    """Return the answer to a body, also where it is refused or something is broken."""
+    try:
+        return await take(key, body)
+    except errors.Refused as error:
+        answer = errors.answer_of(error.refusal, error.retry_after_s)
+    except Unavailable:
+        answer = _unavailable()
+    except Exception:
+        log.exception("a request met a defect")
+        answer = errors.defect()
+    return reply_of(answer.status_code, bytes(answer.body), answer.raw_headers)
+
+
+def _bearer(authorization: str) -> str | None:
+    kind, _, text = authorization.partition(" ")
+    return text if kind.lower() == "bearer" else None
+
+
+def _add_writing(app: FastAPI, intake: Intake) -> None:
     @app.post(
         "/v1/messages",
         status_code=202,
@@ -204,16 +254,10 @@ def _add_writing(app: FastAPI, intake: Intake) -> dict[str, Endpoint]:
         ),
         openapi_extra=body_of(IntakeMessage),
     )
-    async def accept(request: Request) -> JSONResponse:
+    async def accept(request: Request) -> Response:
         """Take one message; 202 says that it is durable."""
         key = await intake.key(request, "write")
-        draft = parse_message(await read_body(request, MAX_BODY_BYTES), key.client, now())
-        if isinstance(draft, Refusal):
-            raise errors.Refused(draft)
-        (verdict,) = await intake.write(key, [draft])
-        if not isinstance(verdict, Accepted):
-            raise errors.Refused(verdict)
-        return JSONResponse(item_of(verdict), 202)
+        return _response(await intake.take_one(key, await read_body(request, MAX_BODY_BYTES)))
 
     @app.post(
         "/v1/messages:batch",
@@ -221,18 +265,10 @@ def _add_writing(app: FastAPI, intake: Intake) -> dict[str, Endpoint]:
         responses=documented(*_KEY, "not_json", "missing", "too_large", "rate_limited", "busy"),
         openapi_extra=body_of(BatchRequest),
     )
-    async def accept_batch(request: Request) -> JSONResponse:
+    async def accept_batch(request: Request) -> Response:
         """Take up to a thousand messages; each has its own verdict, in the order given."""
         key = await intake.key(request, "write")
-        drafts = parse_batch(await read_body(request, MAX_BATCH_BYTES), key.client, now())
-        if isinstance(drafts, Refusal):
-            raise errors.Refused(drafts)
-        written = iter(await intake.write(key, [draft for draft in drafts if isinstance(draft, Draft)]))
-        items = [item_of(draft if isinstance(draft, Refusal) else next(written)) for draft in drafts]
-        accepted = sum("id" in item for item in items)
-        return JSONResponse({"accepted": accepted, "refused": len(items) - accepted, "items": items})
-
-    direct: dict[str, Endpoint] = {"/v1/messages": accept, "/v1/messages:batch": accept_batch}
+        return _response(await intake.take_batch(key, await read_body(request, MAX_BATCH_BYTES)))
 
     @app.post(
         "/v1/messages/{message_id}:resend",
@@ -240,21 +276,17 @@ def _add_writing(app: FastAPI, intake: Intake) -> dict[str, Endpoint]:
         response_model=AcceptedBody,
         responses=documented(*_KEY, "not_found", "not_resendable", "rate_limited", "busy"),
     )
-    async def resend(request: Request, message_id: str) -> JSONResponse:
+    async def resend(request: Request, message_id: str) -> Response:
         """Send a message once more, as a message of its own; asked twice, it is sent once."""
         key = await intake.key(request, "write")
         row = await run_in_threadpool(intake.store.get, key.client, message_id)
         if row is None:
             raise refused("not_found", "this client has no such message")
-        draft = again(row, now())
-        if isinstance(draft, Refusal):
-            raise errors.Refused(draft)
-        (verdict,) = await intake.write(key, [draft])
-        if not isinstance(verdict, Accepted):
-            raise errors.Refused(verdict)
-        return JSONResponse(item_of(verdict), 202)
+        return _response(await intake.taken(key, again(row, now())))
 
-    return direct
+
+def _response(reply: JsonReply) -> Response:
+    return Response(reply.body, reply.status, media_type="application/json")
 
 
 def _add_reading(app: FastAPI, intake: Intake) -> None:
@@ -323,5 +355,9 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
 
 
 async def _on_unavailable(_request: Request, _error: Exception) -> JSONResponse:
+    return _unavailable()
+
+
+def _unavailable() -> JSONResponse:
     reason = "the database does not answer: nothing is acknowledged, send it again with its idempotency key"
     return errors.answer_of(Refusal("database_unavailable", "", reason), 1)

@@ -105,6 +105,11 @@ async def on_parameters(_request: Request, error: Exception) -> JSONResponse:
 
 async def on_defect(_request: Request, _error: Exception) -> JSONResponse:
     """Answer a defect of ours."""
+    return defect()
+
+
+def defect() -> JSONResponse:
+    """Return the answer to a request that met a defect of ours."""
     return answer_of(Refusal("internal", "", "a defect of the intake; whether it was kept is unknown"))
 
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from angelia.intake.database import answering, writing
+from angelia.intake.database import answering, insert_rows, writing
 from angelia.intake.exporting.changes import mark
 from angelia.intake.message import Draft, Refusal
 from angelia.intake.people.external_ids import owners_of
@@ -47,8 +46,6 @@ class IntakeStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine, self._looks = engine, 0
-        compiled = sa.insert(messages).compile(dialect=engine.dialect)
-        self._insert_sql, self._order = str(compiled), getattr(compiled, "positiontup", None)
 
     def accept(self, drafts: Sequence[Draft]) -> list[Verdict]:
         """Return a verdict for each draft; the accepted are durable when this returns.
@@ -68,8 +65,7 @@ class IntakeStore:
                     with writing(self._engine) as connection:
                         _name_people(connection, drafts)
                         verdicts, rows = _judge(_known(connection, drafts) if looks else {}, drafts)
-                        if rows:
-                            self._insert(connection, rows)
+                        insert_rows(connection, messages, rows)
                     return verdicts
                 except sa.exc.IntegrityError:
                     # The key was used before, or by another process meanwhile: now it can be looked up.
@@ -137,13 +133,6 @@ class IntakeStore:
             if is_mine:
                 mark(connection, [message_id])
         return is_mine
-
-    def _insert(self, connection: Connection, rows: list[Row]) -> None:
-        """Insert rows by the driver: numbers and texts need no work on each value."""
-        if self._order is None:
-            connection.exec_driver_sql(self._insert_sql, rows)
-        else:
-            connection.exec_driver_sql(self._insert_sql, list(map(itemgetter(*self._order), rows)))
 
 
 def effective_status(row: Row, now_us: int) -> str:

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from angelia.delivery.ledger.ledger import Owner
 from angelia.errors import Conflict
-from angelia.intake.database import answering, writing
+from angelia.intake.database import answering, fetched, insert_rows, writing
 from angelia.intake.dispatching.steps import OutcomeStep, apply, note_steps
 from angelia.intake.exporting.changes import mark
 from angelia.intake.store import Row, change, slices
@@ -166,8 +166,7 @@ class Batches:
                         messages.c.id.in_(part),
                         messages.c.claimed_by == batch.id,
                     )
-                    for row in connection.execute(query).mappings():
-                        known[client, row["id"]] = dict(row)
+                    known |= {(client, row["id"]): row for row in fetched(connection, query)}
         return [known[member] for member in batch.members if member in known]
 
     def reserve(self, batch: IntakeBatch, wanted: Sequence[IntakeSend]) -> None:
@@ -177,8 +176,7 @@ class Batches:
             ids = [] if batch.claimed else [send.message_id for send in wanted]
             kept = _present(connection, sends.c.message_id, ids)
             fresh = [_fields(send) for send in wanted if send.message_id not in kept]
-            if fresh:
-                connection.execute(sa.insert(sends), fresh)
+            insert_rows(connection, sends, fresh)
 
     def sent_to(self, users: Sequence[str], since_us: int) -> list[tuple[IntakeSend, bool]]:
         """Return what people were sent since an instant, and whether that is settled.
@@ -191,10 +189,9 @@ class Batches:
             for part in slices(users):
                 query = sa.select(sends, messages.c.status).join(messages, of_message)
                 query = query.where(sends.c.user_id.in_(part), sends.c.at_us >= since_us)
-                for row in connection.execute(query).mappings():
-                    fields = dict(row)
-                    is_settled = fields.pop("status") not in ("accepted", "claimed")
-                    pairs.append((IntakeSend(**fields), is_settled))
+                for row in fetched(connection, query):
+                    is_settled = row.pop("status") not in ("accepted", "claimed")
+                    pairs.append((IntakeSend(**row), is_settled))
         return pairs
 
     def find(self, message_ids: Sequence[str]) -> dict[str, IntakeSend]:
@@ -203,9 +200,7 @@ class Batches:
         with answering(self._engine), self._engine.connect() as connection:
             for part in slices(message_ids):
                 query = sa.select(sends).where(sends.c.message_id.in_(part))
-                by_message |= {
-                    row["message_id"]: IntakeSend(**row) for row in connection.execute(query).mappings()
-                }
+                by_message |= {row["message_id"]: IntakeSend(**row) for row in fetched(connection, query)}
         return by_message
 
     def seal(
@@ -267,7 +262,7 @@ class Batches:
         query = due_query(priority, now_us, limit)
         if connection.dialect.name != "sqlite":  # SQLite has one writer at a time anyway
             query = query.with_for_update(skip_locked=True)
-        return [dict(row) for row in connection.execute(query).mappings()]
+        return fetched(connection, query)
 
     @contextmanager
     def _holding(self, batch: IntakeBatch) -> Iterator[Connection]:

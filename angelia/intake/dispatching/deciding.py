@@ -12,6 +12,7 @@ import zoneinfo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from angelia.catalog.documents import Campaign, Template
@@ -191,7 +192,12 @@ def _window_opens(person: Person, start: int, end: int, at: Micros) -> Micros:
 
 
 def _local(person: Person, at: Micros) -> datetime:
-    return datetime.fromtimestamp(at / 1e6, UTC).astimezone(_zone(person["timezone"]))
+    return _local_time(person["timezone"], at)
+
+
+@lru_cache(maxsize=1_024)  # a batch is decided for one instant, and its people share some time zones
+def _local_time(timezone: str, at: Micros) -> datetime:
+    return datetime.fromtimestamp(at / 1e6, UTC).astimezone(_zone(timezone))
 
 
 def _zone(name: str) -> zoneinfo.ZoneInfo:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from angelia.intake.database import change_rows, insert_rows
 from angelia.intake.exporting.changes import mark
 from angelia.intake.store import Row, slices
 from angelia.intake.tables import messages, steps
@@ -54,7 +55,7 @@ def apply(connection: Connection, noted: Sequence[OutcomeStep]) -> int:
             # A report that was overtaken by a later one is noted, and changes no status.
             *(c.status != later for later in _later_than(status)),
         )
-        connection.execute(update.values(status=status, status_us=sa.bindparam("at")), rows)
+        change_rows(connection, update.values(status=status, status_us=sa.bindparam("at")), rows)
     return len(fresh)
 
 
@@ -72,7 +73,7 @@ def note_steps(connection: Connection, noted: Sequence[OutcomeStep]) -> list[Out
     for client, ids in by_client.items():
         for part in slices(ids):
             query = sa.select(c.client, c.id, c.step, c.channel).where(c.client == client, c.id.in_(part))
-            known |= {tuple(row) for row in connection.execute(query)}
+            known |= set(map(tuple, connection.execute(query).all()))
     fresh: list[OutcomeStep] = []
     for step in noted:
         key = (step.client, step.id, step.step, step.channel)
@@ -82,8 +83,9 @@ def note_steps(connection: Connection, noted: Sequence[OutcomeStep]) -> list[Out
             fresh.append(step)
     if fresh:
         mark(connection, (step.id for step in fresh))
-        connection.execute(
-            sa.insert(steps),
+        insert_rows(
+            connection,
+            steps,
             [
                 {
                     "client": step.client,

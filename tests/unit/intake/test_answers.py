@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from sqlalchemy.engine import Engine
 
-from angelia.intake.answers import item_of, view_of
+from angelia.intake.answers import item_json, view_of
 from angelia.intake.message import Refusal
 from angelia.intake.store import Accepted, IntakeStore
 from tests.unit.intake.conftest import HOUR_US, NOW_US, Make
@@ -49,5 +50,7 @@ def test_steps_stand_in_the_order_of_their_time(row: dict[str, Any]) -> None:
 
 def test_a_refused_item_holds_its_refusal_only() -> None:
     refusal = Refusal("format", "user_id", "another form")
-    assert item_of(refusal) == {"error": {"code": "format", "field": "user_id", "reason": "another form"}}
-    assert item_of(Accepted("i1", NOW_US, True))["repeated"] is True
+    assert json.loads(item_json(refusal)) == {
+        "error": {"code": "format", "field": "user_id", "reason": "another form"}
+    }
+    assert json.loads(item_json(Accepted("i1", NOW_US, True)))["repeated"] is True

@@ -10,12 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from angelia.errors import AngeliaError, InvalidInput
-from angelia.intake.database import Unavailable, connect, writing
+from angelia.intake.database import Unavailable, change_rows, connect, fetched, insert_rows, writing
 from angelia.intake.store import IntakeStore
-from angelia.intake.tables import (
-    messages,
-    schema,
-)
+from angelia.intake.tables import external_ids, messages, schema
 from tests.unit.intake.conftest import Make
 
 
@@ -50,3 +47,42 @@ def test_processes_meeting_at_an_empty_file_agree(tmp_path: Path) -> None:
     assert len(engines) == 4
     for engine in engines:
         engine.dispose()
+
+
+def linked(number: int) -> dict[str, object]:
+    return {
+        "namespace": "crm",
+        "external_id": f"k{number:03d}",
+        "user_id": f"it's {number}",
+        "linked_us": number,
+    }
+
+
+@pytest.mark.parametrize("number", [0, 1, 3, 255, 256, 300])
+def test_any_number_of_rows_is_inserted_as_it_is(any_engine: Engine, number: int) -> None:
+    rows = [linked(each) for each in range(number)]
+    with writing(any_engine) as connection:
+        insert_rows(connection, external_ids, rows)
+    with any_engine.connect() as connection:
+        query = sa.select(external_ids).order_by(external_ids.c.linked_us)
+        assert fetched(connection, query) == rows
+
+
+def test_rows_of_a_refused_insert_are_all_undone(any_engine: Engine) -> None:
+    rows = [linked(each) for each in (1, 2, 3, 1)]
+    with pytest.raises(sa.exc.IntegrityError), writing(any_engine) as connection:
+        insert_rows(connection, external_ids, rows)
+    with any_engine.connect() as connection:
+        assert fetched(connection, sa.select(external_ids)) == []
+
+
+def test_each_row_is_changed_by_its_own_values(any_engine: Engine) -> None:
+    c = external_ids.c
+    change = sa.update(external_ids).where(c.external_id == sa.bindparam("of"), c.user_id != "it's 2")
+    change = change.values(user_id="new", linked_us=sa.bindparam("at"))
+    with writing(any_engine) as connection:
+        insert_rows(connection, external_ids, [linked(each) for each in (1, 2, 3)])
+        change_rows(connection, change, [{"of": f"k00{each}", "at": 10 * each} for each in (1, 2, 3)])
+    with any_engine.connect() as connection:
+        query = sa.select(c.user_id, c.linked_us).order_by(c.external_id)
+        assert list(map(tuple, connection.execute(query))) == [("new", 10), ("it's 2", 2), ("new", 30)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from angelia.cli import main
 from angelia.intake.api import create_app
 from angelia.intake.database import connect
-from angelia.intake.serving import serve
+from angelia.intake.serving import serve, tune_interpreter
 
 
 def test_a_port_in_use_is_one_line(settings_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,3 +50,17 @@ def test_sigterm_ends_a_server_that_listened(sqlite_url: str, tmp_path: Path) ->
     assert caught == [signal.SIGTERM]
     mine = set(threading.enumerate()) - others
     assert not any(thread.name == "intake-writer" for thread in mine)
+
+
+def test_a_tuned_process_looks_for_circles_less_often() -> None:
+    before = gc.get_threshold(), sys.getswitchinterval()
+    try:
+        tune_interpreter()
+        assert gc.get_threshold()[0] > 10_000
+        assert sys.getswitchinterval() < 0.001
+        assert gc.get_freeze_count()
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before[0])
+        sys.setswitchinterval(before[1])
