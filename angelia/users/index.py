@@ -93,7 +93,7 @@ def append_written(
     params: Mapping[str, Any] | None = None,
     rejects: Mapping[str, int] | None = None,
 ) -> Commit:
-    """Append the files that `write` makes for a head, made again for the next head if a race is lost.
+    """Append the files that `write` makes for a head; after a lost race they are made anew.
 
     Args:
         write: gets a head and a folder, writes files there (`users.chain.write_users`) of all users that the
