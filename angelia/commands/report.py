@@ -344,7 +344,7 @@ def publish_effects(lake: Lake, sources: ReportSources, table: Table, conversion
 
 
 def publish_beside(lake: Lake, sources: ReportSources, table: Table) -> Commit | None:
-    """Publish a table as the dataset of its name on the plan day; None where it never had a row."""
+    """Publish a table as the dataset of its name; None where it never had a row."""
     contract = dataset(table.name)
     inputs = [commit for name in _READ_BY[table.name] for commit in sources.commits[name]]
     if not table.rows and lake.head(contract.name, ds=sources.night.ds) is None:

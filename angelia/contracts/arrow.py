@@ -23,7 +23,7 @@ def schema(contract: Dataset) -> pa.Schema:
 
 
 def conform(table: pa.Table, contract: Dataset) -> pa.Table:
-    """Return `table` with the contract's columns, order and types; an optional one that is missing is null.
+    """Return `table` as the contract has it; a missing optional column is null.
 
     Raises:
         InvalidInput: a column is missing or unknown, a cast would lose, or a not-null column holds nulls.
@@ -56,7 +56,7 @@ def conform(table: pa.Table, contract: Dataset) -> pa.Table:
 
 
 def names_in(have: Sequence[str], wanted: Sequence[str], contract: Dataset | None, path: str) -> list[str]:
-    """Return those of the wanted columns that a file has; it may lack optional ones of its contract.
+    """Return the wanted columns that a file has; it may lack optional ones.
 
     Raises:
         InvalidInput: it lacks another one.
@@ -75,7 +75,7 @@ def may_lack(contract: Dataset | None, name: str) -> bool:
 
 
 def filled(rows: pa.Table, wanted: Sequence[str], contract: Dataset | None) -> pa.Table:
-    """Return rows, of a table or a batch, with the wanted columns; missing optional ones are null."""
+    """Return the wanted columns of a table or batch; missing optional ones are null."""
     for name in wanted:
         if contract is not None and may_lack(contract, name) and name not in rows.schema.names:
             rows = rows.append_column(name, pa.nulls(rows.num_rows, contract[name].type))

@@ -101,12 +101,12 @@ def addresses_of(lake: Lake, user: str) -> pa.Table:
 
 
 def register(lake: Lake, rows: list[dict[str, Any]]) -> Commit:
-    """Append words: user_id, channel, address, registered_ts, is_active; and what is known of the device."""
+    """Append words; what is not known of a device may be left out of a row."""
     return lake.append_log(REGISTERED, pa.Table.from_pylist(rows, schema=_schema()))
 
 
 def compact(lake: Lake, now: datetime) -> int:
-    """Rewrite the log without words superseded for longer than it is kept; return how many those are.
+    """Rewrite the log without long superseded words; return how many those are.
 
     The newest word on an address stays, whatever its age: it may say that the address is over. `lake expire`
     removes the commits that are replaced, once readers that began before have ended.

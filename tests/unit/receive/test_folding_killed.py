@@ -1,4 +1,4 @@
-"""A process that folds is killed at seeded places: nothing is lost, and nothing stands twice."""
+"""A process that folds is killed at seeded places: nothing is lost or doubled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def fold_once(url: str, folder: str, point: str) -> None:
 
 
 def taken(journal: Journal, dispatches: list[str], number: int) -> None:
-    """Take two groups: opens, an opt-out, and an open of nobody's message, which goes on waiting."""
+    """Take two groups: opens, an opt-out, and an open of nobody's message."""
     at_us = int((NOW - timedelta(hours=1)).timestamp() * 1e6) + number
 
     def heard(dispatch: str, kind: str) -> Event:

@@ -1,4 +1,4 @@
-"""What is known of devices: optional, so that older files and plain sources are read as they are."""
+"""What is known of devices is optional: older files and plain sources lack it."""
 
 from __future__ import annotations
 
