@@ -124,6 +124,7 @@ def main(argv: Sequence[str]) -> Result:
         if args.home is None:
             shutil.rmtree(home, ignore_errors=True)
     params = {"users": args.users, "days": args.days, "seed": args.seed, "shard_bits": args.shard_bits}
+    # A bucket has the disk of the same run to be compared with; the disk has nobody.
     if args.lake is None:
         return {"params": params, "ours": sides["local"], "peers": {}, "runs": 1}
     bucket, local = sides["bucket"], sides["local"]

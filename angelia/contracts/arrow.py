@@ -75,8 +75,9 @@ def may_lack(contract: Dataset | None, name: str) -> bool:
 
 
 def filled(rows: pa.Table, wanted: Sequence[str], contract: Dataset | None) -> pa.Table:
-    """Return the wanted columns of a table or batch; missing optional ones are null."""
+    """Return the wanted columns of a table or batch, each once; missing optional ones are null."""
     for name in wanted:
         if contract is not None and may_lack(contract, name) and name not in rows.schema.names:
             rows = rows.append_column(name, pa.nulls(rows.num_rows, contract[name].type))
-    return rows.select(list(wanted))
+    # Whoever joins two lists of names may name a column twice, and such tables cannot be joined.
+    return rows.select(list(dict.fromkeys(wanted)))

@@ -43,6 +43,7 @@ def decide(
     if not curves:
         flat_curves(site, ds)
     view = PolicyView.of(site, ds)
+    # Changed in the view alone, so that the shop's own catalog stays as it is.
     if refusal_opens is not None:
         view = replace(view, terms=replace(view.terms, refusal_opens=refusal_opens))
     if refusals_at_most is not None:

@@ -309,6 +309,7 @@ class Site:
                 "refused_channels": pa.array(no_channels, words),
                 "refused_topics": pa.array(no_topics, words),
                 "n_profiles": pa.array(np.ones(len(self.person)), pa.int64()),
+                "n_denied": pa.array(np.zeros(len(self.person)), pa.int64()),
                 **{name: pa.nulls(len(self.person), pa.int16()) for name in OWN_HOURS},
             }
         )

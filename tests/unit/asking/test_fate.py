@@ -58,10 +58,10 @@ def reads_of(monkeypatch: pytest.MonkeyPatch, commit: Commit) -> list[Any]:
     """Return a list to which each read of a commit adds its columns."""
     read, whole = [], Lake.read_file
 
-    def watched(self: Lake, entry: FileEntry, columns: Any = None, codes: Any = ()) -> pa.Table:
+    def watched(self: Lake, entry: FileEntry, columns: Any = None, *more: Any) -> pa.Table:
         if entry in commit.files:
             read.append(columns)
-        return whole(self, entry, columns, codes)
+        return whole(self, entry, columns, *more)
 
     monkeypatch.setattr(Lake, "read_file", watched)
     return read

@@ -20,3 +20,10 @@ def test_a_value_that_cannot_be_cast_is_not_shown() -> None:
     ) as refused:
         arrow.conform(wrong, contract)
     assert "leak" not in refused.value.one_line()
+
+
+def test_a_column_that_is_named_twice_comes_once() -> None:
+    rows = pa.table({"user_id": ["u1"], "ordinal": pa.array([0], pa.uint32())})
+    names = ["ordinal", "user_id", "ordinal"]
+    assert arrow.names_in(rows.column_names, names, None, "x") == names
+    assert arrow.filled(rows, names, None).column_names == ["ordinal", "user_id"]

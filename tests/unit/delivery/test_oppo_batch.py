@@ -64,5 +64,5 @@ def test_a_failure_of_the_whole_is_everybodys(document: object, kind: str) -> No
 def test_a_batch_has_a_size(most: object, tmp_path: Path) -> None:
     path = tmp_path / "oppo.json"
     path.write_text(json.dumps({"app_key": "k", "master_secret": "s", "per_request": most}))
-    with pytest.raises(InvalidInput, match="per_request of channel oppo is none"):
+    with pytest.raises(InvalidInput, match="per_request of channel oppo is out of range"):
         open_provider(ChannelConfig("oppo", "oppo", 60.0, credentials=path))

@@ -121,6 +121,7 @@ def test_the_page_is_well_formed_and_says_everything(lake: Lake, night: Any) -> 
         "Reasons for not sending",
         "The plan's certificate",
         "Channel health",
+        "Reach",
         "Campaigns",
         "What messages are credited with",
         "Data quality",
