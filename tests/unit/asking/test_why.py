@@ -21,7 +21,21 @@ from angelia.errors import Corrupt, NotFound
 from angelia.lake import Lake
 from angelia.users.one_person import PersonLake
 from models.registry import Registry
-from tests.unit.spark_jobs.test_plan_dispatch import BEFORE, DS, PENDING
+from spark_jobs import plan_dispatch
+from tests.unit.spark_jobs.test_plan_dispatch import BEFORE, DS, PENDING, settle
+
+
+@pytest.fixture(scope="module")
+def tight(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """Return a planned night like `tight_home`'s, in which limits turn some wishes down.
+
+    Half the people set the prices, so that they are not exact.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan_dispatch, "SAMPLE_USERS", 300)
+        lake = settle(patch, tmp_path_factory.mktemp("why"), 8)
+        plan_dispatch.main(["--ds", DS])
+    return lake
 
 
 @pytest.fixture(scope="module")
