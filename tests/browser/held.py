@@ -59,7 +59,11 @@ def plan(lake: Lake, ds: str, start: datetime) -> None:
     put(lake, ds, "catalog_snapshot", rows("catalog_snapshot", bodies), meta={"stopped": []})
     for name in ("user_features", "material_scores"):
         put(lake, ds, name, valid_rows(name, PEOPLE, ds=ds), meta={"n_users": PEOPLE})
-    put(lake, ds, "user_endpoints", valid_rows("user_endpoints", 2 * PEOPLE))  # each has two
+    endpoints = valid_rows("user_endpoints", 2 * PEOPLE)  # each has two
+    # No phone denies notifications, or its owner would be left out.
+    allowed = pa.nulls(endpoints.num_rows, pa.string())
+    place = endpoints.schema.get_field_index("permission")
+    put(lake, ds, "user_endpoints", endpoints.set_column(place, endpoints.schema.field(place), allowed))
     members = valid_rows("audience_members", PEOPLE, ds=ds)
     put(lake, ds, "audience_members", members, meta={"sizes": {"everyone": PEOPLE}})
     choice = {
