@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.lake import Commit, Lake
-from angelia.users.chain import append_chain
+from angelia.lake.commit import FileEntry
+from angelia.users.chain import append_files, write_users
 from spark_jobs import build_bitmaps, select_audiences
 
 PART_ROWS = 50_000  # of a ledger's file, as compaction writes them
@@ -60,17 +61,16 @@ class Tiled:
 
     def _index(self, cited: Iterable[Commit]) -> Commit:
         base = next(commit for commit in cited if commit.dataset == "user_index")
-        table = self.base.read(base).sort_by("ordinal")
-        tables = [
-            self._tile(table, lo, min(lo + (1 << 20), self.users)) for lo in range(0, self.users, 1 << 20)
-        ]
-        return append_chain(
-            self.lake,
-            "user_index",
-            [one.select(["user_id", "ordinal"]) for one in tables],
-            expected=None,
-            shard_bits=self.bits,
-        )
+        table = self.base.read(base).select(["user_id", "ordinal"]).sort_by("ordinal")
+
+        def write(folder: str) -> list[FileEntry]:
+            tiles = (
+                self._tile(table, low, min(low + (1 << 20), self.users))
+                for low in range(0, self.users, 1 << 20)
+            )
+            return [write_users(self.lake, "user_index", folder, tile, self.bits) for tile in tiles]
+
+        return append_files(self.lake, "user_index", write, expected=None, shard_bits=self.bits)
 
     def _tile(self, table: pa.Table, low: int, high: int) -> pa.Table:
         """Return the rows of the people from `low` to `high`."""
