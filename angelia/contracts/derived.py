@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from angelia.contracts.core import TIMESTAMP, Column, Dataset
+from angelia.contracts.core import CHAIN, TIMESTAMP, Column, Dataset
 from angelia.contracts.intake.asked import OF_INTAKE
 from angelia.contracts.outcomes import DECIDED
 from angelia.contracts.selecting import (
@@ -37,8 +37,6 @@ def p(name: str, meaning: str, nullable: bool = False) -> Column:
     """Return a probability column."""
     return Column(name, F64, meaning, minimum=0.0, maximum=1.0, nullable=nullable)
 
-
-CHAIN = "0"  # the only leaf of user_index
 
 USER_INDEX = Dataset(
     "user_index",

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from angelia.contracts import Dataset, arrow, dataset
+from angelia.contracts.core import LOG
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import cache
 from angelia.lake.attempt import Attempt, write_file
@@ -39,10 +40,7 @@ def utc_now() -> datetime:
 
 
 class Lake:
-    """All datasets on one branch of one store.
-
-    Cheap to open or to pickle; also opened inside Spark workers.
-    """
+    """All datasets on one branch of one store; cheap to open or to pickle, also for Spark workers."""
 
     def __init__(self, store: Store, branch: str = MAIN, clock: Callable[[], datetime] = utc_now) -> None:
         if not re.fullmatch(BRANCH, branch):
@@ -272,7 +270,7 @@ class Lake:
 
         Every commit holds its own rows only.
         """
-        with self.attempt(name, log="0") as attempt:
+        with self.attempt(name, log=LOG) as attempt:
             attempt.write(table, "entries.parquet")
             return attempt.publish(params={"entry": attempt.nonce})
 
@@ -281,7 +279,7 @@ class Lake:
 
         Entries that this lake object has read before are not read again, unless somebody was erased since.
         """
-        leaf = self._leaf(name, {"log": "0"})
+        leaf = self._leaf(name, {"log": LOG})
         # Counted before the entries are read: an erasure that ends meanwhile has them read again next time.
         erasures = self.erasures()
         if erasures != self._log_entries[0]:

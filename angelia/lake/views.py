@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import duckdb
 
 from angelia.contracts import dataset
-from angelia.contracts.derived import CHAIN
+from angelia.contracts.core import CHAIN, LOG
 from angelia.contracts.duckdb import identifier, literal, sql_type
 from angelia.lake import Commit, Lake
 
@@ -44,7 +44,7 @@ def newest(lake: Lake, name: str, ds: str) -> tuple[Commit, ...]:
     """
     keys = dataset(name).partition
     if keys[0] == "log":
-        return tuple(lake.history(name, log="0"))
+        return tuple(lake.history(name, log=LOG))
     leaves = (
         [{"chain": CHAIN}]
         if keys[0] == "chain"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from angelia.contracts.derived import CHAIN
+from angelia.contracts.core import CHAIN
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import FileEntry

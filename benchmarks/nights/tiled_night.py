@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.contracts.core import CHAIN
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import FileEntry
 from angelia.users.chain import append_files, write_users
@@ -26,7 +27,7 @@ class Tiled:
     def __init__(self, base: Lake, lake: Lake, ds: str, users: int, shard_bits: int) -> None:
         self.base, self.lake, self.ds, self.users, self.bits = base, lake, ds, users, shard_bits
         self.plan = base.require("decisions", ds=ds)
-        self.n = int(base.require("user_index", chain="0").meta["n_users"])
+        self.n = int(base.require("user_index", chain=CHAIN).meta["n_users"])
         self.made: dict[str, list[Commit]] = {}
 
     def write(self) -> None:
