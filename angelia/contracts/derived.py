@@ -232,7 +232,7 @@ USER_LOOKS = Dataset(
 
 SEND_TIMES = Dataset(
     "send_times",
-    1,
+    2,
     "user",
     ("ordinal",),
     ("ds",),
@@ -246,7 +246,13 @@ SEND_TIMES = Dataset(
             length=24,
         ),
         Column("day_off", CURVE, "24 values: the same for weekends and holidays", length=24),
-        Column("cohort", S, "timezone, and the likeliest cluster of habits (`sparse`: too few active hours)"),
+        Column(
+            "cluster",
+            I16,
+            "likeliest cluster of habits, a row of the meta's `clusters`; null = too few active hours",
+            nullable=True,
+            minimum=0,
+        ),
         Column("evidence", F32, "effective number of observations behind the user's own curve", minimum=0),
     ),
     ("build_send_times",),

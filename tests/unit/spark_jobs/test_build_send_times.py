@@ -174,7 +174,7 @@ def test_each_persons_own_hour_stands_out(nights: dict[int, Lake]) -> None:
     table = nights[8].read(nights[8].require("send_times", ds=DS)).to_pylist()
     assert len(table) == N
     assert table[COLD]["evidence"] == 0.0
-    assert table[COLD]["cohort"] == "UTC|sparse"
+    assert table[COLD]["cluster"] is None
 
 
 def test_categories_have_their_factors_in_the_meta(nights: dict[int, Lake]) -> None:
