@@ -37,6 +37,7 @@ from angelia.contracts.core import LOG
 from angelia.contracts.ids import dispatch_id, hash64
 from angelia.contracts.outcomes import SENT
 from angelia.contracts.sending import OWN_HOURS
+from angelia.contracts.sources import ADDRESS
 from angelia.contracts.spark import schema as spark_schema
 from angelia.delivery.manifest.parts import messages_in, sealed_files
 from angelia.errors import InvalidInput, NotFound
@@ -63,7 +64,6 @@ from spark_jobs.shard_work.endpoints import is_denied, living, owned, read_endpo
 PART_ROWS = 100_000
 # hours after its slot began in which a marketing message may still go; later it is dropped, not sent late
 MARKETING_WINDOW_H = 2
-ADDRESS = r"^[^\x00-\x1f\x7f]{1,4096}$"
 
 
 def addresses(endpoints: DataFrame) -> DataFrame:

@@ -13,11 +13,9 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import duckdb
 import pyarrow as pa
 import typer
 
@@ -46,6 +44,7 @@ from angelia.effects.tables import Table, run_tables
 from angelia.errors import GateClosed, InvalidInput, NotFound
 from angelia.lake import Commit, Lake
 from angelia.lake.configured import open_lake
+from angelia.lake.views import scratch_connection
 from angelia.output import DsOption, JsonFlag, days_between, emit
 
 effects_app = typer.Typer(no_args_is_help=True)
@@ -119,7 +118,7 @@ def run_report(
     target = out or folder / f"{ds}.html"
     for path in filter(None, (target, summary_json)):
         require_writable(path)
-    with _connection() as connection:
+    with scratch_connection("report") as connection:
         register(connection, lake, sources)
         tables, checks = run_tables(connection, sources.night, conversion)
     # A page that is written elsewhere stands alone: nothing beside it could be linked.
@@ -156,6 +155,12 @@ def require_conversion(conversion: str) -> None:
         )
 
 
+def require_cap(cap: float | None) -> None:
+    """Refuse what is no amount of money."""
+    if cap is not None and not (math.isfinite(cap) and cap > 0):
+        raise InvalidInput("--cap is not an amount above zero", fix="leave it out to take it from history")
+
+
 @effects_app.command("over")
 def over(
     first: FirstDay,
@@ -174,15 +179,8 @@ def over(
     rows, tests = effects(panel, planned), ratios(panel)
     result = {
         "nights": [night.ds for night in panel.nights],
-        "observed_until": panel.observed_until,
         "is_growing": panel.is_growing,
-        "conversion": conversion,
-        "planned_nights": planned,
-        "cap": dataclasses.asdict(panel.cap),
-        "not_adjusted": panel.history,
-        "left_out": dict(panel.left_out),
-        "ratios": [dataclasses.asdict(test) for test in tests],
-        "effects": [dataclasses.asdict(row) for row in rows],
+        **comparison(panel, rows, tests, conversion, planned),
     }
     if kept:
         over_nights.keep(open_lake(), result, panel, planned)
@@ -267,10 +265,9 @@ def until_seen(
 def _panel(first: str, last: str, conversion: str, cap: float | None) -> Panel:
     days = days_between(first, last)
     require_conversion(conversion)
-    if cap is not None and not (math.isfinite(cap) and cap > 0):
-        raise InvalidInput("--cap is not an amount above zero", fix="leave it out to take it from history")
+    require_cap(cap)
     settings = load_settings()
-    with _connection() as connection:
+    with scratch_connection("report") as connection:
         return read_panel(
             connection,
             open_lake(settings=settings),
@@ -279,6 +276,22 @@ def _panel(first: str, last: str, conversion: str, cap: float | None) -> Panel:
             conversion=conversion,
             cap=cap,
         )
+
+
+def comparison(
+    panel: Panel, rows: list[Effect], tests: list[Ratio], conversion: str, planned: int
+) -> dict[str, Any]:
+    """Return a panel's figures as JSON has them."""
+    return {
+        "observed_until": panel.observed_until,
+        "conversion": conversion,
+        "planned_nights": planned,
+        "cap": dataclasses.asdict(panel.cap),
+        "not_adjusted": panel.history,
+        "left_out": dict(panel.left_out),
+        "ratios": [dataclasses.asdict(test) for test in tests],
+        "effects": [dataclasses.asdict(row) for row in rows],
+    }
 
 
 def comparison_lines(panel: Panel, rows: list[Effect], tests: list[Ratio]) -> Iterator[str]:
@@ -354,20 +367,6 @@ def publish_beside(lake: Lake, sources: ReportSources, table: Table) -> Commit |
             pa.Table.from_pylist(list(table.rows), schema=arrow.schema(contract)), "part-0000.parquet"
         )
         return attempt.publish(inputs=inputs)
-
-
-@contextmanager
-def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="angelia-report-") as folder:
-        connection = duckdb.connect(config={"temp_directory": folder})
-        # A bar of progress would stand in the standard output, before the JSON.
-        connection.execute("SET enable_progress_bar = false")
-        try:
-            yield connection
-        finally:
-            connection.close()
 
 
 def _lines(result: dict[str, Any]) -> list[str]:

@@ -21,7 +21,7 @@ from angelia.contracts.core import LOG
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import cache
 from angelia.lake.attempt import Attempt, write_file
-from angelia.lake.commit import Commit, FileEntry, leaf_folder
+from angelia.lake.commit import MEND, Commit, FileEntry, leaf_folder
 from angelia.lake.opening import open_store
 from angelia.lake.store import Store, each
 
@@ -31,7 +31,6 @@ LIST_THREADS = 8
 _VALUE = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
 _COMMIT = re.compile(r"^(\d{8})\.(json|expired)$")
 _CITATION = re.compile(r"^(?:([^:/]+):)?([a-z0-9_]+)/([^@]+)@(\d{1,8})(?:#([0-9a-f]{16}))?$")
-MEND = "run `angelia lake verify`, then rerun the job that wrote it"
 
 
 def utc_now() -> datetime:

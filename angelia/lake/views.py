@@ -84,13 +84,20 @@ class Views:
 
 
 @contextmanager
-def open_views(lake: Lake) -> Iterator[Views]:
-    """Yield views on a connection of their own; its temporary files go when it closes."""
-    with tempfile.TemporaryDirectory(prefix="angelia-quality-") as folder:
-        connection = duckdb.connect(config={"temp_directory": folder, "preserve_insertion_order": "false"})
+def scratch_connection(purpose: str, **settings: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a DuckDB connection with settings; its temporary files go when it closes."""
+    with tempfile.TemporaryDirectory(prefix=f"angelia-{purpose}-") as folder:
+        connection = duckdb.connect(config={"temp_directory": folder, **settings})
         # A bar of progress would stand in the standard output, before the JSON.
         connection.execute("SET enable_progress_bar = false")
         try:
-            yield Views(lake, connection)
+            yield connection
         finally:
             connection.close()
+
+
+@contextmanager
+def open_views(lake: Lake) -> Iterator[Views]:
+    """Yield views on a connection of their own."""
+    with scratch_connection("quality", preserve_insertion_order="false") as connection:
+        yield Views(lake, connection)

@@ -24,7 +24,7 @@ from pyroaring import BitMap
 from angelia.contracts import Dataset, arrow
 from angelia.errors import Corrupt, NotFound
 from angelia.lake import Commit, FileEntry, Lake
-from angelia.lake.lake import MEND
+from angelia.lake.commit import MEND
 
 PREFETCH_THREADS = 4
 BATCH_ROWS = 2_048  # decoded at a time on the way to a person's rows: fewer a batch cost more than they save

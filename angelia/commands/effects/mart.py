@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -21,6 +20,7 @@ from angelia.effects.attribution.reading import DIMENSIONS, read_mart, write_fig
 from angelia.effects.attribution.words import completeness_line
 from angelia.errors import InvalidInput
 from angelia.lake.configured import open_lake
+from angelia.lake.views import scratch_connection
 from angelia.output import JsonFlag, days_between, emit
 
 MEMORY = "3GB"  # of DuckDB; what does not fit goes to its temporary folder
@@ -147,16 +147,6 @@ def _figures(first: str, last: str, by: str) -> Any:
 @contextmanager
 def connected() -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection whose memory is bounded; its temporary files go when it closes."""
-    with tempfile.TemporaryDirectory(prefix="angelia-effects-") as folder:
-        settings = {
-            "temp_directory": folder,
-            "memory_limit": MEMORY,
-            "preserve_insertion_order": "false",
-        }
-        connection = duckdb.connect(config=settings)
-        # A bar of progress would stand in the standard output, before the JSON.
-        connection.execute("SET enable_progress_bar = false")
-        try:
-            yield connection
-        finally:
-            connection.close()
+    settings = {"memory_limit": MEMORY, "preserve_insertion_order": "false"}
+    with scratch_connection("effects", **settings) as connection:
+        yield connection

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 
 from angelia.audience.lists import put_ordinals
 from angelia.commands.effects.mart import connected
-from angelia.commands.report import Conversion, DayCap, FirstDay, LastDay, require_conversion
+from angelia.commands.report import Conversion, DayCap, FirstDay, LastDay, require_cap, require_conversion
 from angelia.config import load_settings
 from angelia.contracts.sources import NAME
 from angelia.errors import GateClosed, InvalidInput, NotFound
@@ -132,8 +131,7 @@ def _require(
             raise InvalidInput(f"{option} is no name", fix="lower-case letters, digits and _")
     if (name is None) != (size is None):
         raise InvalidInput("--list and --size go together", fix="give both, or neither")
-    if cap is not None and not (math.isfinite(cap) and cap > 0):
-        raise InvalidInput("--cap is not an amount above zero", fix="leave it out to take it from history")
+    require_cap(cap)
 
 
 def _keep(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from angelia.contracts.core import TIMESTAMP, Column, Dataset, Severity
-from angelia.contracts.sending import number_of
+from angelia.contracts.sending import device_vendor, number_of
 from angelia.contracts.sources import ADDRESS, channel, user_id
 
 S = pa.string()
@@ -80,7 +80,7 @@ REGISTERED_ADDRESSES = Dataset(
 
 _GROUP = (
     channel(),
-    Column("device_vendor", S, "phone maker; null = unknown", nullable=True),
+    device_vendor(),
     Column("app_version", S, "version of the app; null = unknown", nullable=True),
     Column("permission", S, "as the devices say", allowed=PERMISSIONS),
 )

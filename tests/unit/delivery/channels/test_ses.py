@@ -71,6 +71,6 @@ def test_what_is_no_region_becomes_no_host(region: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("changes", [{"unsubscribe_url": "http://shop.example/u"}, {"from": "Shop"}])
 def test_a_sender_and_an_unsubscribe_address_are_usable(changes: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(
-        InvalidInput, match="sender is not an address|unsubscribe_url is not an https address"
+        InvalidInput, match=r"sender is not an address|unsubscribe_url is not an https address"
     ):
         opened(tmp_path, "ses_v2", ACCOUNT | changes)
