@@ -58,7 +58,8 @@ def command(
     events: Annotated[
         bool,
         typer.Option(
-            "--events", help="Read the topic of the mapping in ANGELIA_EVENTS; without one, nothing."
+            "--events",
+            help="Read the topic of the mapping that ANGELIA_EVENTS names; do nothing if it names none.",
         ),
     ] = False,
     allow_lost: Annotated[

@@ -47,7 +47,7 @@ from angelia.lake.configured import open_lake
 from angelia.lake.views import scratch_connection
 from angelia.output import DsOption, JsonFlag, days_between, emit
 
-effects_app = typer.Typer(no_args_is_help=True)
+effects_app = typer.Typer(no_args_is_help=True, help="What messages were worth over many nights.")
 FirstDay = Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First night.")]
 LastDay = Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last night.")]
 Conversion = Annotated[str, typer.Option("--conversion", help="Event type that counts as a conversion.")]
@@ -211,7 +211,7 @@ def until_seen(
     planned: Planned = PLANNED_NIGHTS,
     as_json: JsonFlag = False,
 ) -> None:
-    """Say after how many nights an effect is seen four times of five."""
+    """Say after how many nights an effect is seen four times out of five."""
     if not (math.isfinite(effect_pct) and effect_pct):
         raise InvalidInput("--effect-pct is zero or no number", fix="give the effect to see, such as 5")
     if metric not in METRICS:

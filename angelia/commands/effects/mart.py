@@ -41,9 +41,9 @@ def make(
     conversion: Conversion = "purchase",
     as_json: JsonFlag = False,
 ) -> None:
-    """Make the marts of these nights, again where anything late has come in.
+    """Make the marts of these nights; make them again where something came in late.
 
-    A night whose inputs are those of its newest mart is left alone.
+    A night whose inputs have not changed since its newest mart is left alone.
     """
     require_conversion(conversion)
     days = days_between(first or first_folded(last), last)

@@ -41,7 +41,7 @@ def uplift(
     scope: Annotated[str, typer.Option("--scope", help="A campaign with a holdout, or all.")] = "all",
     metric: Annotated[str, typer.Option("--metric", help=f"One of {', '.join(METRICS)}.")] = "converted",
     name: Annotated[
-        str | None, typer.Option("--list", help="Keep the most moved people as this list.")
+        str | None, typer.Option("--list", help="Keep the people who are moved most as this list.")
     ] = None,
     size: Annotated[int | None, typer.Option("--size", min=1, help="How many people the list has.")] = None,
     keep: Annotated[
@@ -53,7 +53,7 @@ def uplift(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the split and of the trees.")] = 1,
     force: Annotated[
-        bool, typer.Option("--force", help="Keep list and model although the order may be chance.")
+        bool, typer.Option("--force", help="Keep list and model even if their order may be due to chance.")
     ] = False,
     conversion: Conversion = "purchase",
     cap: DayCap = None,
