@@ -220,7 +220,7 @@ DELIVERY_LEDGER = Dataset(
         Column("n_attempts", I16, "requests made", minimum=0),
         Column("payload_sha256", S, "hash of the rendered payload; null = not rendered", nullable=True),
     ),
-    ("angelia deliver",),
+    ("angelia deliver", "angelia intake dispatch"),
     retention_days=400,  # no address is in it, and people unsubscribe from mails of last year
 )
 
@@ -240,7 +240,7 @@ CANARY_CHOICES = Dataset(
         Column("actor", S, "who"),
         Column("reason", S, "why"),
     ),
-    ("angelia catalog canary",),
+    ("angelia catalog canary", "the console"),
     notes="Append-only; the newest entry of a campaign and night holds, over what the canary's messages say.",
 )
 
