@@ -1,4 +1,8 @@
-"""`angelia effects mart, figures, export`: make the marts, add them up, write a file."""
+"""`angelia effects mart, figures, export`: make the marts, add them up, write a file.
+
+`mart` reads decisions, manifests, the ledger, receipts, events and features of the nights, and writes
+effects_mart; `figures` and `export` read that, and `export` writes the file that it is given.
+"""
 
 from __future__ import annotations
 
