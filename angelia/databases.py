@@ -33,7 +33,7 @@ def address(url: str, variable: str) -> URL:
     """Return a parsed address with the driver we ship.
 
     Raises:
-        InvalidInput: it is no SQLAlchemy URL; the message names the variable, not the address.
+        InvalidInput: it is not a SQLAlchemy URL; the message names the variable, not the address.
     """
     try:
         parsed = sa.make_url(url)
@@ -116,5 +116,6 @@ def _begin(connection: Connection) -> None:
 
 def _no_url(variable: str) -> InvalidInput:
     return InvalidInput(
-        f"{variable} is no SQLAlchemy URL", fix="e.g. sqlite:////path/name.db or postgresql://user@host/name"
+        f"{variable} is not a SQLAlchemy URL",
+        fix="e.g. sqlite:////path/name.db or postgresql://user@host/name",
     )

@@ -213,9 +213,9 @@ def until_seen(
 ) -> None:
     """Say after how many nights an effect is seen four times out of five."""
     if not (math.isfinite(effect_pct) and effect_pct):
-        raise InvalidInput("--effect-pct is zero or no number", fix="give the effect to see, such as 5")
+        raise InvalidInput("--effect-pct is zero or not a number", fix="give the effect to see, such as 5")
     if metric not in METRICS:
-        raise InvalidInput(f"--metric is none of {', '.join(METRICS)}", fix="choose one of them")
+        raise InvalidInput(f"--metric is not one of {', '.join(METRICS)}", fix="choose one of them")
     if holdout_pct is not None and not 0 < holdout_pct < 100:
         raise InvalidInput("--holdout-pct is not between 0 and 100", fix="give a share such as 10")
     panel = _panel(first, last, conversion, cap)

@@ -104,7 +104,7 @@ class Lake:
         """
         match = _CITATION.fullmatch(citation)
         if not match or any("=" not in part for part in match[3].split("/")):
-            raise InvalidInput(f"{citation!r} is no commit", fix="write it as user_events/ds=2026-11-14@7")
+            raise InvalidInput(f"{citation!r} is not a commit", fix="write it as user_events/ds=2026-11-14@7")
         branch, name, parts, number, content = match.groups()
         leaf = self._leaf(name, dict(part.split("=", 1) for part in parts.split("/")))
         commit = self.load(branch or MAIN, name, leaf, int(number))

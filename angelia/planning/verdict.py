@@ -138,7 +138,7 @@ def release(lake: Lake, decisions: Commit, others: Sequence[Commit], answer: Ope
         raise NotFound(f"the guard of {ds} has no verdict, nothing is emitted", fix=again)
     key, verdict = stored
     if not isinstance(verdict, dict) or identified(verdict) != verdict:
-        raise Corrupt(f"{key} is no verdict as the guard stores it, nothing is emitted", fix=again)
+        raise Corrupt(f"{key} is not a verdict as the guard stores it, nothing is emitted", fix=again)
     if verdict["verdict"] == "crashed":
         raise GateClosed(f"the guard of {ds} crashed ({verdict['error']}), nothing is emitted", fix=again)
     for commit in (decisions, *others):

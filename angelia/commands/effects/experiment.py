@@ -49,7 +49,9 @@ def experiment(
     require_conversion(conversion)
     for option, value in (("--name", name), ("--control", control)):
         if not re.fullmatch(NAME, value):
-            raise InvalidInput(f"{option} is no name", fix=f"give one as it was imported; it matches {NAME}")
+            raise InvalidInput(
+                f"{option} is not a name", fix=f"give one as it was imported; it matches {NAME}"
+            )
     if control_pct is not None and not 0 < control_pct < 100:
         raise InvalidInput("--control-pct is not between 0 and 100", fix="give a share such as 50")
     require_cap(cap)

@@ -125,10 +125,10 @@ def _require(
 ) -> None:
     require_conversion(conversion)
     if metric not in METRICS:
-        raise InvalidInput(f"--metric is none of {', '.join(METRICS)}", fix="choose one of them")
+        raise InvalidInput(f"--metric is not one of {', '.join(METRICS)}", fix="choose one of them")
     for option, value in (("--scope", scope), ("--list", name), ("--keep", keep)):
         if value is not None and not re.fullmatch(NAME, value):
-            raise InvalidInput(f"{option} is no name", fix="lower-case letters, digits and _")
+            raise InvalidInput(f"{option} is not a name", fix="lower-case letters, digits and _")
     if (name is None) != (size is None):
         raise InvalidInput("--list and --size go together", fix="give both, or neither")
     require_cap(cap)

@@ -135,7 +135,7 @@ def open_provider(config: ChannelConfig) -> Provider:
     most = loaded.get("per_request", 1)
     if not isinstance(most, int) or not 1 <= most <= MOST:
         raise InvalidInput(
-            f"per_request of channel {config.channel} is none", fix=f"write a number from 1 to {MOST}"
+            f"per_request of channel {config.channel} is out of range", fix=f"write a number from 1 to {MOST}"
         )
     if most == 1:
         return Provider(adapter, url, None, concurrency=32, open_transport=pooled(url))
