@@ -1,4 +1,4 @@
-"""Text files from the outside, why one is no UTF-8, and pages that are written in part.
+"""Text files from the outside, why one is not UTF-8, and pages that are generated in part.
 
 Reads bytes and YAML of local files; writes a page between two marks. An error names file, line and the
 encoding that fits, and never the text itself: it may be an address.

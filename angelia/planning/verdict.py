@@ -1,4 +1,4 @@
-"""What gate and guard said of a plan: what was judged is what goes out.
+"""The verdicts of gate and guard on a plan: only a plan that they judged goes out.
 
 Grain: night. Reads the newest verdicts of the gate `plan` and of the guard from `quality/{branch}/{ds}`;
     writes nothing. A verdict cites the commits it judged, by content; its id is a hash of all that it says,

@@ -1,4 +1,4 @@
-"""One person in the lake: who an id is, and the lake as if nobody else lived in it.
+"""One person in the lake: the number behind an id, and a lake that shows their rows only.
 
 Grain: person. Reads `user_index`, and whatever is asked of a `PersonLake`; writes nothing. Code that works on
 a shard works on one person when it is handed a `PersonLake`, so that an explanation comes from the very code
