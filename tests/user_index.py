@@ -1,4 +1,4 @@
-"""People in the index, appended as `index_users` does: what it calls, on tables that a test holds."""
+"""People appended to the index as `index_users` does it, from tables that a test holds."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def column_of(lake: Lake, name: str, ds: str, column: str, ordinal: int, shard: 
 
 
 def cohort_of(curves: dict[str, Any]) -> str:
-    """Return whose habits a row of send_times leans on, in words; those of older commits hold the words."""
+    """Name the habits that a row of send_times leans on; older commits hold the name itself."""
     if "cohort" in curves:
         return str(curves["cohort"])
     return "sparse" if curves["cluster"] is None else f"cluster-{curves['cluster']:02d}"

@@ -39,7 +39,7 @@ def utc_now() -> datetime:
 
 
 class Lake:
-    """All datasets on one branch of one store; cheap to open or to pickle, also for Spark workers."""
+    """All datasets on one branch of one store; cheap to open or to pickle."""
 
     def __init__(self, store: Store, branch: str = MAIN, clock: Callable[[], datetime] = utc_now) -> None:
         if not re.fullmatch(BRANCH, branch):
