@@ -61,7 +61,7 @@ def _home(settings_home: Path) -> None:
                     "event_ts": {"from": "ms", "timestamp": {"unit": "ms", "timezone": "Mars/Base"}},
                 }
             },
-            "no IANA timezone",
+            "not an IANA timezone",
         ),
         ({"filter": [{"column": "ms", "op": "gt", "value": "ten"}]}, "gt compares numbers"),
         (
