@@ -18,6 +18,13 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from angelia.errors import AngeliaError, InvalidInput
 
 WAIT_S = 30
+# Of every table: MariaDB and MySQL compare texts byte for byte, as the other databases do.
+TABLE_OPTIONS: dict[str, Any] = {
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_bin",
+}
 # SQLAlchemy's drivers for plain addresses are others than the ones we ship.
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
 

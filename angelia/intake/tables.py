@@ -6,8 +6,6 @@ id begins with its millisecond of acceptance: the primary key (client, id) is al
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -22,23 +20,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
+from angelia.databases import TABLE_OPTIONS as _MYSQL
+
 REVISION = 5
 """The form of these tables; a database with a higher number belongs to newer code. A lower one lacks whole
 tables only, which are made on connecting: 2 added batches, steps, sends, codes and their uses, 3 triggers,
 4 changes, 5 addresses, external ids and imports."""
 PRIORITIES = ("high", "medium", "low")  # the number in the table is the position here
 
-_MYSQL: dict[str, Any] = {
-    "mysql_charset": "utf8mb4",
-    "mysql_collate": "utf8mb4_bin",
-    "mariadb_charset": "utf8mb4",
-    "mariadb_collate": "utf8mb4_bin",
-}
 
 metadata = MetaData()
 
 schema = Table(
-    "intake_schema", metadata, Column("revision", Integer, primary_key=True, autoincrement=False), **_MYSQL
+    "intake_schema",
+    metadata,
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    **_MYSQL,
 )
 
 messages = Table(
