@@ -176,8 +176,8 @@ def expire(
 ) -> None:
     """Delete superseded commits, days beyond retention, and leftovers of crashed writers.
 
-    What a pending plan cites is never deleted. Clients' words on addresses that later ones have superseded
-    for 30 days are left out of their log.
+    Nothing that a pending plan cites is deleted. Clients' entries about addresses leave their log 30 days
+    after a later entry superseded them.
     """
     lake = open_lake()
     if not dry_run:
