@@ -1,20 +1,9 @@
 -- Every figure of a night by every dimension, published as the dataset of the same name. Grain: campaign x audience x side x arm x material x
--- channel x vendor x country x tenure x hour. Reads decisions, attribution_campaigns, attribution_touches, attribution_gains,
+-- channel x vendor x country x tenure x hour. Reads decided_pairs, decisions, attribution_campaigns, attribution_touches, attribution_gains,
 -- attribution_conversions, user_features. All figures are sums, so any dimension may be left out by adding up. Pairs that nobody could have
 -- been told about (suppressed, opted out, unreachable) are left out. n_pairs_converted, pair_value: what people did from plan_start to
--- window_end, whoever is credited.
-WITH behaviour AS (
-    SELECT user_id, map(list(event_type), list(amount)) AS amounts
-    FROM (
-        SELECT user_id, event_type, sum(amount) AS amount
-        FROM attribution_conversions
-        WHERE event_ts >= $plan_start AND event_ts < $window_end
-        GROUP BY user_id, event_type
-    ) AS by_type
-    GROUP BY user_id
-),
-
-features AS (
+-- window_end, whoever is credited. Words stay numbers until the cells are counted: campaigns, arms, materials, channels are lists of words.
+WITH features AS (
     SELECT
         ordinal,
         device_vendor,
@@ -33,40 +22,29 @@ kinds AS MATERIALIZED (
     FROM (SELECT DISTINCT device_vendor, country, tenure FROM features) AS each_once
 ),
 
-people AS (
-    -- Joined by person before the choices are unfolded: a third of the rows.
-    SELECT decisions.choices, kinds.kind, behaviour.amounts
-    FROM decisions
-    LEFT JOIN features ON decisions.ordinal = features.ordinal
-    LEFT JOIN kinds
+people AS MATERIALIZED (
+    SELECT features.ordinal, kinds.kind
+    FROM features
+    INNER JOIN kinds
         ON
             features.device_vendor IS NOT DISTINCT FROM kinds.device_vendor
             AND features.country IS NOT DISTINCT FROM kinds.country
             AND features.tenure = kinds.tenure
-    LEFT JOIN behaviour ON decisions.user_id = behaviour.user_id
 ),
 
-unfolded AS (
-    SELECT kind, amounts, unnest(choices) AS choice
-    FROM people
+windows AS (
+    SELECT *, (list_position($campaigns::VARCHAR[], campaign_id) - 1)::INTEGER AS campaign
+    FROM attribution_campaigns
 ),
 
-pairs AS (
-    SELECT
-        unfolded.choice.campaign_id AS campaign_id,
-        CASE unfolded.choice.outcome
-            WHEN 'sent' THEN 0 WHEN 'holdout_global' THEN 1 WHEN 'holdout_campaign' THEN 2 ELSE 3
-        END::UTINYINT AS side,
-        unfolded.choice.arm AS arm,
-        unfolded.kind,
-        unfolded.amounts[windows.conversion] AS pair_amount,
-        unfolded.choice.message_id AS message_id,
-        unfolded.choice.material_id AS material_id,
-        unfolded.choice.channel AS channel,
-        unfolded.choice.slot AS slot
-    FROM unfolded
-    LEFT JOIN attribution_campaigns AS windows ON unfolded.choice.campaign_id = windows.campaign_id
-    WHERE unfolded.choice.outcome NOT IN ('suppressed', 'opted_out', 'unreachable')
+behaviour AS MATERIALIZED (
+    -- One person in twenty, so that only their pairs are looked at for amounts.
+    SELECT decisions.ordinal, any_value(people.kind) AS kind, happened.event_type, sum(happened.amount) AS amount
+    FROM attribution_conversions AS happened
+    INNER JOIN decisions ON happened.user_id = decisions.user_id
+    LEFT JOIN people ON decisions.ordinal = people.ordinal
+    WHERE happened.event_ts >= $plan_start AND happened.event_ts < $window_end
+    GROUP BY decisions.ordinal, happened.event_type
 ),
 
 shown AS (
@@ -83,12 +61,12 @@ shown AS (
 
 sent_cells AS (
     SELECT
-        pairs.campaign_id,
+        pairs.campaign,
         pairs.side,
         pairs.arm,
-        pairs.kind,
-        pairs.material_id,
-        coalesce(shown.channel, pairs.channel) AS channel,
+        people.kind,
+        pairs.material,
+        coalesce(shown.channel, ($channels::VARCHAR[])[pairs.channel + 1]) AS channel,
         coalesce(date_trunc('hour', shown.sent_ts), pairs.slot) AS send_hour,
         count(*) AS n_pairs,
         count(pairs.message_id) AS n_planned,
@@ -102,9 +80,12 @@ sent_cells AS (
         sum(shown.amount) AS conversion_value,
         count(*) FILTER (WHERE shown.has_unsubscribed) AS n_unsubscribed,
         count(*) FILTER (WHERE shown.has_complained) AS n_complained,
-        count(pairs.pair_amount) AS n_pairs_converted,
-        sum(pairs.pair_amount) AS pair_value
-    FROM pairs
+        count(behaviour.amount) AS n_pairs_converted,
+        sum(behaviour.amount) AS pair_value
+    FROM decided_pairs AS pairs
+    LEFT JOIN people ON pairs.ordinal = people.ordinal
+    LEFT JOIN windows ON pairs.campaign = windows.campaign
+    LEFT JOIN behaviour ON pairs.ordinal = behaviour.ordinal AND windows.conversion = behaviour.event_type
     LEFT JOIN shown ON pairs.message_id = shown.message_id
     WHERE pairs.side = 0
     GROUP BY ALL
@@ -113,15 +94,29 @@ sent_cells AS (
 other_cells AS (
     -- Nine pairs in ten: with neither message nor hour there is nothing to look up, and little to count by.
     SELECT
-        campaign_id,
-        side,
-        arm,
-        kind,
-        count(*) AS n_pairs,
-        count(pair_amount) AS n_pairs_converted,
-        sum(pair_amount) AS pair_value
-    FROM pairs
-    WHERE side > 0
+        pairs.campaign,
+        pairs.side,
+        pairs.arm,
+        people.kind,
+        count(*) AS n_pairs
+    FROM decided_pairs AS pairs
+    LEFT JOIN people ON pairs.ordinal = people.ordinal
+    WHERE pairs.side > 0
+    GROUP BY ALL
+),
+
+other_gains AS (
+    SELECT
+        pairs.campaign,
+        pairs.side,
+        pairs.arm,
+        behaviour.kind,
+        count(*) AS n_pairs_converted,
+        sum(behaviour.amount) AS pair_value
+    FROM decided_pairs AS pairs
+    INNER JOIN windows ON pairs.campaign = windows.campaign
+    INNER JOIN behaviour ON pairs.ordinal = behaviour.ordinal AND windows.conversion = behaviour.event_type
+    WHERE pairs.side > 0
     GROUP BY ALL
 ),
 
@@ -129,15 +124,17 @@ cells AS (
     SELECT * FROM sent_cells
     UNION ALL BY NAME
     SELECT * FROM other_cells
+    UNION ALL BY NAME
+    SELECT * FROM other_gains
 )
 
 SELECT
     $ds AS night,
-    cells.campaign_id,
+    ($campaigns::VARCHAR[])[cells.campaign + 1] AS campaign_id,
     windows.audience,
     CASE cells.side WHEN 1 THEN 'holdout_global' WHEN 2 THEN 'holdout_campaign' ELSE 'treated' END AS side,
-    cells.arm,
-    cells.material_id,
+    ($arms::VARCHAR[])[cells.arm + 1] AS arm,
+    ($materials::VARCHAR[])[cells.material + 1] AS material_id,
     cells.channel,
     kinds.device_vendor,
     kinds.country,
@@ -155,10 +152,10 @@ SELECT
     coalesce(sum(cells.conversion_value), 0)::DOUBLE AS conversion_value,
     coalesce(sum(cells.n_unsubscribed), 0)::BIGINT AS n_unsubscribed,
     coalesce(sum(cells.n_complained), 0)::BIGINT AS n_complained,
-    sum(cells.n_pairs_converted)::BIGINT AS n_pairs_converted,
+    coalesce(sum(cells.n_pairs_converted), 0)::BIGINT AS n_pairs_converted,
     coalesce(sum(cells.pair_value), 0)::DOUBLE AS pair_value
 FROM cells
 LEFT JOIN kinds ON cells.kind = kinds.kind
-LEFT JOIN attribution_campaigns AS windows ON cells.campaign_id = windows.campaign_id
+LEFT JOIN windows ON cells.campaign = windows.campaign
 GROUP BY ALL
 ORDER BY ALL

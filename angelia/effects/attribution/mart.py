@@ -16,6 +16,7 @@ import duckdb
 from angelia.contracts import arrow, dataset
 from angelia.delivery.manifest.served import served
 from angelia.effects.attribution.crediting import CREDIT_TABLES, CreditSpan, credit, find_span, windows
+from angelia.effects.attribution.night_pairs import find_pairs, register_pairs
 from angelia.effects.sources import LATE_DAYS, NightScope, view
 from angelia.effects.tables import make_table, require_checks
 from angelia.errors import AngeliaError, NotFound, unquoted
@@ -128,7 +129,8 @@ def _refresh(
 
 def _inputs(lake: Lake, span: CreditSpan, night: NightScope, plan: Commit) -> list[Commit]:
     features = served(lake, "user_features", night.ds)
-    return [plan, *([features] if features else []), *span.inputs_of(night)]
+    pairs = find_pairs(lake, plan)
+    return [plan, *(commit for commit in (pairs, features) if commit), *span.inputs_of(night)]
 
 
 def _is_current(head: Commit, inputs: Sequence[Commit], conversion: str) -> bool:
@@ -152,7 +154,7 @@ def _make(
     view(connection, lake, "decisions", [plan])
     view(connection, lake, "user_features", [] if features is None else [features])
     windows(connection, lake, served(lake, "catalog_snapshot", night.ds), values["conversion"])
-    make_table(connection, "effects_mart", values)
+    make_table(connection, "effects_mart", values | register_pairs(connection, lake, plan))
     return require_checks(connection, "effects_mart", values)
 
 
