@@ -1,12 +1,12 @@
 """Decide who gets what, when and by which channel. Grain: user.
 
 Reads user_features, send_times, audience_members, material_scores, user_pushes, last night's decisions and
-the catalog snapshot; writes decisions, and decided_pairs for the marts. Passes over the shards: the first builds each shard's problem and puts
-it beside the attempt, laid out, with its part of the price sample and the rows of its decisions; a few
-measure what people want at a price; each offer takes two or three; the last writes. A pass reads its shard's
-night back and stores what changed, so a worker keeps no state and a lost one costs its shard only. Prices
-begin at yesterday's. Surprise: a plan is for the 24 hours that begin ANGELIA_LEAD_HOURS after ds began (D+1
-04:00 UTC), not for ds itself.
+the catalog snapshot; writes decisions, and decided_pairs for the marts. Passes over the shards: the first
+builds each shard's problem and puts it beside the attempt, laid out, with its part of the price sample and
+the rows of its decisions; a few measure what people want at a price; each offer takes two or three; the last
+writes. A pass reads its shard's night back and stores what changed, so a worker keeps no state and a lost one
+costs its shard only. Prices begin at yesterday's. Surprise: a plan is for the 24 hours that begin
+ANGELIA_LEAD_HOURS after ds began (D+1 04:00 UTC), not for ds itself.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from angelia.contracts import arrow, dataset
+from angelia.contracts import dataset
 from angelia.contracts.derived import DECISION_FIELDS
 from angelia.contracts.planned.pairs import PairWords, number_pairs
 from angelia.contracts.rows import valid_rows

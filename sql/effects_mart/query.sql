@@ -33,25 +33,41 @@ people AS MATERIALIZED (
 ),
 
 windows AS (
-    SELECT *, (list_position($campaigns::VARCHAR[], campaign_id) - 1)::INTEGER AS campaign
+    SELECT *, list_position($campaigns::VARCHAR[], campaign_id) - 1 AS campaign
     FROM attribution_campaigns
 ),
 
-behaviour AS MATERIALIZED (
-    -- One person in twenty, so that only their pairs are looked at for amounts.
-    SELECT decisions.ordinal, any_value(people.kind) AS kind, happened.event_type, sum(happened.amount) AS amount
-    FROM attribution_conversions AS happened
-    INNER JOIN decisions ON happened.user_id = decisions.user_id
-    LEFT JOIN people ON decisions.ordinal = people.ordinal
-    WHERE happened.event_ts >= $plan_start AND happened.event_ts < $window_end
-    GROUP BY decisions.ordinal, happened.event_type
+behaviour AS (
+    SELECT user_id, map(list(event_type), list(amount)) AS amounts
+    FROM (
+        SELECT user_id, event_type, sum(amount) AS amount
+        FROM attribution_conversions
+        WHERE event_ts >= $plan_start AND event_ts < $window_end
+        GROUP BY user_id, event_type
+    ) AS by_type
+    GROUP BY user_id
+),
+
+converted AS MATERIALIZED (
+    -- One person in twenty, so that amounts are looked up for their pairs only.
+    SELECT decisions.ordinal, behaviour.amounts
+    FROM behaviour
+    INNER JOIN decisions ON behaviour.user_id = decisions.user_id
 ),
 
 shown AS (
-    -- What became of a message, joined once, so that a pair needs one look-up.
+    -- What became of a message, in few columns: they are copied once a message.
     SELECT
-        touches.*,
-        coalesce(gains.is_influenced, FALSE) AND touches.opened_ts IS NULL AS is_influenced,
+        touches.message_id,
+        touches.channel,
+        date_trunc('hour', touches.sent_ts) AS send_hour,
+        touches.is_delivered::UTINYINT
+        + touches.is_displayed::UTINYINT * 2
+        + touches.is_bounced::UTINYINT * 4
+        + (touches.opened_ts IS NOT NULL)::UTINYINT * 8
+        + (coalesce(gains.is_influenced, FALSE) AND touches.opened_ts IS NULL)::UTINYINT * 16
+        + touches.has_unsubscribed::UTINYINT * 32
+        + touches.has_complained::UTINYINT * 64 AS flags,
         gains.n_conversions,
         gains.amount
     FROM attribution_touches AS touches
@@ -59,64 +75,79 @@ shown AS (
     WHERE touches.touch > $first_touch AND touches.touch <= $last_touch
 ),
 
+messages AS (
+    SELECT planned.*, planned.message.message_id AS message_id
+    FROM (
+        SELECT people.kind, converted.amounts, unnest(pairs.sent) AS message
+        FROM decided_pairs AS pairs
+        LEFT JOIN people ON pairs.ordinal = people.ordinal
+        LEFT JOIN converted ON pairs.ordinal = converted.ordinal
+        WHERE len(pairs.sent) > 0
+    ) AS planned
+),
+
+sent_pairs AS (
+    SELECT
+        messages.message.pair AS pair,
+        messages.kind,
+        messages.message.material AS material,
+        coalesce(shown.channel, ($channels::VARCHAR[])[messages.message.channel + 1]) AS channel,
+        coalesce(shown.send_hour, messages.message.slot) AS send_hour,
+        shown.flags,
+        shown.n_conversions,
+        shown.amount,
+        messages.amounts[windows.conversion] AS pair_amount
+    FROM messages
+    LEFT JOIN shown ON messages.message_id = shown.message_id
+    LEFT JOIN windows ON messages.message.pair // (4 * len($arms::VARCHAR[]) + 4) = windows.campaign
+),
+
 sent_cells AS (
     SELECT
-        pairs.campaign,
-        pairs.side,
-        pairs.arm,
-        people.kind,
-        pairs.material,
-        coalesce(shown.channel, ($channels::VARCHAR[])[pairs.channel + 1]) AS channel,
-        coalesce(date_trunc('hour', shown.sent_ts), pairs.slot) AS send_hour,
+        pair,
+        kind,
+        material,
+        channel,
+        send_hour,
         count(*) AS n_pairs,
-        count(pairs.message_id) AS n_planned,
-        count(shown.touch) AS n_sent,
-        count(*) FILTER (WHERE shown.is_delivered) AS n_delivered,
-        count(*) FILTER (WHERE shown.is_displayed) AS n_displayed,
-        count(*) FILTER (WHERE shown.is_bounced) AS n_bounced,
-        count(shown.opened_ts) AS n_opened,
-        count(*) FILTER (WHERE shown.is_influenced) AS n_influenced,
-        sum(shown.n_conversions) AS n_conversions,
-        sum(shown.amount) AS conversion_value,
-        count(*) FILTER (WHERE shown.has_unsubscribed) AS n_unsubscribed,
-        count(*) FILTER (WHERE shown.has_complained) AS n_complained,
-        count(behaviour.amount) AS n_pairs_converted,
-        sum(behaviour.amount) AS pair_value
-    FROM decided_pairs AS pairs
-    LEFT JOIN people ON pairs.ordinal = people.ordinal
-    LEFT JOIN windows ON pairs.campaign = windows.campaign
-    LEFT JOIN behaviour ON pairs.ordinal = behaviour.ordinal AND windows.conversion = behaviour.event_type
-    LEFT JOIN shown ON pairs.message_id = shown.message_id
-    WHERE pairs.side = 0
+        count(*) AS n_planned,
+        count(flags) AS n_sent,
+        count(*) FILTER (WHERE flags & 1 > 0) AS n_delivered,
+        count(*) FILTER (WHERE flags & 2 > 0) AS n_displayed,
+        count(*) FILTER (WHERE flags & 4 > 0) AS n_bounced,
+        count(*) FILTER (WHERE flags & 8 > 0) AS n_opened,
+        count(*) FILTER (WHERE flags & 16 > 0) AS n_influenced,
+        sum(n_conversions) AS n_conversions,
+        sum(amount) AS conversion_value,
+        count(*) FILTER (WHERE flags & 32 > 0) AS n_unsubscribed,
+        count(*) FILTER (WHERE flags & 64 > 0) AS n_complained,
+        count(pair_amount) AS n_pairs_converted,
+        sum(pair_amount) AS pair_value
+    FROM sent_pairs
     GROUP BY ALL
 ),
 
 other_cells AS (
     -- Nine pairs in ten: with neither message nor hour there is nothing to look up, and little to count by.
-    SELECT
-        pairs.campaign,
-        pairs.side,
-        pairs.arm,
-        people.kind,
-        count(*) AS n_pairs
-    FROM decided_pairs AS pairs
-    LEFT JOIN people ON pairs.ordinal = people.ordinal
-    WHERE pairs.side > 0
+    SELECT pair, kind, count(*) AS n_pairs
+    FROM (
+        SELECT unnest(pairs.others) AS pair, people.kind
+        FROM decided_pairs AS pairs
+        LEFT JOIN people ON pairs.ordinal = people.ordinal
+    ) AS unfolded
     GROUP BY ALL
 ),
 
 other_gains AS (
-    SELECT
-        pairs.campaign,
-        pairs.side,
-        pairs.arm,
-        behaviour.kind,
-        count(*) AS n_pairs_converted,
-        sum(behaviour.amount) AS pair_value
-    FROM decided_pairs AS pairs
-    INNER JOIN windows ON pairs.campaign = windows.campaign
-    INNER JOIN behaviour ON pairs.ordinal = behaviour.ordinal AND windows.conversion = behaviour.event_type
-    WHERE pairs.side > 0
+    SELECT unfolded.pair, unfolded.kind, count(*) AS n_pairs_converted, sum(unfolded.amounts[windows.conversion]) AS pair_value
+    FROM (
+        SELECT unnest(pairs.others) AS pair, people.kind, converted.amounts
+        FROM decided_pairs AS pairs
+        INNER JOIN converted ON pairs.ordinal = converted.ordinal
+        LEFT JOIN people ON pairs.ordinal = people.ordinal
+    ) AS unfolded
+    INNER JOIN windows ON unfolded.pair // (4 * len($arms::VARCHAR[]) + 4) = windows.campaign
+    WHERE unfolded.amounts[windows.conversion] IS NOT NULL
     GROUP BY ALL
 ),
 
@@ -126,6 +157,15 @@ cells AS (
     SELECT * FROM other_cells
     UNION ALL BY NAME
     SELECT * FROM other_gains
+),
+
+worded AS (
+    SELECT
+        *,
+        pair % (len($arms::VARCHAR[]) + 1) AS arm,
+        pair // (len($arms::VARCHAR[]) + 1) % 4 AS side,
+        pair // (4 * len($arms::VARCHAR[]) + 4) AS campaign
+    FROM cells
 )
 
 SELECT
@@ -133,7 +173,7 @@ SELECT
     ($campaigns::VARCHAR[])[cells.campaign + 1] AS campaign_id,
     windows.audience,
     CASE cells.side WHEN 1 THEN 'holdout_global' WHEN 2 THEN 'holdout_campaign' ELSE 'treated' END AS side,
-    ($arms::VARCHAR[])[cells.arm + 1] AS arm,
+    ($arms::VARCHAR[])[cells.arm] AS arm,
     ($materials::VARCHAR[])[cells.material + 1] AS material_id,
     cells.channel,
     kinds.device_vendor,
@@ -154,7 +194,7 @@ SELECT
     coalesce(sum(cells.n_complained), 0)::BIGINT AS n_complained,
     coalesce(sum(cells.n_pairs_converted), 0)::BIGINT AS n_pairs_converted,
     coalesce(sum(cells.pair_value), 0)::DOUBLE AS pair_value
-FROM cells
+FROM worded AS cells
 LEFT JOIN kinds ON cells.kind = kinds.kind
 LEFT JOIN windows ON cells.campaign = windows.campaign
 GROUP BY ALL

@@ -1,7 +1,7 @@
-"""A night's pairs by number, as the marts read them. Grain: person x campaign.
+"""A night's pairs by number, as the marts read them. Grain: person.
 
-`decisions` keeps fifteen fields of a pair in a list, and a reader of six takes in all of them. Here a pair is
-a flat row of small numbers; the words behind the numbers stand once, in the commit's meta.
+`decisions` keeps fifteen fields of a pair, and a reader of six takes in all of them. Here a pair that is sent
+nothing, nine in ten, is one number; the words behind the numbers stand once, in the commit's meta.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,32 +31,30 @@ I32 = pa.int32()
 NOT_A_PAIR = (SUPPRESSED, OPTED_OUT, UNREACHABLE)
 # The place is the number of a side; every other outcome has the next one.
 SIDES = (SENT, HOLDOUT_GLOBAL, HOLDOUT_CAMPAIGN)
-
-
-def _code(name: str, meaning: str, nullable: bool = False) -> Column:
-    return Column(name, I32, meaning, minimum=0, nullable=nullable)
-
+_PAIR = (
+    "(campaign x 4 + side) x (number of arms + 1) + arm; campaign: place in the meta's `campaigns`, from 0; "
+    "side: 0 sent, 1 global holdout, 2 the campaign's, 3 not sent for another reason; arm: place in the "
+    "meta's `arms`, from 1, 0 = no experiment"
+)
+SENT_FIELDS = (
+    Column("pair", I32, f"number of the pair: {_PAIR}", minimum=0),
+    Column("material", I32, "place of the material in the meta's `materials`, from 0", minimum=0),
+    Column("channel", I32, "place of the channel in the meta's `channels`, from 0", minimum=0),
+    Column("slot", TIMESTAMP, "first instant of the hour it is sent in"),
+    hash_id("message_id", "once-only key of the message"),
+)
+_SENT = pa.struct([(field.name, field.type) for field in SENT_FIELDS])
 
 DECIDED_PAIRS = Dataset(
     "decided_pairs",
     1,
-    "user x campaign",
-    ("ordinal", "campaign"),
+    "user: list of considered campaigns, by number",
+    ("ordinal",),
     ("ds",),
     (
         ordinal(),
-        _code("campaign", "place of the campaign in the meta's `campaigns`, from 0"),
-        Column(
-            "side",
-            I32,
-            "0: sent; 1: global holdout; 2: the campaign's holdout; 3: not sent for another reason",
-            allowed=(0, 1, 2, 3),
-        ),
-        _code("arm", "place of the experiment's arm in the meta's `arms`; null = no experiment", True),
-        _code("material", "place of the material in the meta's `materials`; null = not sent", True),
-        _code("channel", "place of the channel in the meta's `channels`; null = not sent", True),
-        Column("slot", TIMESTAMP, "first instant of the hour it is sent in; null = not sent", nullable=True),
-        hash_id("message_id", "once-only key of the message; null = not sent", nullable=True),
+        Column("others", pa.list_(I32), "numbers of the pairs that are sent nothing, as in `sent.pair`"),
+        Column("sent", pa.list_(_SENT), "one entry per message", fields=SENT_FIELDS),
     ),
     ("plan_dispatch",),
     layout=("shards",),
@@ -98,34 +97,37 @@ class PairWords:
 
 
 def number_pairs(decided: pa.Table, words: PairWords) -> pa.Table:
-    """Return the pairs of some decisions, (n people), as rows of `decided_pairs`.
+    """Return some decisions, (n people), as rows of `decided_pairs`.
 
     Raises:
         ValueError: a word of a pair is not among `words`.
     """
-    lists = decided["choices"].combine_chunks()
-    choices = _choices(decided)
-    person = pc.list_parent_indices(lists)
-    is_pair = pc.invert(pc.is_in(choices.field("outcome"), pa.array(NOT_A_PAIR)))
-    # Most nights hold few people whom nobody may tell: without any, nothing is copied.
-    if not pc.all(is_pair).as_py():
-        choices, person = choices.filter(is_pair), person.filter(is_pair)
-    side = pc.fill_null(pc.index_in(choices.field("outcome"), pa.array(SIDES)), len(SIDES))
+    n_people, choices = decided.num_rows, _choices(decided)
+    person = pc.list_parent_indices(decided["choices"].combine_chunks())
+    outcome = choices.field("outcome")
+    is_pair = pc.invert(pc.is_in(outcome, pa.array(NOT_A_PAIR)))
+    side = pc.fill_null(pc.index_in(outcome, pa.array(SIDES)), len(SIDES))
+    campaign = _numbers(choices.field("campaign_id"), words.campaigns)
+    arm = pc.add(pc.fill_null(_numbers(choices.field("arm"), words.arms), -1), 1)
+    pair = pc.add(pc.multiply(pc.add(pc.multiply(campaign, 4), side), len(words.arms) + 1), arm).cast(I32)
     is_sent = pc.equal(side, 0)
-    message, slot = (
-        pc.if_else(is_sent, choices.field(name), pa.scalar(None, choices.field(name).type))
-        for name in ("message_id", "slot")
+    is_other = pc.and_not(is_pair, is_sent)
+    sent = choices.filter(is_sent)
+    messages = pa.StructArray.from_arrays(
+        [
+            pair.filter(is_sent),
+            _numbers(sent.field("material_id"), words.materials),
+            _numbers(sent.field("channel"), words.channels),
+            sent.field("slot"),
+            sent.field("message_id"),
+        ],
+        fields=list(_SENT),
     )
     return pa.table(
         {
-            "ordinal": decided["ordinal"].combine_chunks().take(person),
-            "campaign": _numbers(choices.field("campaign_id"), words.campaigns),
-            "side": side,
-            "arm": _numbers(choices.field("arm"), words.arms),
-            "material": _numbers(choices.field("material_id"), words.materials, is_sent),
-            "channel": _numbers(choices.field("channel"), words.channels, is_sent),
-            "slot": slot,
-            "message_id": message,
+            "ordinal": decided["ordinal"],
+            "others": _lists(person.filter(is_other), pair.filter(is_other), n_people),
+            "sent": _lists(person.filter(is_sent), messages, n_people),
         }
     )
 
@@ -134,9 +136,13 @@ def _choices(decided: pa.Table) -> pa.StructArray:
     return decided["choices"].combine_chunks().flatten()
 
 
-def _numbers(values: pa.Array, words: Sequence[str], where: pa.Array | None = None) -> pa.Array:
-    if where is not None:
-        values = pc.if_else(where, values, pa.scalar(None, values.type))
+def _lists(person: pa.Array, values: pa.Array, n_people: int) -> pa.ListArray:
+    """Return values, (m,), as a list a person; `person`, (m,), ascends."""
+    counts = np.bincount(person.to_numpy(), minlength=n_people)
+    return pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(counts)), pa.int32()), values)
+
+
+def _numbers(values: pa.Array, words: Sequence[str]) -> pa.Array:
     numbers = pc.index_in(values, pa.array(words, pa.string()))
     if numbers.null_count != values.null_count:
         raise ValueError("a pair has a word that the night does not list")
