@@ -18,18 +18,17 @@ WITH features AS (
 
 kinds AS MATERIALIZED (
     -- Kinds of people by number: millions of pairs are counted by one number instead of three words.
-    SELECT (row_number() OVER ())::INTEGER AS kind, device_vendor, country, tenure
-    FROM (SELECT DISTINCT device_vendor, country, tenure FROM features) AS each_once
+    SELECT (row_number() OVER ())::INTEGER AS kind, device_vendor, country, tenure, ordinals
+    FROM (
+        SELECT device_vendor, country, tenure, list(ordinal) AS ordinals
+        FROM features
+        GROUP BY device_vendor, country, tenure
+    ) AS each_once
 ),
 
-people AS MATERIALIZED (
-    SELECT features.ordinal, kinds.kind
-    FROM features
-    INNER JOIN kinds
-        ON
-            features.device_vendor IS NOT DISTINCT FROM kinds.device_vendor
-            AND features.country IS NOT DISTINCT FROM kinds.country
-            AND features.tenure = kinds.tenure
+people AS (
+    SELECT kind, unnest(ordinals) AS ordinal
+    FROM kinds
 ),
 
 windows AS (
@@ -48,11 +47,18 @@ behaviour AS (
     GROUP BY user_id
 ),
 
-converted AS MATERIALIZED (
+converted AS (
     -- One person in twenty, so that amounts are looked up for their pairs only.
     SELECT decisions.ordinal, behaviour.amounts
     FROM behaviour
     INNER JOIN decisions ON behaviour.user_id = decisions.user_id
+),
+
+told AS (
+    SELECT pairs.others, pairs.sent, people.kind, converted.amounts
+    FROM decided_pairs AS pairs
+    LEFT JOIN people ON pairs.ordinal = people.ordinal
+    LEFT JOIN converted ON pairs.ordinal = converted.ordinal
 ),
 
 shown AS (
@@ -78,11 +84,9 @@ shown AS (
 messages AS (
     SELECT planned.*, planned.message.message_id AS message_id
     FROM (
-        SELECT people.kind, converted.amounts, unnest(pairs.sent) AS message
-        FROM decided_pairs AS pairs
-        LEFT JOIN people ON pairs.ordinal = people.ordinal
-        LEFT JOIN converted ON pairs.ordinal = converted.ordinal
-        WHERE len(pairs.sent) > 0
+        SELECT kind, amounts, unnest(sent) AS message
+        FROM told
+        WHERE len(sent) > 0
     ) AS planned
 ),
 
@@ -127,25 +131,17 @@ sent_cells AS (
     GROUP BY ALL
 ),
 
-other_cells AS (
+other_pairs AS (
     -- Nine pairs in ten: with neither message nor hour there is nothing to look up, and little to count by.
     SELECT pair, kind, count(*) AS n_pairs
-    FROM (
-        SELECT unnest(pairs.others) AS pair, people.kind
-        FROM decided_pairs AS pairs
-        LEFT JOIN people ON pairs.ordinal = people.ordinal
-    ) AS unfolded
+    FROM (SELECT unnest(others) AS pair, kind FROM told) AS unfolded
     GROUP BY ALL
 ),
 
 other_gains AS (
+    -- One person in twenty: only for their pairs amounts are looked up.
     SELECT unfolded.pair, unfolded.kind, count(*) AS n_pairs_converted, sum(unfolded.amounts[windows.conversion]) AS pair_value
-    FROM (
-        SELECT unnest(pairs.others) AS pair, people.kind, converted.amounts
-        FROM decided_pairs AS pairs
-        INNER JOIN converted ON pairs.ordinal = converted.ordinal
-        LEFT JOIN people ON pairs.ordinal = people.ordinal
-    ) AS unfolded
+    FROM (SELECT unnest(others) AS pair, kind, amounts FROM told WHERE amounts IS NOT NULL) AS unfolded
     INNER JOIN windows ON unfolded.pair // (4 * len($arms::VARCHAR[]) + 4) = windows.campaign
     WHERE unfolded.amounts[windows.conversion] IS NOT NULL
     GROUP BY ALL
@@ -154,9 +150,9 @@ other_gains AS (
 cells AS (
     SELECT * FROM sent_cells
     UNION ALL BY NAME
-    SELECT * FROM other_cells
-    UNION ALL BY NAME
-    SELECT * FROM other_gains
+    SELECT other_pairs.*, other_gains.n_pairs_converted, other_gains.pair_value
+    FROM other_pairs
+    LEFT JOIN other_gains ON other_pairs.pair = other_gains.pair AND other_pairs.kind IS NOT DISTINCT FROM other_gains.kind
 ),
 
 worded AS (
@@ -180,22 +176,21 @@ SELECT
     kinds.country,
     coalesce(kinds.tenure, 'unknown') AS tenure,
     cells.send_hour,
-    sum(cells.n_pairs)::BIGINT AS n_pairs,
-    coalesce(sum(cells.n_planned), 0)::BIGINT AS n_planned,
-    coalesce(sum(cells.n_sent), 0)::BIGINT AS n_sent,
-    coalesce(sum(cells.n_delivered), 0)::BIGINT AS n_delivered,
-    coalesce(sum(cells.n_displayed), 0)::BIGINT AS n_displayed,
-    coalesce(sum(cells.n_bounced), 0)::BIGINT AS n_bounced,
-    coalesce(sum(cells.n_opened), 0)::BIGINT AS n_opened,
-    coalesce(sum(cells.n_influenced), 0)::BIGINT AS n_influenced,
-    coalesce(sum(cells.n_conversions), 0)::BIGINT AS n_conversions,
-    coalesce(sum(cells.conversion_value), 0)::DOUBLE AS conversion_value,
-    coalesce(sum(cells.n_unsubscribed), 0)::BIGINT AS n_unsubscribed,
-    coalesce(sum(cells.n_complained), 0)::BIGINT AS n_complained,
-    coalesce(sum(cells.n_pairs_converted), 0)::BIGINT AS n_pairs_converted,
-    coalesce(sum(cells.pair_value), 0)::DOUBLE AS pair_value
+    cells.n_pairs,
+    coalesce(cells.n_planned, 0)::BIGINT AS n_planned,
+    coalesce(cells.n_sent, 0)::BIGINT AS n_sent,
+    coalesce(cells.n_delivered, 0)::BIGINT AS n_delivered,
+    coalesce(cells.n_displayed, 0)::BIGINT AS n_displayed,
+    coalesce(cells.n_bounced, 0)::BIGINT AS n_bounced,
+    coalesce(cells.n_opened, 0)::BIGINT AS n_opened,
+    coalesce(cells.n_influenced, 0)::BIGINT AS n_influenced,
+    coalesce(cells.n_conversions, 0)::BIGINT AS n_conversions,
+    coalesce(cells.conversion_value, 0)::DOUBLE AS conversion_value,
+    coalesce(cells.n_unsubscribed, 0)::BIGINT AS n_unsubscribed,
+    coalesce(cells.n_complained, 0)::BIGINT AS n_complained,
+    coalesce(cells.n_pairs_converted, 0)::BIGINT AS n_pairs_converted,
+    coalesce(cells.pair_value, 0)::DOUBLE AS pair_value
 FROM worded AS cells
 LEFT JOIN kinds ON cells.kind = kinds.kind
 LEFT JOIN windows ON cells.campaign = windows.campaign
-GROUP BY ALL
 ORDER BY ALL
