@@ -18,7 +18,16 @@ WITH features AS (
 
 kinds AS MATERIALIZED (
     -- Kinds of people by number: millions of pairs are counted by one number instead of three words.
-    SELECT (row_number() OVER ())::INTEGER AS kind, device_vendor, country, tenure, ordinals
+    -- Of whom nothing is known is kind 0, with or without a row of features.
+    SELECT
+        device_vendor,
+        country,
+        tenure,
+        ordinals,
+        CASE
+            WHEN device_vendor IS NULL AND country IS NULL AND tenure = 'unknown' THEN 0
+            ELSE row_number() OVER ()
+        END::INTEGER AS kind
     FROM (
         SELECT device_vendor, country, tenure, list(ordinal) AS ordinals
         FROM features
@@ -55,7 +64,7 @@ converted AS (
 ),
 
 told AS (
-    SELECT pairs.others, pairs.sent, people.kind, converted.amounts
+    SELECT pairs.others, pairs.sent, coalesce(people.kind, 0) AS kind, converted.amounts
     FROM decided_pairs AS pairs
     LEFT JOIN people ON pairs.ordinal = people.ordinal
     LEFT JOIN converted ON pairs.ordinal = converted.ordinal
@@ -152,7 +161,7 @@ cells AS (
     UNION ALL BY NAME
     SELECT other_pairs.*, other_gains.n_pairs_converted, other_gains.pair_value
     FROM other_pairs
-    LEFT JOIN other_gains ON other_pairs.pair = other_gains.pair AND other_pairs.kind IS NOT DISTINCT FROM other_gains.kind
+    LEFT JOIN other_gains ON other_pairs.pair = other_gains.pair AND other_pairs.kind = other_gains.kind
 ),
 
 worded AS (
