@@ -187,20 +187,27 @@ def step_shard(context: PlanContext, step: Step, number: int) -> ShardResult:
     return ShardResult(number, [], answer)
 
 
-def write_shard(context: PlanContext, solved: Solved, pairs_folder: str, number: int) -> ShardResult:
-    """Last pass: a shard's decisions, written to one file, and its pairs by number to another."""
+def write_shard(
+    context: PlanContext, solved: Solved, number: int, pairs_folder: str | None = None
+) -> ShardResult:
+    """Last pass: a shard's decisions, written to one file, and its pairs by number to another.
+
+    Without a folder for them no pairs are written: nobody makes a mart of a plan that is only compared.
+    """
     night = kept_night(context, number)
     table = decisions_table(context.terms, kept_rows(context, number), night, solved)
     name, shards, write = f"shard-{number:06d}.parquet", (number, number), context.lake.write_file
-    entry = write("decisions", context.folder, table, name, shards=shards)
-    pairs = number_pairs(table, words_of(context.terms))
-    # The marts read whole files, so row groups are large.
-    numbered = write("decided_pairs", pairs_folder, pairs, name, shards=shards, row_group_size=GROUP_ROWS)
+    files = [write("decisions", context.folder, table, name, shards=shards)]
+    if pairs_folder is not None:
+        pairs = number_pairs(table, words_of(context.terms))
+        # The marts read whole files, so row groups are large.
+        size = GROUP_ROWS
+        files.append(write("decided_pairs", pairs_folder, pairs, name, shards=shards, row_group_size=size))
     explored = night.problem.is_explore & (night.held.slot >= 0)
     value = int(night.held.bid[explored].sum())
     later = later_paid(context.terms, kept_rows(context, number), night)
     figures = {**summarise(table), "explore_value": value, "later": int(later.sum())}
-    return ShardResult(number, [entry, numbered], figures)
+    return ShardResult(number, files, figures)
 
 
 def words_of(terms: Terms) -> PairWords:
@@ -300,7 +307,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         context = steered(spark, context, shards)
         terms = context.terms
         solved, unreachable = solve_shards(spark, context, shards)
-        written = run_shards(spark, shards, partial(write_shard, context, solved, pairs.folder))
+        written = run_shards(spark, shards, partial(write_shard, context, solved, pairs_folder=pairs.folder))
         context.forget(shards)
         for result in written:
             decided, numbered = result.files
