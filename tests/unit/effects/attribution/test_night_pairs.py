@@ -35,12 +35,15 @@ def test_pairs_and_plan_make_the_same_mart(connection: Any, lake: Lake, story: S
     assert pairs.citation() in commit.inputs
     assert commit.number == 2
     assert lake.read(commit) == from_plan
+    assert "holdout_global" in from_plan["side"].to_pylist()
+    number(lake, lake.require("decisions", ds=DS), 3)  # all but the one who is held out: the plan is not read
+    assert set(lake.read(mart(connection, lake))["side"].to_pylist()) == {"treated"}
 
 
 def test_pairs_of_another_plan_are_not_read(connection: Any, lake: Lake, story: Story) -> None:
     plan = lake.require("decisions", ds=DS)
     pairs = number(lake, plan)
-    newer = put(lake, "decisions", lake.read(plan).slice(0, 1), dict(plan.meta), ds=DS)
+    put(lake, "decisions", lake.read(plan).slice(0, 1), dict(plan.meta), ds=DS)
     newer = lake.require("decisions", ds=DS)
     assert find_pairs(lake, newer) is None
     number(lake, newer)
