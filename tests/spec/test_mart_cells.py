@@ -107,7 +107,7 @@ def register(
         "attribution_touches": list(touches.values()),
     }.items():  # fmt: skip
         connection.register(name, pa.Table.from_pylist(rows))
-    return words.meta()["words"]
+    return words.by_kind()
 
 
 def looped(

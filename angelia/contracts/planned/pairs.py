@@ -81,9 +81,13 @@ class PairWords:
         """Return the words that a commit's meta lists."""
         return cls(**{name: tuple(words) for name, words in meta["words"].items()})
 
+    def by_kind(self) -> dict[str, list[str]]:
+        """Return the lists of words, by their names in the meta."""
+        return {name: list(words) for name, words in asdict(self).items()}
+
     def meta(self) -> dict[str, Any]:
         """Return them as `of` reads them."""
-        return {"words": {name: list(words) for name, words in asdict(self).items()}}
+        return {"words": self.by_kind()}
 
     def with_words_of(self, decided: pa.Table) -> PairWords:
         """Return these words, then those that some decisions add."""

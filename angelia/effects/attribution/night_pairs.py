@@ -36,7 +36,7 @@ def register_pairs(connection: duckdb.DuckDBPyConnection, lake: Lake, plan: Comm
         words = PairWords.of(pairs.meta)
     else:
         words = _from_plan(connection, lake, plan)
-    return words.meta()["words"]
+    return words.by_kind()
 
 
 def _from_plan(connection: duckdb.DuckDBPyConnection, lake: Lake, plan: Commit) -> PairWords:
