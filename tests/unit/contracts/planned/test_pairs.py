@@ -16,14 +16,14 @@ SIDES = {"sent": 0, "holdout_global": 1, "holdout_campaign": 2}
 
 
 def decided() -> pa.Table:
-    """Return people whose pairs have every outcome, with an arm or without; every third has none."""
+    """Return people whose pairs have every outcome, with an arm or without."""
     people = valid_rows("decisions", 40).to_pylist()
     for i, person in enumerate(people):
         for k, choice in enumerate(person["choices"]):
             outcome = list(DECIDED)[(i + 7 * k) % len(DECIDED)]
             choice |= {"outcome": outcome, "arm": (None, "a", "b")[(i + k) % 3]}
             choice |= {"channel": "fcm" if i % 2 else "sms", "slot": valid_slot(people)}
-        person["choices"] = [] if i % 3 == 2 else person["choices"]
+        person["choices"] = [] if i % 3 == 2 else person["choices"]  # somebody who is in no audience
     return pa.Table.from_pylist(people, schema=arrow.schema(dataset("decisions")))
 
 
