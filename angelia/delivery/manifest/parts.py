@@ -354,7 +354,10 @@ def window(lake: Lake, part: Part) -> tuple[Micros, Micros]:
 
 
 def due_parts(lake: Lake, now: Micros) -> list[Part]:
-    """Return the unfinished parts of every recent plan whose window is open.
+    """Return the unfinished parts of every recent plan whose window has opened.
+
+    A whole file whose window has closed unsent is due, too: delivering it makes no request and accounts for
+    its rows as `expired`. A follow-up that closed is not: the ledger has its rows, and why they waited.
 
     Asking seals and claims nothing. A damaged part is due: whoever delivers it names it, and no other part
     waits for its repair.
@@ -372,7 +375,7 @@ def due_parts(lake: Lake, now: Micros) -> list[Part]:
         for hour in send_hours(lake, partition["ds"]):
             for part in _unfinished(lake, partition["ds"], hour):
                 opens, closes = window(lake, part)
-                if opens <= now < closes:
+                if opens <= now and (now < closes or part.rows is None):
                     due.append(part)
     return sorted(due, key=lambda part: part.order)
 
