@@ -20,7 +20,7 @@ from pyspark.sql.types import StructField, StructType
 from angelia.contracts import dataset
 from angelia.contracts.spark import schema as spark_schema
 from angelia.lake import Commit, Lake
-from angelia.lake.cache import FETCH_THREADS
+from angelia.lake.cache import FETCH_THREADS, CopiedStore
 from angelia.lake.commit import in_shard
 from spark_jobs.running.session import fix_in_traceback
 
@@ -72,12 +72,20 @@ def window_commits(lake: Lake, name: str, ds: str, days: int) -> Window:
     Day 0 is the first of the window, ds its last.
     """
     last = date.fromisoformat(ds)
-    commits = []
-    for day in range(days):
-        commit = lake.head(name, ds=(last - timedelta(days=days - 1 - day)).isoformat())
-        if commit is not None:
-            commits.append((day, commit))
-    return commits
+
+    def of_day(day: int) -> Commit | None:
+        return lake.head(name, ds=(last - timedelta(days=days - 1 - day)).isoformat())
+
+    with _looking(lake) as pool:
+        return [(day, commit) for day, commit in enumerate(pool.map(of_day, range(days))) if commit]
+
+
+def _looking(lake: Lake) -> ThreadPoolExecutor:
+    """Return the threads that look at a window's days.
+
+    A bucket answers each request after a round trip, so that several wait at once.
+    """
+    return ThreadPoolExecutor(1 if lake.store.local_path("main") else FETCH_THREADS)
 
 
 def read_window(
@@ -85,20 +93,22 @@ def read_window(
 ) -> pa.Table:
     """Return one shard's rows of a dataset over a window.
 
-    Beside the columns stand `day` (int64) and `row` (int64, ordinal within the shard).
+    Beside the columns stand `day` (int64) and `row` (int64, ordinal within the shard). Several passes of
+    several jobs read a window's files, and so do the next nights: a machine fetches each from a bucket once.
     """
     lo, hi = shard << shard_bits, (shard + 1) << shard_bits
 
     def of_day(dated: tuple[int, Commit]) -> pa.Table:
         day, commit = dated
-        table = lake.read(commit, ["ordinal", *columns], where=in_shard(shard))
+        table = copies.read(commit, ["ordinal", *columns], where=in_shard(shard))
         ordinal = table["ordinal"].cast(pa.int64())
         keep = pc.and_(pc.greater_equal(ordinal, lo), pc.less(ordinal, hi))
         table = table.append_column("row", pc.subtract(ordinal, lo)).drop_columns(["ordinal"]).filter(keep)
         return table.append_column("day", pa.array(np.full(table.num_rows, day)))
 
-    # A bucket answers each day's request after a round trip, so that several wait at once.
-    with ThreadPoolExecutor(1 if lake.store.local_path("main") else FETCH_THREADS) as pool:
+    entries = [entry for _, commit in window for entry in commit.files if in_shard(shard)(entry)]
+    copies = lake if lake.store.local_path("main") else Lake(CopiedStore(lake.store, entries), lake.branch)
+    with _looking(lake) as pool:
         tables = list(pool.map(of_day, window))
     fields = [
         *(pa.field(column, dataset(name)[column].type) for column in columns),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from threading import Barrier
 
 import pyarrow as pa
@@ -42,16 +43,32 @@ def test_a_shard_has_its_own_people_only(lake: Lake) -> None:
     ]
 
 
-def test_a_bucket_is_asked_for_several_days_at_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_is_asked_for_several_days_at_once(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ANGELIA_CACHE", str(tmp_path / "copies"))
     for day in range(10, 15):
         write(lake, f"2026-11-{day}", day - 10, 3)
     window = window_commits(lake, "user_days", "2026-11-14", 5)
     one_by_one = read_window(lake, "user_days", window, ["hours"], 0, 2)
-    together = Barrier(len(window), timeout=30)
-    read = LocalStore.read
-    monkeypatch.setattr(LocalStore, "read", lambda self, key: (together.wait(), read(self, key))[1])
+    together, n_read = Barrier(len(window), timeout=30), [0]
+    read, children = LocalStore.read, LocalStore.children
+
+    def waiting(store: LocalStore, key: str) -> bytes:
+        n_read[0] += 1
+        together.wait()
+        return read(store, key)
+
     monkeypatch.setattr(LocalStore, "local_path", lambda self, key: None)
-    assert read_window(lake, "user_days", window, ["hours"], 0, 2).equals(one_by_one)
+    monkeypatch.setattr(
+        LocalStore, "children", lambda self, prefix: (together.wait(), children(self, prefix))[1]
+    )
+    assert window_commits(lake, "user_days", "2026-11-14", 5) == window
+    monkeypatch.setattr(LocalStore, "read", waiting)
+    # Passes after the first, and other jobs of this machine, ask the bucket for nothing.
+    for _ in range(3):
+        assert read_window(lake, "user_days", window, ["hours"], 0, 2).equals(one_by_one)
+    assert n_read == [len(window)]
 
 
 def test_a_window_without_a_day_has_no_rows_but_its_columns(lake: Lake) -> None:
