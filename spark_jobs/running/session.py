@@ -141,17 +141,19 @@ def spark_session(name: str) -> Iterator[SparkSession]:
 
 
 def driver_host(master: str) -> dict[str, str]:
-    """Return the option that tells a standalone cluster's executors where this driver is.
+    """Return the option that tells executors of a standalone cluster or of Kubernetes where this driver is.
 
     It is the address by which this machine reaches the master. Spark takes this host's name, which executors
-    may not be able to look up, or SPARK_LOCAL_IP, which samples set to 127.0.0.1: executors that do not reach
-    their driver end at once, and the master starts them again without end.
+    may not be able to look up (a pod's), or SPARK_LOCAL_IP, which samples set to 127.0.0.1: executors that do
+    not reach their driver end at once, and the master starts them again without end.
     """
-    if not master.startswith("spark://"):
+    kind_of_master, _, places = master.partition("://")
+    if kind_of_master not in ("spark", "k8s"):
         return {}
-    # Of several masters (spark://a:7077,b:7077) the first that has an address decides.
-    for place in master.removeprefix("spark://").split(","):
-        parts = urlsplit(f"//{place}")
+    # Of several masters (spark://a:7077,b:7077) the first that has an address decides; Kubernetes' may have
+    # a scheme of its own (k8s://https://a:443).
+    for place in places.split(","):
+        parts = urlsplit(f"//{place.rpartition('://')[2]}")
         try:
             family, kind, _, _, address = socket.getaddrinfo(
                 parts.hostname, parts.port or 7077, type=socket.SOCK_DGRAM

@@ -104,10 +104,10 @@ def planned(project: Services) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     body = {"logical_date": f"{NIGHT}T02:00:00Z", "conf": conf}
     since = time.monotonic()
     tasks = project.ran("nightly_personalization", body, STEP_S)
-    print(
-        f"night in {time.monotonic() - since:.0f} s: {dict(Counter(task['state'] for task in tasks))}",
-        flush=True,
-    )
+    states = dict(Counter(task["state"] for task in tasks))
+    print(f"night in {time.monotonic() - since:.0f} s: {states}", flush=True)
+    seconds = {task["task_id"]: round(task["duration"]) for task in tasks if task["duration"]}
+    print(f"seconds by task: {seconds}", flush=True)
     return tasks, read(project)
 
 

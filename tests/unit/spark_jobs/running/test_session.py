@@ -109,7 +109,9 @@ def test_driver_is_where_the_master_sees_it(monkeypatch) -> None:
     assert driver_host("spark://127.0.0.2:7077") == {"spark.driver.host": "127.0.0.1"}
     assert driver_host("spark://[::1]:7077") == {"spark.driver.host": "::1"}
     assert driver_host("spark://nowhere.invalid:7077,127.0.0.1:7077") == {"spark.driver.host": "127.0.0.1"}
-    for other in ("local[2]", "yarn", "k8s://https://127.0.0.1:6443", ""):
+    for kubernetes in ("k8s://https://127.0.0.2:6443", "k8s://127.0.0.2"):
+        assert driver_host(kubernetes) == {"spark.driver.host": "127.0.0.1"}
+    for other in ("local[2]", "yarn", ""):
         assert driver_host(other) == {}
 
 
