@@ -22,7 +22,7 @@ from angelia.contracts.spark import schema as spark_schema
 from angelia.lake import Commit, Lake
 from angelia.lake.cache import FETCH_THREADS, CopiedStore
 from angelia.lake.commit import in_shard
-from spark_jobs.running.session import fix_in_traceback
+from spark_jobs.running.session import PARTITION_BYTES, fix_in_traceback
 
 Window = list[tuple[int, Commit]]
 
@@ -51,6 +51,7 @@ def read_dataset(
     files = [entry for commit in commits for entry in commit.files]
     if not files:
         return spark.createDataFrame([], wanted)
+    grow_exchanges(spark, sum(entry.bytes for entry in files))
 
     def spread(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -64,6 +65,20 @@ def read_dataset(
                 yield from table.to_batches(max_chunksize=65_536)
 
     return spark.range(len(files), numPartitions=len(files)).mapInArrow(spread, wanted)
+
+
+def grow_exchanges(spark: SparkSession, n_bytes: int) -> None:
+    """Give exchanges more partitions as a job reads more; never fewer, and not against the operator's word.
+
+    Spark merges small ones by itself (adaptive execution), but splits none that are too large.
+    """
+    size = spark.conf.get(PARTITION_BYTES[0], None)
+    if size:
+        total = int(spark.conf.get("spark.angelia.read.bytes", None) or 0) + n_bytes
+        spark.conf.set("spark.angelia.read.bytes", str(total))
+        wanted = -(-total // int(size))
+        if wanted > int(spark.conf.get("spark.sql.shuffle.partitions") or 0):
+            spark.conf.set("spark.sql.shuffle.partitions", str(wanted))
 
 
 def window_commits(lake: Lake, name: str, ds: str, days: int) -> Window:

@@ -88,6 +88,9 @@ OPTIONS = {
 }
 
 
+# Bytes of Parquet that an exchange has a partition for, beyond its first eight (`reading.read_dataset` counts
+# them): ten million people's first load is 9 GB of sources. Left out where the operator names the partitions.
+PARTITION_BYTES = ("spark.angelia.partition.bytes", str(32 * 2**20))
 # The value of ANGELIA_SPARK_MASTER that does the shards of a job one after the other in this process: for
 # benchmarks of many small nights. Jobs with an exchange need a real session.
 INLINE = "inline"
@@ -128,6 +131,8 @@ def spark_session(name: str) -> Iterator[SparkSession]:
     if master.startswith("local"):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     options = driver_host(master) | options
+    if "spark.sql.shuffle.partitions" not in given | load_settings().spark_options():
+        options |= [PARTITION_BYTES]
     os.environ["PYSPARK_PYTHON"] = given.get("spark.pyspark.python", options["spark.pyspark.python"])
     options = {option: value for option, value in options.items() if option not in given}
     for option, value in options.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from angelia.contracts import arrow, dataset
 from angelia.lake import Lake
 from angelia.lake.store import LocalStore
-from spark_jobs.running.reading import read_window, window_commits
+from spark_jobs.running.reading import grow_exchanges, read_window, window_commits
+from spark_jobs.running.session import PARTITION_BYTES
 
 DAY = {"event_type": "view", "item": None, "n_events": 1, "value_sum": 0.0, "hours": 1}
 
@@ -74,3 +76,36 @@ def test_a_bucket_is_asked_for_several_days_at_once(
 def test_a_window_without_a_day_has_no_rows_but_its_columns(lake: Lake) -> None:
     rows = read_window(lake, "user_days", [], ["hours"], 0, 2)
     assert (rows.num_rows, rows.column_names) == (0, ["hours", "row", "day"])
+
+
+class Session:
+    """As much of a Spark session as its options are."""
+
+    def __init__(self, **options: str) -> None:
+        self.conf, self.options = self, options
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        return self.options.get(name, default)
+
+    def set(self, name: str, value: str) -> None:
+        self.options[name] = value
+
+
+@pytest.mark.parametrize(
+    ("read", "partitions"),
+    [
+        ((1,), "8"),
+        ((8 * 32 * 2**20,), "8"),
+        ((8 * 32 * 2**20, 1), "9"),
+        ((2**33, 1), "257"),
+        ((2**33,), "256"),
+    ],
+)
+def test_exchanges_grow_with_what_is_read(read: tuple[int, ...], partitions: str) -> None:
+    session: Any = Session(**{"spark.sql.shuffle.partitions": "8", PARTITION_BYTES[0]: PARTITION_BYTES[1]})
+    named: Any = Session(**{"spark.sql.shuffle.partitions": "8"})
+    for n_bytes in read:
+        grow_exchanges(session, n_bytes)
+        grow_exchanges(named, n_bytes)
+    assert session.get("spark.sql.shuffle.partitions") == partitions
+    assert named.get("spark.sql.shuffle.partitions") == "8"  # the operator's word
