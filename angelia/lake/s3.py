@@ -38,7 +38,7 @@ CONFIG = Config(
     max_pool_connections=32,
 )
 DELETE_BATCH = 1000  # the most that DeleteObjects takes
-# Below it boto3 sends a file whole, too, but sets up threads for its parts first: 4 ms of processor instead of 2.
+# Below it boto3 sends a file whole, too, but sets up threads first: 4 ms of processor a file instead of 2.
 PART_BYTES = 8 * 2**20
 
 _KEYS = "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile's keys"

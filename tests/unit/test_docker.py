@@ -88,7 +88,7 @@ def _manifests() -> list[dict]:
 def test_an_executor_pod_starts_what_spark_says(tmp_path) -> None:
     (tmp_path / "java").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     (tmp_path / "java").chmod(0o755)
-    said = {
+    environment = {
         "SPARK_JAVA_OPT_0": "-Da=b c", "SPARK_JAVA_OPT_1": "-Dd=e", "SPARK_EXECUTOR_MEMORY": "768m",
         "SPARK_DRIVER_URL": "spark://driver", "SPARK_EXECUTOR_ID": "3", "SPARK_EXECUTOR_CORES": "2",
         "SPARK_APPLICATION_ID": "app-1", "SPARK_EXECUTOR_POD_IP": "10.0.0.7",
@@ -97,7 +97,9 @@ def test_an_executor_pod_starts_what_spark_says(tmp_path) -> None:
     }  # fmt: skip
     path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
     words = [DOCKER / "executor.sh"]
-    done = subprocess.run(words, env={**said, "PATH": path}, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        words, env={**environment, "PATH": path}, capture_output=True, text=True, timeout=30
+    )
     lines = done.stdout.splitlines()
     assert lines[:5] == ["-Da=b c", "-Dd=e", "-Xms768m", "-Xmx768m", "-cp"], done.stderr
     conf, jars = lines[5].split(":")

@@ -74,6 +74,6 @@ def _old(objects: Iterable[StoredObject], kept: set[str], before: datetime) -> I
 
 
 def _sights(lake: Lake, before: datetime) -> Iterator[str]:
-    """Yield the old first sights of each channel but its newest, which the next one is numbered by."""
+    """Yield each channel's old first sights but the newest, by which the next is numbered."""
     for _, group in groupby(lake.store.stored("sights"), key=lambda item: item.key.split("/")[1]):
         yield from (item.key for item in list(group)[:-1] if item.modified < before)

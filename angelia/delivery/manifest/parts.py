@@ -356,11 +356,8 @@ def window(lake: Lake, part: Part) -> tuple[Micros, Micros]:
 def due_parts(lake: Lake, now: Micros) -> list[Part]:
     """Return the unfinished parts of every recent plan whose window has opened.
 
-    A whole file whose window has closed unsent is due, too: delivering it makes no request and accounts for
-    its rows as `expired`. A follow-up that closed is not: the ledger has its rows, and why they waited.
-
-    Asking seals and claims nothing. A damaged part is due: whoever delivers it names it, and no other part
-    waits for its repair.
+    So is a whole file that closed unsent: delivering it writes `expired` for its rows. A follow-up that closed
+    is not. Asking seals and claims nothing. A damaged part is due: whoever delivers it names it.
 
     Raises:
         InvalidInput: the lake is on a replay branch.

@@ -16,7 +16,7 @@ FOLDERS = (*expiry.BY_PART, *expiry.BY_DAY, "sights")
 
 
 def later(lake: Lake, days: int) -> Lake:
-    """Return the lake as it is opened so many days from now: the ledger's objects are of this minute."""
+    """Return the lake so many days from now; the ledger's objects are of this minute."""
     return Lake(lake.store, clock=lambda: datetime.now(UTC) + timedelta(days=days))
 
 

@@ -1,4 +1,4 @@
-"""A bucket under faults: racing and killed writers, storms and slowness through a proxy, borrowed keys.
+"""A bucket under faults: races, killed writers, storms, slowness, borrowed keys.
 
 The proxy and the writers are real; `make test-s3` runs these on each of its servers.
 """
@@ -94,7 +94,7 @@ def test_a_killed_writer_leaves_all_or_nothing(
 
 @contextmanager
 def proxy(endpoint: str, seed: int) -> Iterator[tuple[str, Counter[str]]]:
-    """Yield an address that passes requests on: of ten it refuses three, delays two and never answers one."""
+    """Yield an address that refuses three of ten requests, delays two and never answers one."""
     target, dice, met = urlsplit(endpoint), random.Random(seed), Counter[str]()
     turn, decided = threading.Lock(), set[str]()
 
