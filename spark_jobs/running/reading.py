@@ -70,7 +70,8 @@ def read_dataset(
 def grow_exchanges(spark: SparkSession, n_bytes: int) -> None:
     """Give exchanges more partitions as a job reads more.
 
-    Never fewer, and not where the operator named a number. Spark merges small ones by itself (adaptive execution), but splits none that are too large.
+    Never fewer, and not where the operator named a number. Spark merges small ones by itself (adaptive
+    execution), but splits none that are too large.
     """
     size = spark.conf.get(PARTITION_BYTES[0], None)
     if size:

@@ -148,9 +148,10 @@ def spark_session(name: str) -> Iterator[SparkSession]:
 def driver_host(master: str) -> dict[str, str]:
     """Return the option that tells a cluster's executors where this driver is.
 
-    For standalone clusters and Kubernetes it is the address by which this machine reaches the master. Spark takes this host's name, which executors
-    may not be able to look up (a pod's), or SPARK_LOCAL_IP, which samples set to 127.0.0.1: executors that do
-    not reach their driver end at once, and the master starts them again without end.
+    For standalone clusters and Kubernetes it is the address by which this machine reaches the master. Spark
+    takes this host's name, which executors may not be able to look up (a pod's), or SPARK_LOCAL_IP, which
+    samples set to 127.0.0.1: executors that do not reach their driver end at once, and the master starts them
+    again without end.
     """
     kind_of_master, _, places = master.partition("://")
     if kind_of_master not in ("spark", "k8s"):

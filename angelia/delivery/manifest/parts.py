@@ -356,8 +356,8 @@ def window(lake: Lake, part: Part) -> tuple[Micros, Micros]:
 def due_parts(lake: Lake, now: Micros) -> list[Part]:
     """Return the unfinished parts of every recent plan whose window has opened.
 
-    So is a whole file that closed unsent: delivering it writes `expired` for its rows. A follow-up that closed
-    is not. Asking seals and claims nothing. A damaged part is due: whoever delivers it names it.
+    So is a whole file that closed unsent: delivering it writes `expired` for its rows. A follow-up that
+    closed is not. Asking seals and claims nothing. A damaged part is due: whoever delivers it names it.
 
     Raises:
         InvalidInput: the lake is on a replay branch.
