@@ -102,8 +102,8 @@ class HeldStore:
 class CopiedStore:
     """A store that reads some of its objects from this machine's copies.
 
-    They are fetched together. For files that several passes, steps or nights read: the machine asks the bucket
-    for each once.
+    They are fetched together. For files that several passes, steps or nights read: the machine asks the
+    bucket for each once.
     """
 
     def __init__(self, store: Store, entries: Sequence[FileEntry]) -> None:
