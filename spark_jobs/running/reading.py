@@ -22,6 +22,7 @@ from angelia.contracts.spark import schema as spark_schema
 from angelia.lake import Commit, Lake
 from angelia.lake.cache import FETCH_THREADS, CopiedStore
 from angelia.lake.commit import in_shard
+from angelia.lake.lake import MAIN
 from spark_jobs.running.session import PARTITION_BYTES, fix_in_traceback
 
 Window = list[tuple[int, Commit]]
@@ -88,12 +89,13 @@ def window_commits(lake: Lake, name: str, ds: str, days: int) -> Window:
     Day 0 is the first of the window, ds its last.
     """
     last = date.fromisoformat(ds)
-
-    def of_day(day: int) -> Commit | None:
-        return lake.head(name, ds=(last - timedelta(days=days - 1 - day)).isoformat())
-
+    dates = [(last - timedelta(days=days - 1 - day)).isoformat() for day in range(days)]
+    # A window may be a year of which a few weeks were ever written: one listing says which.
+    there = {folder for branch in {lake.branch, MAIN} for folder in lake.store.children(f"{branch}/{name}")}
+    written = [day for day in range(days) if f"ds={dates[day]}" in there]
     with _looking(lake) as pool:
-        return [(day, commit) for day, commit in enumerate(pool.map(of_day, range(days))) if commit]
+        heads = pool.map(lambda day: lake.head(name, ds=dates[day]), written)
+        return [(day, commit) for day, commit in zip(written, heads, strict=True) if commit]
 
 
 def _looking(lake: Lake) -> ThreadPoolExecutor:

@@ -62,10 +62,21 @@ def test_a_bucket_is_asked_for_several_days_at_once(
         return read(store, key)
 
     monkeypatch.setattr(LocalStore, "local_path", lambda self, key: None)
-    monkeypatch.setattr(
-        LocalStore, "children", lambda self, prefix: (together.wait(), children(self, prefix))[1]
-    )
+    n_listed = [0]
+
+    def listing(store: LocalStore, prefix: str) -> Any:
+        n_listed[0] += 1
+        # The first listing says which days there are; those are looked at side by side.
+        if prefix.endswith("/_commits"):
+            together.wait()
+        return children(store, prefix)
+
+    monkeypatch.setattr(LocalStore, "children", listing)
     assert window_commits(lake, "user_days", "2026-11-14", 5) == window
+    assert [commit for _, commit in window_commits(lake, "user_days", "2026-11-14", 365)] == [
+        commit for _, commit in window
+    ]
+    assert n_listed == [2 * (1 + len(window))]
     monkeypatch.setattr(LocalStore, "read", waiting)
     # Passes after the first, and other jobs of this machine, ask the bucket for nothing.
     for _ in range(3):
