@@ -177,8 +177,7 @@ def expire(
     """Delete superseded commits, days beyond retention, and leftovers of crashed writers.
 
     Nothing that a pending plan cites is deleted. Clients' entries about addresses leave their log 30 days
-    after a later entry superseded them. What a delivery left beside the
-    lake goes with its manifest.
+    after a later entry superseded them. What a delivery left beside the lake goes with its manifest.
     """
     from angelia.delivery.ledger.expiry import expire as expire_ledger
 
