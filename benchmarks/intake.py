@@ -6,8 +6,9 @@ SQLAlchemy with one row a transaction, takes the same single ones. For `lost` an
 killed `--kills` times at a drawn moment under load and started again, and the client sends again what it did
 not hear of. Lost are acknowledged keys that the database does not have; doubled are keys that it has twice or
 acknowledged under two ids. `due_query_ms` is the median of finding the next 500 due among `--timed` messages
-of five years. `dispatched_per_s` is from `angelia intake dispatch --once` beginning to everything being
-accounted for, to a sandbox in a process of its own. `high_handed_over_p99_ms` is from acceptance to the
+of five years. `dispatched_per_s` is from `--dispatched` messages falling due together to their outcomes, by
+`--dispatchers` processes that are running, to a sandbox in a process of its own; `dispatched_by_one` is one
+process alone. `high_handed_over_p99_ms` is from acceptance to the
 worker, `trigger_handed_over_p95_s` from an event's arrival. Figures by processor second count the server's
 process, since a busy machine stretches time. `--only` measures some of these alone.
 """
@@ -55,13 +56,20 @@ def main(argv: Sequence[str]) -> Result:
     parser.add_argument("--kills", type=int, default=10, help="how often the server is killed")
     parser.add_argument("--timed", type=int, default=1_000_000, help="messages for later, for the due query")
     parser.add_argument("--dispatched", type=int, default=20_000, help="messages through the dispatcher")
+    parser.add_argument("--dispatchers", type=int, default=2, help="processes that dispatch them")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts of it")
     parser.add_argument("--first-kill", type=int, default=0, help="number of the first point of the kills")
     args = parser.parse_args(argv)
-    if args.connections < 1 or args.kills < 0 or min(args.timed, args.dispatched) < 1 or args.seconds <= 0:
+    if (
+        args.connections < 1
+        or args.kills < 0
+        or min(args.timed, args.dispatched, args.dispatchers) < 1
+        or args.seconds <= 0
+    ):
         raise InvalidInput(
-            "--connections, --timed, --dispatched and --seconds are above 0, --kills is 0 or more"
+            "--connections, --timed, --dispatched, --dispatchers and --seconds are above 0, "
+            "--kills is 0 or more"
         )
     folder = Path(tempfile.mkdtemp(prefix="angelia-intake-"))
     ours: dict[str, Any] = {}
@@ -76,7 +84,7 @@ def main(argv: Sequence[str]) -> Result:
             ours["due_query_ms"] = _due_query_ms(folder, args.timed, args.seed)
             progress("intake: asked for what is due")
         if "dispatch" in args.only:
-            ours |= dispatched_of(folder, args.dispatched)
+            ours |= dispatched_of(folder, args.dispatched, args.dispatchers)
             progress("intake: dispatched")
         if "latency" in args.only:
             ours |= latency_of(folder, args.seconds, min(args.dispatched, 10_000))
