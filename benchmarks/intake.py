@@ -16,34 +16,26 @@ process, since a busy machine stretches time. `--only` measures some of these al
 from __future__ import annotations
 
 import argparse
-import random
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-import sqlalchemy as sa
-
 from angelia.errors import InvalidInput
-from angelia.intake.database import connect, writing
-from angelia.intake.dispatching.batches import due_query
-from angelia.intake.message import IntakeMessage, draft, now
-from angelia.intake.tables import messages
 from angelia.output import progress
 from benchmarks.harness.result import Result
 from benchmarks.harness.serving import loaded, uvicorn_peer
 from benchmarks.measured.intake_dispatch import dispatched_of
+from benchmarks.measured.intake_due import due_query_ms
 from benchmarks.measured.intake_kills import kills_of, load, make_key, start_intake
 from benchmarks.measured.intake_latency import latency_of
 
 BATCH = 500
 PARTS = ("load", "kills", "due", "dispatch", "latency")
-_YEARS_US = 5 * 366 * 86_400_000_000
 
 
 def main(argv: Sequence[str]) -> Result:
@@ -81,7 +73,7 @@ def main(argv: Sequence[str]) -> Result:
         if "kills" in args.only:
             ours |= kills_of(folder, range(args.first_kill, args.first_kill + args.kills), args.seed)
         if "due" in args.only:
-            ours["due_query_ms"] = _due_query_ms(folder, args.timed, args.seed)
+            ours |= due_query_ms(folder, args.timed, args.seed)
             progress("intake: asked for what is due")
         if "dispatch" in args.only:
             ours |= dispatched_of(folder, args.dispatched, args.dispatchers)
@@ -145,32 +137,6 @@ def _load(
         return load(port, key, lasts, connections, batch, name)
 
     return loaded(loading, pid, seconds, prefix)
-
-
-def _due_query_ms(folder: Path, timed: int, seed: int) -> float:
-    """Return the median time to find 500 due messages among those of five years."""
-    engine = connect(f"sqlite:///{folder / 'timed.db'}")
-    drawn, moment = random.Random(seed), now()
-    message = IntakeMessage.model_validate({"user_id": "u", "campaign_id": "cart", "class": "marketing"})
-    base = draft(message, "bench", moment).row  # type: ignore[union-attr]
-    for start in range(0, timed, 50_000):
-        rows = []
-        for number in range(start, min(timed, start + 50_000)):
-            due = moment + drawn.randrange(_YEARS_US)
-            rows.append(
-                base | {"id": f"{number:032x}", "priority": number % 3, "send_us": due, "due_us": due}
-            )
-        with writing(engine) as connection:
-            connection.execute(sa.insert(messages), rows)
-    times = []
-    for _ in range(50):
-        at = moment + drawn.randrange(_YEARS_US)
-        with engine.connect() as connection:
-            began = time.perf_counter()
-            connection.execute(due_query(drawn.randrange(3), at, BATCH)).all()
-            times.append(time.perf_counter() - began)
-    engine.dispose()
-    return round(1000 * median(times), 2)
 
 
 def _rate(seen: dict[str, Any], seconds: float) -> int:
