@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from angelia.intake.database import connect, writing
+from angelia.intake.database import connect, fetched, writing
 from angelia.intake.dispatching.batches import due_query
 from angelia.intake.message import Draft, IntakeMessage, draft, now
 from angelia.intake.store import change
@@ -44,11 +44,11 @@ def due_query_ms(folder: Path, timed: int, seed: int) -> dict[str, Any]:
     for number in range(QUESTIONS):
         with engine.connect() as connection:
             began, before = time.perf_counter(), time.thread_time()
-            rows = connection.execute(due_query(number % 3, at, ROWS)).mappings().all()
+            rows = fetched(connection, due_query(number % 3, at, ROWS))
             times.append(1000 * (time.perf_counter() - began))
             used.append(1000 * (time.thread_time() - before))
         with writing(engine) as connection:
-            change(connection, [dict(row) for row in rows], is_open=0, status="claimed")
+            change(connection, rows, is_open=0, status="claimed")
     engine.dispose()
     times.sort()
     return {
