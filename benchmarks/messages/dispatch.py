@@ -108,7 +108,7 @@ def _draft(number: int, campaign: str, kind: str, due: datetime) -> Draft:
 
 
 def dispatched_of(folder: Path, messages: int, dispatchers: int) -> dict[str, Any]:
-    """Return the figures of both kinds, as the benchmark names them; one dispatcher alone beside them."""
+    """Return the figures of both kinds, and of one dispatcher alone, as the benchmark names them."""
     marketing = dispatched(folder, messages, "marketing", dispatchers)
     transactional = dispatched(folder, messages, "transactional", dispatchers)
     alone = dispatched(folder, messages, "transactional", 1) if dispatchers > 1 else transactional
