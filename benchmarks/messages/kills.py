@@ -1,4 +1,4 @@
-"""What kill -9 costs the intake: servers killed at seeded points under load, and started again.
+"""What kill -9 costs the intake: servers killed at seeded points under load.
 
 Each point draws from the seed and its own number how long the load runs before SIGKILL and whether it posts
 single messages or batches of 50. Then the server starts again, and the client sends anew what it did not hear
