@@ -34,7 +34,7 @@ from angelia.intake.answers import (
     item_json,
     view_of,
 )
-from angelia.intake.bodies import body_of, read_body
+from angelia.intake.bodies import REPEATABLE, body_of, read_body
 from angelia.intake.codes import Codes
 from angelia.intake.codes_api import add_codes
 from angelia.intake.database import Unavailable
@@ -186,7 +186,7 @@ def create_app(
     document = app.openapi()  # made once; from here on the framework serves this object
     document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"key": []}]
-    return IntakeApp(AccessLog(app, access_log, metrics_folder), intake)
+    return IntakeApp(AccessLog(app, access_log, metrics_folder), intake, document)
 
 
 class IntakeApp:
@@ -195,8 +195,8 @@ class IntakeApp:
     The framework's routing, its parameters and its stacks of contexts cost five times what a message does.
     """
 
-    def __init__(self, app: AccessLog, intake: Intake) -> None:
-        self._app, self._keys = app, intake.keys
+    def __init__(self, app: AccessLog, intake: Intake, document: dict[str, Any]) -> None:
+        self._app, self._keys, self.document = app, intake.keys, document
         self._ways = {
             b"/v1/messages": ("/v1/messages", MAX_BODY_BYTES, intake.take_one),
             b"/v1/messages:batch": ("/v1/messages:batch", MAX_BATCH_BYTES, intake.take_batch),
@@ -247,6 +247,7 @@ def _bearer(authorization: str) -> str | None:
 def _add_writing(app: FastAPI, intake: Intake) -> None:
     @app.post(
         "/v1/messages",
+        operation_id="send_message",
         status_code=202,
         response_model=AcceptedBody,
         responses=documented(
@@ -261,6 +262,7 @@ def _add_writing(app: FastAPI, intake: Intake) -> None:
 
     @app.post(
         "/v1/messages:batch",
+        operation_id="send_batch",
         response_model=BatchAnswer,
         responses=documented(*_KEY, "not_json", "missing", "too_large", "rate_limited", "busy"),
         openapi_extra=body_of(BatchRequest),
@@ -272,6 +274,8 @@ def _add_writing(app: FastAPI, intake: Intake) -> None:
 
     @app.post(
         "/v1/messages/{message_id}:resend",
+        operation_id="resend_message",
+        openapi_extra=REPEATABLE,
         status_code=202,
         response_model=AcceptedBody,
         responses=documented(*_KEY, "not_found", "not_resendable", "rate_limited", "busy"),
@@ -293,6 +297,7 @@ def _response(reply: JsonReply) -> Response:
 def _add_reading(app: FastAPI, intake: Intake) -> None:
     @app.get(
         "/v1/messages/{message_id}",
+        operation_id="message",
         response_model=MessageView,
         responses=documented(*_KEY, "not_found"),
     )
@@ -306,6 +311,7 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
 
     @app.get(
         "/v1/messages",
+        operation_id="messages",
         response_model=MessagePage,
         responses=documented(*_KEY, "invalid"),
     )
@@ -340,6 +346,7 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
 
     @app.delete(
         "/v1/messages/{message_id}",
+        operation_id="cancel_message",
         response_model=MessageView,
         responses=documented(*_KEY, "not_found", "not_cancellable"),
     )
