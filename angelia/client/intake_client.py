@@ -30,7 +30,8 @@ from angelia.client.calls import Calls, in_path, keyed, keyed_each
 class IntakeClient(Calls):
     """An intake, as one client with one key sees it.
 
-    `with IntakeClient(address, key) as intake:` closes its connections at the end. Every method may raise `IntakeRefused`, with the codes that it names, and `IntakeUnreachable`.
+    `with IntakeClient(address, key) as intake:` closes its connections at the end. Every method may raise
+    `IntakeRefused`, with the codes that it names, and `IntakeUnreachable`.
     """
 
     def send_message(self, message: IntakeMessage) -> AcceptedBody:
@@ -59,6 +60,7 @@ class IntakeClient(Calls):
         ]
         | None = None,
         campaign: str | None = None,
+        template: str | None = None,
         accepted_from: datetime | str | None = None,
         accepted_to: datetime | str | None = None,
         cursor: str | None = None,
@@ -76,6 +78,7 @@ class IntakeClient(Calls):
                 query={
                     "status": status,
                     "campaign": campaign,
+                    "template": template,
                     "from": accepted_from,
                     "to": accepted_to,
                     "cursor": cursor,

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from angelia.contracts.ids import direct_campaign, direct_template
 from angelia.contracts.sources import NAME
 from angelia.intake import errors
 from angelia.intake.access_log import AccessLog
@@ -66,7 +67,7 @@ MAX_BATCH_BYTES = 8 * 2**20
 log = logging.getLogger(__name__)
 _KEY = ("no_key", "not_in_scope", "database_unavailable", "internal")
 _MESSAGE_ID = r"[0-9a-f]{32}"
-_PARAMETERS = {"status", "campaign", "from", "to", "cursor", "limit"}
+_PARAMETERS = {"status", "campaign", "template", "from", "to", "cursor", "limit"}
 
 
 class Intake:
@@ -319,6 +320,7 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
         request: Request,
         status: Status | None = None,
         campaign: Annotated[str | None, Query(pattern=NAME)] = None,
+        template: Annotated[str | None, Query(pattern=NAME)] = None,
         accepted_from: Annotated[Moment | None, Query(alias="from")] = None,
         accepted_to: Annotated[Moment | None, Query(alias="to")] = None,
         cursor: Annotated[str | None, Query(pattern=f"^{_MESSAGE_ID}$")] = None,
@@ -334,7 +336,7 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
             key.client,
             now(),
             status=status,
-            campaign_id=campaign,
+            campaigns=_campaigns(campaign, template),
             from_us=None if accepted_from is None else microseconds(accepted_from),
             to_us=None if accepted_to is None else microseconds(accepted_to),
             before=cursor,
@@ -360,6 +362,17 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
         if row["status"] != "cancelled":
             raise refused("not_cancellable", f"the message is {effective_status(row, now())}")
         return JSONResponse((await intake.views(key, [row]))[0])
+
+
+def _campaigns(campaign: str | None, template: str | None) -> list[str] | None:
+    """Return the campaigns whose messages are asked for, None for all."""
+    by_template = (
+        {direct_campaign(template, each) for each in ("transactional", "marketing")} if template else None
+    )
+    if campaign is None:
+        return None if by_template is None else sorted(by_template)
+    # Of a message that names a template the campaign is null, so both together are nobody's.
+    return [] if by_template is not None or direct_template(campaign) is not None else [campaign]
 
 
 async def _on_unavailable(_request: Request, _error: Exception) -> JSONResponse:

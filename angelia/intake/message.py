@@ -30,6 +30,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, from_json, to_json
 
 from angelia.catalog.document_parts import ChannelName
+from angelia.contracts.ids import MAX_DIRECT_LETTERS, direct_campaign
 from angelia.contracts.sources import CHANNELS, ID, NAME
 from angelia.intake.tables import PRIORITIES
 
@@ -68,7 +69,12 @@ class IntakeMessage(BaseModel):
         None, pattern=ID, description="whom: an id as the lake has it; this or external_id"
     )
     external_id: ExternalName | None = Field(None, description="whom, by another system's id")
-    campaign_id: str = Field(pattern=NAME, description="a campaign's name, of the catalog's form")
+    campaign_id: str | None = Field(
+        None, pattern=NAME, description="a campaign's name, of the catalog's form; this or template_id"
+    )
+    template_id: str | None = Field(
+        None, pattern=NAME, max_length=MAX_DIRECT_LETTERS, description="a template that says `direct`"
+    )
     message_class: Literal["transactional", "marketing"] = Field(alias="class")
     priority: Literal["high", "medium", "low"] = "medium"
     channels: list[ChannelName] = Field(
@@ -170,6 +176,11 @@ def draft(message: IntakeMessage, client: str, now_us: int) -> Draft | Refusal:
         is_nobody = message.user_id is None
         reason = "name the person by user_id or by external_id" + ("" if is_nobody else ", not by both")
         return Refusal("missing" if is_nobody else "invalid", "user_id", reason)
+    if (message.campaign_id is None) == (message.template_id is None):
+        is_missing = message.campaign_id is None
+        reason = "name a campaign_id or a template_id" + ("" if is_missing else ", not both")
+        return Refusal("missing" if is_missing else "invalid", "campaign_id", reason)
+    campaign = message.campaign_id or direct_campaign(message.template_id or "", message.message_class)
     try:
         variables = "".join(_ENCODE(message.variables, 0)) if message.variables else "{}"
     except ValueError:
@@ -185,7 +196,7 @@ def draft(message: IntakeMessage, client: str, now_us: int) -> Draft | Refusal:
     # Of another system's id the words count, so that the same request is the same wherever it leads.
     whom = message.user_id if external is None else "\n".join(("", *external))
     content = (
-        f"{whom}\n{message.campaign_id}\n{message.message_class}\n{priority}\n{channels}\n"
+        f"{whom}\n{campaign}\n{message.message_class}\n{priority}\n{channels}\n"
         f"{send_us}\n{expires_us}\n{variables}"
     )
     due_us = max(send_us or 0, now_us)
@@ -193,7 +204,7 @@ def draft(message: IntakeMessage, client: str, now_us: int) -> Draft | Refusal:
     row = {
         "client": client,
         "id": new_id(now_us),
-        "campaign_id": message.campaign_id,
+        "campaign_id": campaign,
         "user_id": message.user_id or "",
         "class": message.message_class,
         "channels": channels,

@@ -97,7 +97,7 @@ class IntakeStore:
         now_us: int,
         *,
         status: str | None = None,
-        campaign_id: str | None = None,
+        campaigns: Sequence[str] | None = None,
         from_us: int | None = None,
         to_us: int | None = None,
         before: str | None = None,
@@ -112,8 +112,8 @@ class IntakeStore:
             query = query.where(messages.c.id < f"{-(-to_us // 1000):012x}")
         if before is not None:
             query = query.where(messages.c.id < before)
-        if campaign_id is not None:
-            query = query.where(messages.c.campaign_id == campaign_id)
+        if campaigns is not None:
+            query = query.where(messages.c.campaign_id.in_(campaigns))
         if status is not None:
             query = query.where(_has_status(status, now_us))
         query = query.order_by(messages.c.id.desc()).limit(limit)

@@ -52,7 +52,8 @@ _CLASS = '''
 class IntakeClient(Calls):
     """An intake, as one client with one key sees it.
 
-    `with IntakeClient(address, key) as intake:` closes its connections at the end. Every method may raise `IntakeRefused`, with the codes that it names, and `IntakeUnreachable`.
+    `with IntakeClient(address, key) as intake:` closes its connections at the end. Every method may raise
+    `IntakeRefused`, with the codes that it names, and `IntakeUnreachable`.
     """
 '''
 
@@ -91,7 +92,7 @@ def _laid_out(code: str) -> str:
 
 
 class TypedDicts:
-    """The types of the document's schemas, in an order in which each stands after those it names."""
+    """The types of the document's schemas; each stands after those it names."""
 
     def __init__(self, schemas: Mapping[str, Any]) -> None:
         self._schemas = schemas

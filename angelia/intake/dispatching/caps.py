@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from angelia.catalog.document_parts import Cap
 from angelia.catalog.documents import Campaign
 from angelia.catalog.snapshot import Catalog
+from angelia.contracts.ids import OWED
 from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, CAPPED
 from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
 from angelia.delivery.manifest.batches import is_of_batch
@@ -209,7 +210,8 @@ def _own(campaign: Campaign) -> tuple[Cap, ...]:
 
 def _is_exempt(catalog: Catalog, campaign_id: str) -> bool:
     campaign = catalog.campaigns.get(campaign_id)
-    return campaign is not None and campaign.is_transactional
+    # What was owed when it was sent stays so, whatever the template says by now.
+    return campaign_id.startswith(OWED) or (campaign is not None and campaign.is_transactional)
 
 
 def _days(first: date, last: date) -> list[date]:

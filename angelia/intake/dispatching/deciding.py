@@ -17,7 +17,7 @@ from typing import Any
 
 from angelia.catalog.documents import Campaign, Template
 from angelia.catalog.snapshot import Catalog
-from angelia.contracts.ids import dispatch_id, message_id, uniform, user_keys
+from angelia.contracts.ids import direct_template, dispatch_id, message_id, uniform, user_keys
 from angelia.contracts.outcomes import (
     HOLDOUT_CAMPAIGN,
     HOLDOUT_GLOBAL,
@@ -29,6 +29,7 @@ from angelia.contracts.outcomes import (
 from angelia.contracts.sending import Micros
 from angelia.delivery.sending.windows import quiet_now
 from angelia.intake.codes import MARK
+from angelia.intake.dispatching.direct import OTHER_CLASS, why_no_campaign
 from angelia.intake.dispatching.people import Chances, Contents, Person
 from angelia.intake.store import Row
 from angelia.intake.tables import PRIORITIES
@@ -40,7 +41,9 @@ HOUR_US = 3_600_000_000
 MARKETING_WINDOW_H = 2  # as the night's: so long after it may go a marketing message is tried
 OCCURRENCE = "intake-"
 # Reasons beside the plan's words, in the order in which they are asked.
-UNKNOWN_CAMPAIGN, OTHER_CLASS, NOT_RUNNING = "unknown_campaign", "other_class", "campaign_not_running"
+UNKNOWN_CAMPAIGN, NOT_RUNNING, VARIABLE_MISSING = (
+    "unknown_campaign", "campaign_not_running", "variable_missing",
+)  # fmt: skip
 UNKNOWN_PERSON, NOT_PLAIN, QUIET_HOURS, SEND_WINDOW = (
     "unknown_person", "variables_not_plain", "quiet_hours", "send_window",
 )  # fmt: skip
@@ -133,7 +136,7 @@ def _refusal(
 ) -> str | None:
     """Return why a message is never sent, None if it may be."""
     if campaign is None:
-        return UNKNOWN_CAMPAIGN
+        return why_no_campaign(catalog, row["campaign_id"]) or UNKNOWN_CAMPAIGN
     # What exempts from consent and caps is the operator's word in the catalog, never the client's.
     if campaign.is_transactional is not (row["class"] == "transactional"):
         return OTHER_CLASS
@@ -246,6 +249,9 @@ def _row(
     values = field_values(body, fields, campaign.id, person)
     # A client's variables stand before the material's, for the template's own names only.
     values |= {name: value for name, value in given.items() if name in template.variables}
+    # No operator filled such a template in, so what its client leaves out nobody gives.
+    if direct_template(campaign.id) is not None and not values.keys() >= template.variables.keys():
+        return VARIABLE_MISSING
     message = message_id(campaign.id, user, occurrence)
     address = addresses[user, channel]
     is_transactional = campaign.is_transactional

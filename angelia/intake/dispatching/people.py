@@ -23,6 +23,7 @@ from angelia.catalog.snapshot import Catalog, read_snapshot
 from angelia.contracts.sending import OWN_HOURS
 from angelia.delivery.worker.fallover import OpenAddresses
 from angelia.errors import NotFound
+from angelia.intake.dispatching.direct import with_direct
 from angelia.intake.store import Row
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.matching import draw, inverse_gap
@@ -203,7 +204,7 @@ class NightPeople:
 
     def __init__(self, lake: Lake, sources: BatchSources) -> None:
         self.sources, self._lake = sources, lake
-        self.catalog: Catalog = read_snapshot(lake, sources.catalog)
+        self.catalog: Catalog = with_direct(read_snapshot(lake, sources.catalog))
         wanted = {
             column
             for template in self.catalog.templates.values()

@@ -95,7 +95,7 @@ def test_lists_page_by_time_campaign_and_status(any_engine: Engine, draft: Make)
     assert [row["accepted_us"] for row in store.newest("shop", times[3], before=page[-1]["id"])] == times[:1]
     within = store.newest("shop", times[3], from_us=times[1], to_us=times[3])
     assert [row["accepted_us"] for row in within] == [times[2], times[1]]
-    assert len(store.newest("shop", times[3], campaign_id="c1")) == 2
+    assert len(store.newest("shop", times[3], campaigns=["c1"])) == 2
     assert store.cancel("shop", page[0]["id"], times[3])
     assert [row["id"] for row in store.newest("shop", times[3], status="cancelled")] == [page[0]["id"]]
     assert len(store.newest("shop", times[3], status="accepted")) == 3
