@@ -226,7 +226,7 @@ class Trigger(DocumentPart):
 
 
 class Direct(DocumentPart):
-    """How clients of the intake may send a template without a campaign; see `Campaign` for each word."""
+    """How clients may send a template without a campaign; `Campaign` says each word."""
 
     topic: Id
     guarantee: Literal["at_most_once", "at_least_once"] = "at_most_once"

@@ -72,7 +72,7 @@ def test_the_snapshot_that_a_manifest_cites_is_read(lake: Lake) -> None:
     )
 
 
-def test_a_template_without_campaign_falls_over_down_its_channels(lake: Lake) -> None:
+def test_a_direct_template_falls_over_down_its_channels(lake: Lake) -> None:
     channels = [{**sample_night.CHANNEL, "id": name} for name in ("fcm", "sms")]
     template = {**sample_night.TEMPLATE, "channels": ["fcm", "sms"], "direct": {"topic": "promo"}}
     sample_night.make(lake, 1, DS, documents=[*channels, template, *sample_night.DOCUMENTS[:1]])

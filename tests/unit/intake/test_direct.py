@@ -1,4 +1,4 @@
-"""Templates without a campaign: who may be sent one, under which rules, and what the client reads."""
+"""Templates without a campaign: who may be sent one, and under which rules."""
 
 from __future__ import annotations
 
