@@ -16,12 +16,21 @@ ExternalName = TypedDict(
         "id": "str",
     },
 )
+# An address, whoever's it is; only what is transactional goes to one that is nobody's.
+AddressName = TypedDict(
+    "AddressName",
+    {
+        "channel": "str",
+        "address": "str",
+    },
+)
 # One message to one person, now or at a time.
 IntakeMessage = TypedDict(
     "IntakeMessage",
     {
         "user_id": "NotRequired[str | None]",
         "external_id": "NotRequired[ExternalName | None]",
+        "to": "NotRequired[AddressName | None]",
         "campaign_id": "NotRequired[str | None]",
         "template_id": "NotRequired[str | None]",
         "class": Literal["transactional", "marketing"],
@@ -70,7 +79,7 @@ MessageView = TypedDict(
             "cancelled",
             "expired",
         ],
-        "user_id": "str",
+        "user_id": "str | None",
         "campaign_id": "str | None",
         "template_id": "str | None",
         "class": "str",

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from angelia.contracts.ids import direct_template
 from angelia.intake.errors import ErrorBody
-from angelia.intake.message import MAX_BATCH, IntakeMessage
+from angelia.intake.message import MAX_BATCH, IntakeMessage, channels_of, is_by_address
 from angelia.intake.store import Accepted, Row, Verdict, effective_status
 from angelia.intake.tables import PRIORITIES
 
@@ -74,7 +74,7 @@ class MessageView(BaseModel):
 
     id: str
     status: Status
-    user_id: str
+    user_id: Annotated[str | None, Field(description="null of a message to an address, whoever's it is")]
     campaign_id: str | None
     template_id: str | None
     message_class: Annotated[str, Field(alias="class")]
@@ -119,12 +119,12 @@ def view_of(row: Row, noted: Sequence[Row], now_us: int) -> dict[str, Any]:
     return {
         "id": row["id"],
         "status": status,
-        "user_id": row["user_id"],
+        "user_id": None if is_by_address(row) else row["user_id"],
         "campaign_id": row["campaign_id"] if template is None else None,
         "template_id": template,
         "class": row["class"],
         "priority": PRIORITIES[row["priority"]],
-        "channels": row["channels"].split(",") if row["channels"] else [],
+        "channels": channels_of(row),
         "variables": json.loads(row["variables"]),
         "send_at": moment_of(row["send_us"]),
         "expires_at": moment_of(row["expires_us"]) if row["expires_us"] else None,

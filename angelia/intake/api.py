@@ -52,6 +52,7 @@ from angelia.intake.message import (
     parse_batch,
     parse_message,
 )
+from angelia.intake.people.addressed import address_drafts
 from angelia.intake.people.addresses import PeopleAddresses
 from angelia.intake.people.addresses_api import MailQuestions, add_addresses
 from angelia.intake.people.external_ids import ExternalIds
@@ -73,7 +74,8 @@ _PARAMETERS = {"status", "campaign", "template", "from", "to", "cursor", "limit"
 class Intake:
     """What the routes share: the keys, their rates, the store and its writer."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, lake: Lake | None = None) -> None:
+        self.lake = lake
         self.store, self.keys, self.rates = IntakeStore(engine), Keys(engine), Rates()
         self._writer: GroupWriter[Draft, Verdict] | None = None
 
@@ -115,6 +117,8 @@ class Intake:
         if not drafts:
             return []
         assert self._writer is not None, "the application has not started"
+        if any(draft.to is not None for draft in drafts):
+            await run_in_threadpool(address_drafts, self.lake, drafts)
         try:
             return await self._writer.write(drafts)
         except Busy:
@@ -159,7 +163,7 @@ def create_app(
     One-time codes only with `codes`, people's preferences and addresses only with a lake, new addresses of
     e-mail only with somebody who asks people whether they are theirs.
     """
-    intake = Intake(engine)
+    intake = Intake(engine, lake)
     app = FastAPI(
         title="Angelia intake",
         version="1",

@@ -264,7 +264,7 @@ class OpenAddresses:
             for row in _reachable(permitted(table))
             if row[:2] in allowed and self._lives(*row[:4])
         ]
-        owners = self._owners({row[1:2] + row[4:] for row in known})
+        owners = {key: user for key, (user, _) in self.owners({row[1:2] + row[4:] for row in known}).items()}
         best: dict[tuple[str, str], tuple[datetime, str]] = {}
         for user, channel, address, at, same in known:
             before = best.get((user, channel))
@@ -274,8 +274,8 @@ class OpenAddresses:
                 best[user, channel] = at, address
         return {key: address for key, (_, address) in best.items()}
 
-    def _owners(self, addresses: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Return whose each address (channel, common spelling) is: its newest registration's.
+    def owners(self, addresses: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, datetime]]:
+        """Return whose each address (channel, common spelling) is, and since when: its newest registration's.
 
         Only living registrations count; of two at one instant the larger user id, as the night has it.
         """
@@ -287,7 +287,7 @@ class OpenAddresses:
             for user, channel, address, at, same in _reachable(table):
                 if (channel, same) in addresses and self._lives(user, channel, address, at):
                     newest[channel, same] = max((at, user), newest.get((channel, same), (at, user)))
-        return {key: user for key, (_, user) in newest.items()}
+        return {key: (user, at) for key, (at, user) in newest.items()}
 
     def _endpoints_where(self, condition: Callable[[pa.Table], pa.ChunkedArray]) -> Iterator[pa.Table]:
         if self._words is None:

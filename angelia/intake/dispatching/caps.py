@@ -23,8 +23,9 @@ from angelia.contracts.ids import OWED
 from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, CAPPED
 from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
 from angelia.delivery.manifest.batches import is_of_batch
+from angelia.intake.codes import TOO_MANY_TO_ADDRESS, Codes
 from angelia.intake.dispatching.batches import IntakeSend
-from angelia.intake.dispatching.deciding import HOUR_US, Chosen, Verdicts
+from angelia.intake.dispatching.deciding import HOUR_US, Chosen, Verdicts, is_code
 from angelia.intake.dispatching.people import Person
 from angelia.lake import Commit, Lake
 
@@ -173,6 +174,20 @@ def cap(
         of_person.append(CountedMessage(row["user_id"], row["campaign_id"], row["message_id"], now))
         kept.chosen.append(chosen)
     return kept
+
+
+def limit_codes(codes: Codes, verdicts: Verdicts, now: Micros) -> None:
+    """Refuse the one-time codes of which an address got too many, whoever they are for."""
+    addressed = [
+        (chosen.message["id"], chosen.row["channel"], chosen.row["address"])
+        for chosen in verdicts.chosen
+        if is_code(chosen.message)
+    ]
+    refused = codes.admit(addressed, now) if addressed else set()
+    verdicts.refused += [
+        (chosen.message, TOO_MANY_TO_ADDRESS) for chosen in verdicts.chosen if chosen.message["id"] in refused
+    ]
+    verdicts.chosen = [chosen for chosen in verdicts.chosen if chosen.message["id"] not in refused]
 
 
 def _closed(

@@ -31,6 +31,7 @@ from angelia.delivery.sending.windows import quiet_now
 from angelia.intake.codes import MARK
 from angelia.intake.dispatching.direct import OTHER_CLASS, why_no_campaign
 from angelia.intake.dispatching.people import Chances, Contents, Person
+from angelia.intake.people.addressed import is_stranger
 from angelia.intake.store import Row
 from angelia.intake.tables import PRIORITIES
 from angelia.matching import assign_arms, buckets
@@ -47,7 +48,9 @@ UNKNOWN_CAMPAIGN, NOT_RUNNING, VARIABLE_MISSING = (
 UNKNOWN_PERSON, NOT_PLAIN, QUIET_HOURS, SEND_WINDOW = (
     "unknown_person", "variables_not_plain", "quiet_hours", "send_window",
 )  # fmt: skip
-EXPIRED, NO_CODE = "expired", "no_code_in_template"
+EXPIRED, NO_CODE, UNKNOWN_ADDRESS = "expired", "no_code_in_template", "unknown_address"
+# Beside the columns of a message that names an address: where it goes, and why it may not.
+TO_ADDRESS, WHY_CLOSED = "to_address", "why_closed"
 
 
 NO_CHANCES = Chances()
@@ -148,8 +151,12 @@ def _refusal(
         return NOT_RUNNING
     if person["is_suppressed"]:
         return SUPPRESSED
+    if row.get(WHY_CLOSED) is not None:
+        return str(row[WHY_CLOSED])
     if campaign.is_transactional:
         return None
+    if is_stranger(row["user_id"]):
+        return UNKNOWN_ADDRESS
     if campaign.topic in (person["opted_out_topics"] or ()):
         return OPTED_OUT
     key = user_keys([row["user_id"]])
@@ -241,7 +248,7 @@ def _row(
         drawn = float(uniform(user_keys([user]), catalog.policy.salt, "intake", campaign.id, occurrence)[0])
     name, propensity = chances.draw(materials, scored, drawn, catalog.policy.explore.epsilon)
     template, version, body, fields = contents.of(name)
-    channel = _channel(catalog, campaign, template, addresses, row)
+    channel = _channel(catalog, campaign, template, addresses, person, row)
     if channel is None:
         return UNREACHABLE
     if is_code(row) and "code" not in template.variables:
@@ -253,7 +260,7 @@ def _row(
     if direct_template(campaign.id) is not None and not values.keys() >= template.variables.keys():
         return VARIABLE_MISSING
     message = message_id(campaign.id, user, occurrence)
-    address = addresses[user, channel]
+    address = row.get(TO_ADDRESS) or addresses[user, channel]
     is_transactional = campaign.is_transactional
     quiet = (None if is_transactional else _quiet(catalog, person)) or (None, None)
     closes = deadline if is_transactional else min(deadline, now + MARKETING_WINDOW_H * HOUR_US)
@@ -315,6 +322,7 @@ def _channel(
     campaign: Campaign,
     template: Template,
     addresses: Mapping[tuple[str, str], str],
+    person: Person,
     row: Row,
 ) -> str | None:
     """Return the first channel of the client's or the campaign's that reaches the person."""
@@ -323,6 +331,8 @@ def _channel(
         channel = catalog.channels.get(name)
         if channel is None or not channel.enabled or not channel.quota_per_minute:
             continue
-        if name in template.channels and (row["user_id"], name) in addresses:
+        # An address that the client names need not be the newest, but the person must take the channel.
+        is_open = name in person["channels"] if row.get(TO_ADDRESS) else (row["user_id"], name) in addresses
+        if name in template.channels and is_open:
             return str(name)
     return None

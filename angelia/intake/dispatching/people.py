@@ -8,8 +8,9 @@ the newest snapshot, of whatever night.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -235,6 +236,10 @@ class NightPeople:
 
     def _read(self, where: Callable[[FileEntry], bool]) -> pa.Table:
         return read_features(self._lake, self.sources.features, self._columns, where, _CODED)
+
+    def owners(self, spellings: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, datetime]]:
+        """Return whose each (channel, common spelling) is, and since when; what is nobody's is left out."""
+        return self._reach.owners(spellings)
 
     def addresses(self, people: Mapping[str, Person]) -> dict[tuple[str, str], str]:
         """Return the address of each (person, channel) that may be used."""
