@@ -37,8 +37,8 @@ class IntakeClient(Calls):
     def send_message(self, message: IntakeMessage) -> AcceptedBody:
         """Take one message; 202 says that it is durable.
 
-        Codes: busy database_unavailable idempotency_conflict internal missing no_key not_in_scope
-        not_json rate_limited too_large
+        Codes: busy database_unavailable idempotency_conflict internal lake_unavailable missing no_key
+        not_in_scope not_json rate_limited too_large
         """
         return cast("AcceptedBody", self._call("POST", "/v1/messages", body=keyed(message)))
 
@@ -90,8 +90,8 @@ class IntakeClient(Calls):
     def send_batch(self, messages: list[IntakeMessage]) -> BatchAnswer:
         """Take up to a thousand messages; each has its own verdict, in the order given.
 
-        Codes: busy database_unavailable internal missing no_key not_in_scope not_json rate_limited
-        too_large
+        Codes: busy database_unavailable internal lake_unavailable missing no_key not_in_scope not_json
+        rate_limited too_large
         """
         return cast(
             "BatchAnswer", self._call("POST", "/v1/messages:batch", body={"messages": keyed_each(messages)})

@@ -256,7 +256,8 @@ def _add_writing(app: FastAPI, intake: Intake) -> None:
         status_code=202,
         response_model=AcceptedBody,
         responses=documented(
-            *_KEY, "not_json", "missing", "too_large", "idempotency_conflict", "rate_limited", "busy"
+            *(*_KEY, "lake_unavailable", "not_json", "missing", "too_large"),
+            *("idempotency_conflict", "rate_limited", "busy"),
         ),
         openapi_extra=body_of(IntakeMessage),
     )
@@ -269,7 +270,9 @@ def _add_writing(app: FastAPI, intake: Intake) -> None:
         "/v1/messages:batch",
         operation_id="send_batch",
         response_model=BatchAnswer,
-        responses=documented(*_KEY, "not_json", "missing", "too_large", "rate_limited", "busy"),
+        responses=documented(
+            *_KEY, "lake_unavailable", "not_json", "missing", "too_large", "rate_limited", "busy"
+        ),
         openapi_extra=body_of(BatchRequest),
     )
     async def accept_batch(request: Request) -> Response:

@@ -246,7 +246,7 @@ def draft(message: IntakeMessage, client: str, now_us: int) -> Draft | Refusal:
 
 
 def is_by_address(row: Mapping[str, Any]) -> bool:
-    """Say whether a message names an address in place of a person; it stays so once the person is known."""
+    """Say whether a message names an address; it stays so once its person is known."""
     return str(row["channels"]).startswith(BY_ADDRESS)
 
 
@@ -257,9 +257,9 @@ def channels_of(row: Mapping[str, Any]) -> list[str]:
 
 
 def _hidden(content: str, key: str | None) -> str:
-    """Return a hash of a body with an address, which could be found by trying all telephone numbers.
+    """Return a hash of a body with an address.
 
-    So the idempotency key, which is kept nowhere, goes into it; without one no body is ever compared.
+    A plain one could be found by trying all telephone numbers. So the idempotency key, which is kept nowhere, goes into it; without one no body is ever compared.
     """
     secret = os.urandom(32) if key is None else key.encode()
     return hmac.digest(secret, content.encode(), "sha256").hex()

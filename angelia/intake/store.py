@@ -187,7 +187,7 @@ def _name_people(connection: Connection, drafts: Sequence[Draft]) -> None:
 
 
 def _keep_addresses(connection: Connection, drafts: Sequence[Draft], verdicts: Sequence[Verdict]) -> None:
-    """Keep where messages go that name an address; the repeated and the refused have none to keep."""
+    """Keep where accepted messages go that name an address."""
     kept = [
         {"client": draft.row["client"], "id": draft.row["id"], "channel": draft.to[0], "address": draft.to[1]}
         for draft, verdict in zip(drafts, verdicts, strict=True)

@@ -275,9 +275,10 @@ class OpenAddresses:
         return {key: address for key, (_, address) in best.items()}
 
     def owners(self, addresses: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, datetime]]:
-        """Return whose each address (channel, common spelling) is, and since when: its newest registration's.
+        """Return whose each (channel, common spelling) is, and since when.
 
-        Only living registrations count; of two at one instant the larger user id, as the night has it.
+        That is its newest registration's. Only living ones count; of two at one instant the larger user id,
+        as the night has it.
         """
         spellings = pa.array(sorted({same for _, same in addresses}), pa.string())
         newest: dict[tuple[str, str], tuple[datetime, str]] = {}

@@ -238,7 +238,7 @@ class NightPeople:
         return read_features(self._lake, self.sources.features, self._columns, where, _CODED)
 
     def owners(self, spellings: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, datetime]]:
-        """Return whose each (channel, common spelling) is, and since when; what is nobody's is left out."""
+        """Return whose each (channel, common spelling) is, if anybody's, and since when."""
         return self._reach.owners(spellings)
 
     def addresses(self, people: Mapping[str, Person]) -> dict[tuple[str, str], str]:

@@ -1,4 +1,4 @@
-"""Addresses that messages name in place of a person: judged, and given a name that hides them.
+"""Addresses that messages name in place of a person, under names that hide them.
 
 Grain: message. Reads the lake's key of address hashes; writes nothing. Surprise: until a dispatcher knows
 whose an address is, its messages are those of `to:HASH`, which takes the place of a person everywhere;
@@ -21,7 +21,7 @@ _NOT_OFFERED = Refusal("not_offered", "to", "this intake has no lake, which says
 
 
 def stranger(key: bytes, channel: str, address: str) -> str:
-    """Return the name under which an address stands that is nobody's: the hash that suppressions use."""
+    """Return the name of an address that is nobody's: by the hash that suppressions use."""
     return f"{STRANGER}{address_hash(key, channel, address)}"
 
 
@@ -31,7 +31,7 @@ def is_stranger(user: str) -> bool:
 
 
 def address_drafts(lake: Lake | None, drafts: Sequence[Draft]) -> None:
-    """Give the drafts among these that name an address its common form and its name, or a refusal.
+    """Give drafts that name an address its common form and its name, or a refusal.
 
     Raises:
         Refused: the lake, which has the key, does not answer.

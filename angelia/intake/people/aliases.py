@@ -1,4 +1,4 @@
-"""Names under which a person's addresses stand, where messages named them in place of the person.
+"""Names under which messages stand that named a person's address.
 
 Grain: address. Reads the intake database, `user_endpoints`, `registered_addresses`, `intake_messages`; writes
 nothing. Surprise: these names are erased before the person, whose addresses lead to them: an erasure that is

@@ -77,3 +77,17 @@ def test_the_example_of_the_page_runs(
     assert first == "accepted"
     assert second == "3 of 3"
     assert last == "not_found"
+
+
+def test_no_answer_tells_an_address_or_whose_it_is(intake: IntakeClient) -> None:
+    to: Any = {"channel": "sms", "address": "+49 151 7654321"}
+    made = intake.send_message({"to": to, "template_id": "bill", "class": "transactional"})
+    shown = intake.message(made["id"])
+    assert (shown["user_id"], shown["channels"], shown["template_id"]) == (None, ["sms"], "bill")
+    assert "7654321" not in str(intake.messages())
+    short: Any = {"to": {"channel": "sms", "address": "0151"}, "template_id": "b", "class": "marketing"}
+    wrong = intake.send_batch([short])
+    assert wrong["items"][0]["error"]["code"] == "format"  # type: ignore[typeddict-item]
+    assert intake.cancel_message(made["id"])["user_id"] is None
+    with pytest.raises(IntakeRefused, match="not_resendable"):
+        intake.resend_message(made["id"])

@@ -1,4 +1,4 @@
-"""Messages to an address: whose it is, who may be written to, and what stays of the address."""
+"""Messages to an address: whose it is, who may be written to, and what stays of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of a person's addresses are erased with the person, and an address that is nobody's by a file."""
+"""Names of a person's addresses are erased with the person, others by a file."""
 
 from __future__ import annotations
 
