@@ -21,7 +21,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from angelia.contracts.ids import direct_campaign, direct_template
 from angelia.contracts.sources import NAME
 from angelia.intake import errors
 from angelia.intake.access_log import AccessLog
@@ -40,6 +39,7 @@ from angelia.intake.codes import Codes
 from angelia.intake.codes_api import add_codes
 from angelia.intake.database import Unavailable
 from angelia.intake.errors import documented, refused
+from angelia.intake.following.reads import Reads, campaigns_of
 from angelia.intake.keys import Key, Keys, Rates
 from angelia.intake.message import (
     Draft,
@@ -58,7 +58,7 @@ from angelia.intake.people.addresses_api import MailQuestions, add_addresses
 from angelia.intake.people.external_ids import ExternalIds
 from angelia.intake.people.external_ids_api import add_external_ids
 from angelia.intake.people.preferences_api import add_preferences
-from angelia.intake.store import Accepted, IntakeStore, Row, Verdict, effective_status
+from angelia.intake.store import Accepted, IntakeStore, Verdict
 from angelia.intake.wire.short_way import Answering, JsonReply, reply_of
 from angelia.intake.writing import Busy, GroupWriter
 from angelia.lake import Lake
@@ -74,9 +74,11 @@ _PARAMETERS = {"status", "campaign", "template", "from", "to", "cursor", "limit"
 class Intake:
     """What the routes share: the keys, their rates, the store and its writer."""
 
-    def __init__(self, engine: Engine, lake: Lake | None = None) -> None:
+    def __init__(self, engine: Engine, lake: Lake | None = None, follower: Engine | None = None) -> None:
         self.lake = lake
         self.store, self.keys, self.rates = IntakeStore(engine), Keys(engine), Rates()
+        self._followers_keys = None if follower is None else Keys(follower)
+        self.reads = Reads(self.store, None if follower is None else IntakeStore(follower))
         self._writer: GroupWriter[Draft, Verdict] | None = None
 
     @asynccontextmanager
@@ -91,7 +93,7 @@ class Intake:
         text = _bearer(request.headers.get("authorization", ""))
         key = self.keys.remembered(text) if text is not None else None
         if key is False and text is not None:
-            key = await run_in_threadpool(self.keys.check, text)
+            key = await run_in_threadpool(self._check, text, scope)
         if not isinstance(key, Key):
             raise refused("no_key", "send `Authorization: Bearer ank_…` with a key that is in use")
         request.scope["angelia_client"] = key.client
@@ -99,17 +101,20 @@ class Intake:
             raise refused("not_in_scope", f"the key lacks the scope {scope}")
         return key
 
+    def _check(self, text: str, scope: str) -> Key | None:
+        try:
+            return self.keys.check(text)
+        except Unavailable:
+            # What the follower has can still be read while the leader is down.
+            if self._followers_keys is None or scope != "read":
+                raise
+            return self._followers_keys.check(text)
+
     def within_rate(self, key: Key, number: int) -> None:
         """Take so many messages of a key's rate. Raises: Refused."""
         wait_s = self.rates.take(key, number, time.monotonic())
         if wait_s:
             raise refused("rate_limited", f"over {key.per_second} messages a second", retry_after_s=wait_s)
-
-    async def views(self, key: Key, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        """Return a client's messages as it sees them, with the steps that dispatchers noted."""
-        noted = await run_in_threadpool(self.store.steps, key.client, [row["id"] for row in rows])
-        moment = now()
-        return [view_of(row, noted.get(row["id"], ()), moment) for row in rows]
 
     async def write(self, key: Key, drafts: Sequence[Draft]) -> list[Verdict]:
         """Return the verdicts of drafts, within the key's rate."""
@@ -157,13 +162,14 @@ def create_app(
     metrics_folder: Path | None = None,
     lake: Lake | None = None,
     questions: MailQuestions | None = None,
+    follower: Engine | None = None,
 ) -> IntakeApp:
-    """Return the application on a connected database.
+    """Return the application on a connected database, and on one that follows it.
 
     One-time codes only with `codes`, people's preferences and addresses only with a lake, new addresses of
     e-mail only with somebody who asks people whether they are theirs.
     """
-    intake = Intake(engine, lake)
+    intake = Intake(engine, lake, follower)
     app = FastAPI(
         title="Angelia intake",
         version="1",
@@ -312,10 +318,7 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
     async def show(request: Request, message_id: str) -> JSONResponse:
         """Show one message, its status and the time of each step."""
         key = await intake.key(request, "read")
-        row = await run_in_threadpool(intake.store.get, key.client, message_id)
-        if row is None:
-            raise refused("not_found", "this client has no such message")
-        return JSONResponse((await intake.views(key, [row]))[0])
+        return JSONResponse(await _shown(intake, key, message_id))
 
     @app.get(
         "/v1/messages",
@@ -338,12 +341,13 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
         # A person is no parameter: addresses are logged by proxies on the way.
         if unknown := set(request.query_params) - _PARAMETERS:
             raise refused("unknown_field", "there is no such parameter", min(unknown)[:64])
-        rows = await run_in_threadpool(
-            intake.store.newest,
+        moment = now()
+        rows, noted = await run_in_threadpool(
+            intake.reads.page,
             key.client,
-            now(),
+            moment,
             status=status,
-            campaigns=_campaigns(campaign, template),
+            campaigns=campaigns_of(campaign, template),
             from_us=None if accepted_from is None else microseconds(accepted_from),
             to_us=None if accepted_to is None else microseconds(accepted_to),
             before=cursor,
@@ -351,7 +355,8 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
         )
         page, more = rows[:limit], rows[limit:]
         next_page = page[-1]["id"] if more else None
-        return JSONResponse({"messages": await intake.views(key, page), "next": next_page})
+        views = [view_of(row, noted.get(row["id"], ()), moment) for row in page]
+        return JSONResponse({"messages": views, "next": next_page})
 
     @app.delete(
         "/v1/messages/{message_id}",
@@ -363,23 +368,20 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
         """Cancel a message that nobody took yet; a cancelled one stays cancelled and says so again."""
         key = await intake.key(request, "cancel")
         await run_in_threadpool(intake.store.cancel, key.client, message_id, now())
-        row = await run_in_threadpool(intake.store.get, key.client, message_id)
-        if row is None:
-            raise refused("not_found", "this client has no such message")
-        if row["status"] != "cancelled":
-            raise refused("not_cancellable", f"the message is {effective_status(row, now())}")
-        return JSONResponse((await intake.views(key, [row]))[0])
+        intake.reads.note_change(key.client, message_id)
+        shown = await _shown(intake, key, message_id)
+        if shown["status"] != "cancelled":
+            raise refused("not_cancellable", f"the message is {shown['status']}")
+        return JSONResponse(shown)
 
 
-def _campaigns(campaign: str | None, template: str | None) -> list[str] | None:
-    """Return the campaigns whose messages are asked for, None for all."""
-    by_template = (
-        {direct_campaign(template, each) for each in ("transactional", "marketing")} if template else None
-    )
-    if campaign is None:
-        return None if by_template is None else sorted(by_template)
-    # Of a message that names a template the campaign is null, so both together are nobody's.
-    return [] if by_template is not None or direct_template(campaign) is not None else [campaign]
+async def _shown(intake: Intake, key: Key, message_id: str) -> dict[str, Any]:
+    """Return a client's message as it sees it. Raises: Refused."""
+    known = await run_in_threadpool(intake.reads.one, key.client, message_id)
+    if known is None:
+        raise refused("not_found", "this client has no such message")
+    row, noted = known
+    return view_of(row, noted.get(message_id, ()), now())
 
 
 async def _on_unavailable(_request: Request, _error: Exception) -> JSONResponse:

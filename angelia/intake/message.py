@@ -259,7 +259,8 @@ def channels_of(row: Mapping[str, Any]) -> list[str]:
 def _hidden(content: str, key: str | None) -> str:
     """Return a hash of a body with an address.
 
-    A plain one could be found by trying all telephone numbers. So the idempotency key, which is kept nowhere, goes into it; without one no body is ever compared.
+    A plain one could be found by trying all telephone numbers. So the idempotency key, which is kept nowhere,
+    goes into it; without one no body is ever compared.
     """
     secret = os.urandom(32) if key is None else key.encode()
     return hmac.digest(secret, content.encode(), "sha256").hex()
