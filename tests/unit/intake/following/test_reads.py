@@ -1,4 +1,4 @@
-"""Reads from a follower: what it has, what it lacks, and what it has otherwise; a copy, then a real replica."""
+"""Reads from a follower: what it has, lacks, or has otherwise; a real replica, too."""
 
 from __future__ import annotations
 
