@@ -183,7 +183,7 @@ def intake_dispatch(
     once: Annotated[bool, typer.Option("--once", help="Dispatch what is due now, then end.")] = False,
     batch_rows: Annotated[
         int, typer.Option("--batch-rows", min=1, max=20_000, help="Messages in one batch at most.")
-    ] = 2_000,
+    ] = 5_000,
     lanes: Annotated[
         int, typer.Option("--lanes", min=1, max=32, help="Batches side by side, beside one of high messages.")
     ] = 2,

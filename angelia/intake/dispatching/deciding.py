@@ -90,10 +90,13 @@ def decide(
         chances: what the night thinks of materials, for campaigns that events set off.
     """
     verdicts, catalog = Verdicts(), contents.catalog
+    held_out = _held_out(catalog, rows)
     for row in rows:
         campaign = catalog.campaigns.get(row["campaign_id"])
         person = people.get(row["user_id"])
-        reason = _refusal(catalog, campaign, person, row, now)
+        reason = _refusal(campaign, person, row, now) or held_out.get((row["campaign_id"], row["user_id"]))
+        if reason == UNKNOWN_CAMPAIGN:
+            reason = why_no_campaign(catalog, row["campaign_id"]) or reason
         if reason is not None:
             verdicts.refused.append((row, reason))
             continue
@@ -134,12 +137,33 @@ def occurrence_of(message: str) -> str:
     return f"{OCCURRENCE}{message}"
 
 
-def _refusal(
-    catalog: Catalog, campaign: Campaign | None, person: Person | None, row: Row, now: Micros
-) -> str | None:
-    """Return why a message is never sent, None if it may be."""
+def _held_out(catalog: Catalog, rows: Sequence[Row]) -> dict[tuple[str, str], str]:
+    """Return which holdout a person belongs to, by (campaign, person) of marketing messages.
+
+    All people of a campaign at once: one by one their hashes took 37 µs a message.
+    """
+    people: dict[str, set[str]] = {}
+    for row in rows:
+        people.setdefault(row["campaign_id"], set()).add(row["user_id"])
+    reasons: dict[tuple[str, str], str] = {}
+    holdout = catalog.policy.holdout
+    for name, users in people.items():
+        campaign = catalog.campaigns.get(name)
+        if campaign is None or campaign.is_transactional:
+            continue
+        keys = user_keys(users)
+        in_own = buckets(keys, f"holdout {name}") < campaign.holdout_pct
+        in_global = buckets(keys, holdout.salt) < holdout.share_pct
+        for user, is_own, is_global in zip(users, in_own, in_global, strict=True):
+            if is_global or is_own:
+                reasons[name, user] = HOLDOUT_GLOBAL if is_global else HOLDOUT_CAMPAIGN
+    return reasons
+
+
+def _refusal(campaign: Campaign | None, person: Person | None, row: Row, now: Micros) -> str | None:
+    """Return why a message is never sent, holdouts aside; None if it may be."""
     if campaign is None:
-        return why_no_campaign(catalog, row["campaign_id"]) or UNKNOWN_CAMPAIGN
+        return UNKNOWN_CAMPAIGN
     # What exempts from consent and caps is the operator's word in the catalog, never the client's.
     if campaign.is_transactional is not (row["class"] == "transactional"):
         return OTHER_CLASS
@@ -157,14 +181,7 @@ def _refusal(
         return None
     if is_stranger(row["user_id"]):
         return UNKNOWN_ADDRESS
-    if campaign.topic in (person["opted_out_topics"] or ()):
-        return OPTED_OUT
-    key = user_keys([row["user_id"]])
-    if buckets(key, catalog.policy.holdout.salt)[0] < catalog.policy.holdout.share_pct:
-        return HOLDOUT_GLOBAL
-    if buckets(key, f"holdout {campaign.id}")[0] < campaign.holdout_pct:
-        return HOLDOUT_CAMPAIGN
-    return None
+    return OPTED_OUT if campaign.topic in (person["opted_out_topics"] or ()) else None
 
 
 def _closed_until(

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
+
 from angelia.contracts.outcomes import SUPPRESSED, UNREACHABLE
+from angelia.contracts.sending import Micros
 from angelia.intake.dispatching.batches import Batches, IntakeBatch
 from angelia.intake.dispatching.deciding import TO_ADDRESS, WHY_CLOSED
 from angelia.intake.dispatching.people import NightPeople, Person
@@ -79,15 +81,16 @@ class _Closings:
 
     def __init__(self, lake: Lake) -> None:
         self._key = address_key(lake.store)
-        self._since: dict[tuple[str, str | None], datetime] = {}
-        for entry in (
-            lake.read_log("suppressions").select(["address_hash", "channel", "since_ts"]).to_pylist()
+        self._since: dict[tuple[str, str | None], Micros] = {}
+        log = lake.read_log("suppressions")
+        columns = [log[name].to_pylist() for name in ("address_hash", "channel")]
+        for hashed, channel, since in zip(
+            *columns, log["since_ts"].cast(pa.int64()).to_pylist(), strict=True
         ):
-            if entry["address_hash"]:
-                of = entry["address_hash"], entry["channel"]
-                self._since[of] = max(entry["since_ts"], self._since.get(of, entry["since_ts"]))
+            if hashed:
+                self._since[hashed, channel] = max(since, self._since.get((hashed, channel), since))
 
-    def since(self, channel: str, address: str) -> datetime | None:
+    def since(self, channel: str, address: str) -> Micros | None:
         """Return since when an address is closed, None if it never was."""
         hashes = address_hashes(self._key, channel, address) if self._since else ()
         known = [self._since.get((each, of)) for each in hashes for of in (None, channel)]
