@@ -39,7 +39,7 @@ from angelia.intake.codes import Codes
 from angelia.intake.codes_api import add_codes
 from angelia.intake.database import Unavailable
 from angelia.intake.errors import documented, refused
-from angelia.intake.following.reads import Reads, campaigns_of
+from angelia.intake.following.reads import FollowedReads, campaigns_of
 from angelia.intake.keys import Key, Keys, Rates
 from angelia.intake.message import (
     Draft,
@@ -78,7 +78,7 @@ class Intake:
         self.lake = lake
         self.store, self.keys, self.rates = IntakeStore(engine), Keys(engine), Rates()
         self._followers_keys = None if follower is None else Keys(follower)
-        self.reads = Reads(self.store, None if follower is None else IntakeStore(follower))
+        self.reads = FollowedReads(self.store, None if follower is None else IntakeStore(follower))
         self._writer: GroupWriter[Draft, Verdict] | None = None
 
     @asynccontextmanager
@@ -377,7 +377,7 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
 
 async def _shown(intake: Intake, key: Key, message_id: str) -> dict[str, Any]:
     """Return a client's message as it sees it. Raises: Refused."""
-    known = await run_in_threadpool(intake.reads.one, key.client, message_id)
+    known = await run_in_threadpool(intake.reads.message, key.client, message_id)
     if known is None:
         raise refused("not_found", "this client has no such message")
     row, noted = known

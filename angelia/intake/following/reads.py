@@ -22,7 +22,7 @@ _KEPT = 10_000
 Steps = Mapping[str, Sequence[Row]]
 
 
-class Reads:
+class FollowedReads:
     """The messages of all clients, read from two databases; safe to use from several threads."""
 
     def __init__(
@@ -35,7 +35,7 @@ class Reads:
         self._down_until = 0.0
         self._changed: OrderedDict[tuple[str, str], float] = OrderedDict()
 
-    def one(self, client: str, message_id: str) -> tuple[Row, Steps] | None:
+    def message(self, client: str, message_id: str) -> tuple[Row, Steps] | None:
         """Return a client's message and its steps, None if it has no such message."""
 
         def read(store: IntakeStore) -> tuple[Row, Steps] | None:

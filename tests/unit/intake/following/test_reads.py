@@ -17,7 +17,7 @@ from sqlalchemy.engine import Engine
 from angelia.errors import AngeliaError
 from angelia.intake.api import create_app
 from angelia.intake.database import Unavailable, connect, follow, writing
-from angelia.intake.following.reads import Reads, campaigns_of
+from angelia.intake.following.reads import FollowedReads, campaigns_of
 from angelia.intake.keys import Keys
 from angelia.intake.message import now
 from angelia.intake.store import Accepted, IntakeStore
@@ -60,28 +60,28 @@ Two = tuple[IntakeStore, IntakeStore, str, str]
 
 def test_what_the_follower_lacks_is_read_at_the_leader(two: Two) -> None:
     leader, follower, old, new = two
-    reads = Reads(leader, follower)
-    assert [(reads.one("shop", each) or ({},))[0]["id"] for each in (old, new)] == [old, new]
-    assert reads.one("shop", "0" * 32) is None
-    assert reads.one("bank", old) is None
+    reads = FollowedReads(leader, follower)
+    assert [(reads.message("shop", each) or ({},))[0]["id"] for each in (old, new)] == [old, new]
+    assert reads.message("shop", "0" * 32) is None
+    assert reads.message("bank", old) is None
     assert [row["id"] for row in reads.page("shop", NOW_US, limit=9)[0]] == [old]
-    assert [row["id"] for row in Reads(leader).page("shop", NOW_US, limit=9)[0]] == [new, old]
+    assert [row["id"] for row in FollowedReads(leader).page("shop", NOW_US, limit=9)[0]] == [new, old]
 
 
 def test_the_leader_is_left_alone_where_the_follower_knows(two: Two, engine: Engine) -> None:
     leader, follower, old, new = two
-    reads = Reads(leader, follower)
+    reads = FollowedReads(leader, follower)
     with down(engine):
-        assert (reads.one("shop", old) or ({},))[0]["id"] == old
+        assert (reads.message("shop", old) or ({},))[0]["id"] == old
         assert len(reads.page("shop", NOW_US, limit=9)[0]) == 1
         with pytest.raises(Unavailable):
-            reads.one("shop", new)
+            reads.message("shop", new)
 
 
 def test_a_follower_that_is_down_is_passed_by_for_a_while(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     leader, follower, old, _ = two
     at, asked = [100.0], 0
-    reads = Reads(leader, follower, lambda: at[0])
+    reads = FollowedReads(leader, follower, lambda: at[0])
 
     def get(*_: str) -> None:
         nonlocal asked
@@ -91,7 +91,7 @@ def test_a_follower_that_is_down_is_passed_by_for_a_while(two: Two, monkeypatch:
     with monkeypatch.context() as broken:
         broken.setattr(follower, "get", get)
         for at[0], expected in ((100.0, 1), (104.9, 1), (105.0, 2)):
-            assert (reads.one("shop", old) or ({},))[0]["id"] == old
+            assert (reads.message("shop", old) or ({},))[0]["id"] == old
             assert asked == expected
     at[0] = 110.0
     assert len(reads.page("shop", NOW_US, limit=9)[0]) == 1  # the follower's again
@@ -100,12 +100,12 @@ def test_a_follower_that_is_down_is_passed_by_for_a_while(two: Two, monkeypatch:
 def test_what_was_just_changed_is_read_at_the_leader(two: Two) -> None:
     leader, follower, old, _ = two
     at = [100.0]
-    reads = Reads(leader, follower, lambda: at[0])
+    reads = FollowedReads(leader, follower, lambda: at[0])
     assert leader.cancel("shop", old, NOW_US)
-    assert (reads.one("shop", old) or ({},))[0]["status"] == "accepted"
+    assert (reads.message("shop", old) or ({},))[0]["status"] == "accepted"
     reads.note_change("shop", old)
     for at[0], status in ((159.9, "cancelled"), (160.0, "accepted")):
-        assert (reads.one("shop", old) or ({},))[0]["status"] == status
+        assert (reads.message("shop", old) or ({},))[0]["status"] == status
 
 
 @pytest.mark.parametrize(
