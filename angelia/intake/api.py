@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from angelia.contracts.sources import NAME
+from angelia.contracts.sources import CHANNEL, NAME
 from angelia.intake import errors
 from angelia.intake.access_log import AccessLog
 from angelia.intake.answers import (
@@ -68,7 +68,7 @@ MAX_BATCH_BYTES = 8 * 2**20
 log = logging.getLogger(__name__)
 _KEY = ("no_key", "not_in_scope", "database_unavailable", "internal")
 _MESSAGE_ID = r"[0-9a-f]{32}"
-_PARAMETERS = {"status", "campaign", "template", "from", "to", "cursor", "limit"}
+_PARAMETERS = {"status", "campaign", "template", "channel", "from", "to", "cursor", "limit"}
 
 
 class Intake:
@@ -331,6 +331,7 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
         status: Status | None = None,
         campaign: Annotated[str | None, Query(pattern=NAME)] = None,
         template: Annotated[str | None, Query(pattern=NAME)] = None,
+        channel: Annotated[str | None, Query(pattern=CHANNEL)] = None,
         accepted_from: Annotated[Moment | None, Query(alias="from")] = None,
         accepted_to: Annotated[Moment | None, Query(alias="to")] = None,
         cursor: Annotated[str | None, Query(pattern=f"^{_MESSAGE_ID}$")] = None,
@@ -348,6 +349,7 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
             moment,
             status=status,
             campaigns=campaigns_of(campaign, template),
+            channel=channel,
             from_us=None if accepted_from is None else microseconds(accepted_from),
             to_us=None if accepted_to is None else microseconds(accepted_to),
             before=cursor,

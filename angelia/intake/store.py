@@ -99,12 +99,17 @@ class IntakeStore:
         *,
         status: str | None = None,
         campaigns: Sequence[str] | None = None,
+        channel: str | None = None,
         from_us: int | None = None,
         to_us: int | None = None,
         before: str | None = None,
         limit: int = 100,
     ) -> list[Row]:
-        """Return a client's messages, the newest first, accepted in [from, to) and before an id."""
+        """Return a client's messages, the newest first, accepted in [from, to) and before an id.
+
+        Args:
+            channel: only those that went, or were to go, through it.
+        """
         query = sa.select(messages).where(messages.c.client == client)
         # An id begins with its millisecond, so a range of time is a range of the primary key.
         if from_us is not None:
@@ -115,6 +120,10 @@ class IntakeStore:
             query = query.where(messages.c.id < before)
         if campaigns is not None:
             query = query.where(messages.c.campaign_id.in_(campaigns))
+        if channel is not None:
+            c = steps.c
+            through = sa.select(c.id).where(c.client == client, c.id == messages.c.id, c.channel == channel)
+            query = query.where(through.exists())
         if status is not None:
             query = query.where(_has_status(status, now_us))
         query = query.order_by(messages.c.id.desc()).limit(limit)
