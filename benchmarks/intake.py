@@ -29,10 +29,10 @@ from angelia.errors import InvalidInput
 from angelia.output import progress
 from benchmarks.harness.result import Result
 from benchmarks.harness.serving import loaded, uvicorn_peer
-from benchmarks.measured.intake_dispatch import dispatched_of
-from benchmarks.measured.intake_due import due_query_ms
-from benchmarks.measured.intake_kills import kills_of, load, make_key, start_intake
-from benchmarks.measured.intake_latency import latency_of
+from benchmarks.messages.dispatch import dispatched_of
+from benchmarks.messages.due import due_query_ms
+from benchmarks.messages.kills import kills_of, load, make_key, start_intake
+from benchmarks.messages.latency import latency_of
 
 BATCH = 500
 PARTS = ("load", "kills", "due", "dispatch", "latency")
@@ -66,6 +66,7 @@ def main(argv: Sequence[str]) -> Result:
     folder = Path(tempfile.mkdtemp(prefix="angelia-intake-"))
     ours: dict[str, Any] = {}
     peers: dict[str, dict[str, Any]] = {}
+    # What is asked for alone is measured alone, so that a long benchmark fits into stretches.
     try:
         if "load" in args.only:
             ours |= _taken(folder, args)
@@ -102,7 +103,10 @@ def _taken(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _taken_by_peer(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """Return the peer's figures; our server has ended, so that the two never share the processor."""
+    """Return the peer's figures.
+
+    Our server has ended, so that the two never share the processor.
+    """
     url = f"sqlite:///{folder / 'peer.db'}"
     with uvicorn_peer("benchmarks.peers.intake_peer:app", {"INTAKE_PEER_URL": url}) as (port, pid):
         single = _load(port, pid, "none", args.seconds, args.connections, 1, "peer")

@@ -69,7 +69,7 @@ def connect(url: str) -> Engine:
 
 
 def follow(url: str) -> Engine:
-    """Return an engine on a database that follows the intake's own; it may be down, now or later.
+    """Return an engine on a database that follows the intake's own, and may be down.
 
     Raises:
         InvalidInput: the address is not a SQLAlchemy URL, or its driver is not installed.

@@ -1,4 +1,4 @@
-"""Messages as clients read them: from the follower where there is one, else from the leader.
+"""Messages as clients read them: from a follower where there is one.
 
 Grain: message. Reads the intake's databases; writes nothing. Surprise: a follower is behind. A message that
 it lacks is looked up at the leader, and one that this process has just cancelled, too, so that a client

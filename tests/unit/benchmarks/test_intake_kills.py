@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.measured.intake_kills import compared
+from benchmarks.messages.kills import compared
 
 PAIRS = [("a", "1"), ("b", "2")]
 

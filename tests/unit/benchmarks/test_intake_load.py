@@ -1,4 +1,4 @@
-"""The load posts what the intake takes, and tells answered keys from those it did not hear of."""
+"""The load posts what the intake takes, and knows what was answered from what was not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import json
 
 from angelia.intake.message import Draft, parse_batch, parse_message
-from benchmarks.measured.intake_load import Load, length_of, request_bytes, run
+from benchmarks.messages.load import Load, length_of, request_bytes, run
 
 
 def body_of(names: list[str]) -> bytes:

@@ -1,7 +1,7 @@
 """The load of `intake`: connections that post, wait for the answer, and post again.
 
 It runs as a process of its own, so that client and server do not share an interpreter:
-`python -m benchmarks.measured.intake_load PORT KEY SECONDS CONNECTIONS BATCH PREFIX`. It prints one JSON
+`python -m benchmarks.messages.load PORT KEY SECONDS CONNECTIONS BATCH PREFIX`. It prints one JSON
 object: the milliseconds of each request's answer, what was acknowledged as [key, id], and the refusals by
 status. A connection that breaks ends its part of the load; what it had sent and not heard of is listed as
 `unknown`.

@@ -1,4 +1,4 @@
-"""What kill -9 costs the intake: servers killed at seeded points under load, and started again.
+"""What kill -9 costs the intake: servers killed at seeded points under load.
 
 Each point draws from the seed and its own number how long the load runs before SIGKILL and whether it posts
 single messages or batches of 50. Then the server starts again, and the client sends anew what it did not hear
@@ -27,7 +27,7 @@ from angelia.intake.message import now
 from angelia.intake.tables import messages
 from angelia.output import progress
 from benchmarks.harness.serving import start_server
-from benchmarks.measured.intake_load import read_answer, request_bytes
+from benchmarks.messages.load import read_answer, request_bytes
 
 SIZES = (1, 50)
 CONNECTIONS = 16
@@ -71,7 +71,12 @@ def kills_of(folder: Path, points: Sequence[int], seed: int) -> dict[str, int]:
 
 
 def compared(acknowledged: Iterable[tuple[str, str]], kept: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """Return how many keys were lost and doubled, of (key, message id) as answered and as in the database."""
+    """Return how many keys were lost and doubled.
+
+    Args:
+        acknowledged: (key, message id) as they were answered.
+        kept: as the database has them.
+    """
     heard, rows = _ids_of(acknowledged), _ids_of(kept)
     lost = sum(not set(ids) <= set(rows.get(name, ())) for name, ids in heard.items())
     doubled = {name for name, ids in heard.items() if len(set(ids)) > 1}
@@ -104,7 +109,7 @@ def load(
 ) -> subprocess.Popen[str]:
     """Start a load in a process of its own; it prints what it saw."""
     words = [str(port), key, str(seconds), str(connections), str(batch), prefix]
-    command = [sys.executable, "-m", "benchmarks.measured.intake_load", *words]
+    command = [sys.executable, "-m", "benchmarks.messages.load", *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 

@@ -1,4 +1,4 @@
-"""The dispatcher's part of `intake`: messages that fall due together, through the worker, to a sandbox.
+"""The dispatcher's part of `intake`: messages that fall due together, sent to a sandbox.
 
 The dispatchers are running when the messages fall due, so their start is in no figure. It is over when every
 message has its outcome in the database; processor time is that of the dispatchers, from the same instant on.
@@ -108,7 +108,7 @@ def _draft(number: int, campaign: str, kind: str, due: datetime) -> Draft:
 
 
 def dispatched_of(folder: Path, messages: int, dispatchers: int) -> dict[str, Any]:
-    """Return the figures of both kinds, as the benchmark names them; one dispatcher alone beside them."""
+    """Return the figures of both kinds, and of one dispatcher alone."""
     marketing = dispatched(folder, messages, "marketing", dispatchers)
     transactional = dispatched(folder, messages, "transactional", dispatchers)
     alone = dispatched(folder, messages, "transactional", 1) if dispatchers > 1 else transactional
