@@ -73,10 +73,24 @@ class AddressName(BaseModel):
     address: str = Field(pattern=ADDRESS, description="as its provider writes it")
 
 
+EXAMPLES: list[JsonValue] = [
+    {"user_id": "u1", "campaign_id": "cart", "class": "marketing", "variables": {"item": "lamp"}},
+    {
+        "to": {"channel": "sms", "address": "+4915112345678"},
+        "template_id": "bill",
+        "class": "transactional",
+        "priority": "high",
+        "idempotency_key": "bill-7",
+    },
+]
+
+
 class IntakeMessage(BaseModel):
     """One message to one person, now or at a time."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, json_schema_extra={"examples": EXAMPLES}
+    )
 
     user_id: str | None = Field(
         None, pattern=ID, description="whom: an id as the lake has it; this, external_id or to"
