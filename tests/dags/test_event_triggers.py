@@ -35,5 +35,6 @@ def test_a_topic_that_cannot_be_read_fails_the_run(dags):
     dag = dags["event_triggers"]
     # A run is judged by its leaves.
     (leaf,) = [task for task in dag.tasks if not task.downstream_task_ids]
+    assert leaf.task_id == "read_and_triggered"
     assert leaf.upstream_task_ids == {"import_events", "trigger_messages"}
     assert leaf.trigger_rule == "all_success"
