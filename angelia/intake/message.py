@@ -96,7 +96,7 @@ class IntakeMessage(BaseModel):
         None, pattern=ID, description="whom: an id as the lake has it; this, external_id or to"
     )
     external_id: ExternalName | None = Field(None, description="whom, by another system's id")
-    to: AddressName | None = Field(None, description="whom, by an address, to which alone it goes")
+    to: AddressName | None = Field(None, description="whom, by an address")
     campaign_id: str | None = Field(
         None, pattern=NAME, description="a campaign's name, of the catalog's form; this or template_id"
     )

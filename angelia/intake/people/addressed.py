@@ -1,8 +1,8 @@
 """Addresses that messages name in place of a person, under names that hide them.
 
 Grain: message. Reads the lake's key of address hashes; writes nothing. Surprise: until a dispatcher knows
-whose an address is, its messages are those of `to:HASH`, which takes the place of a person everywhere;
-answers never tell whether an address is somebody's.
+whose an address is, its messages are those of `to:HASH`, which takes the place of a person everywhere; the
+answer to a request does not tell whether an address is somebody's.
 """
 
 from __future__ import annotations
