@@ -159,6 +159,16 @@ def test_a_client_reads_what_it_wrote(engine: Engine, tmp_path: Path) -> None:
     read_back(engine, follow(copy(engine, tmp_path / "follower.db")))
 
 
+def test_what_a_client_cancelled_is_shown_so(engine: Engine, draft: Make, tmp_path: Path) -> None:
+    (sent,) = IntakeStore(engine).accept([draft()])
+    assert isinstance(sent, Accepted)
+    client, ask = serving(engine, follow(copy(engine, tmp_path / "follower.db")))
+    with client:
+        assert ask("read", "GET", f"/v1/messages/{sent.id}").json()["status"] == "accepted"
+        for method, scope in (("DELETE", "cancel"), ("GET", "read")):
+            assert ask(scope, method, f"/v1/messages/{sent.id}").json()["status"] == "cancelled"
+
+
 def test_keys_are_known_while_the_leader_is_down(engine: Engine, draft: Make, tmp_path: Path) -> None:
     (sent,) = IntakeStore(engine).accept([draft()])
     assert isinstance(sent, Accepted)
