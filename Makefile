@@ -45,6 +45,7 @@ check: setup ## format, lint, types, import contracts, SQL, generated documents
 	$(BIN)/python dags/_document.py --check
 	$(BIN)/python docs/house.py --check
 	$(BIN)/python -m angelia.delivery.channels.capabilities --check
+	$(BIN)/python -m angelia.intake.describing.client_code --check
 	$(BIN)/hadolint docker/Dockerfile
 	@folder="$$(mktemp -d)" && trap 'rm -r "$$folder"' EXIT && docker/secrets.sh "$$folder/env" > /dev/null && \
 	  for more in "" "-f docker/compose.override.yaml" "-f docker/compose.sandbox.yaml"; do \
@@ -56,11 +57,12 @@ audit: setup ## look the locked packages up among known vulnerabilities; says so
 mutants: setup ## break the code in one place after the other, and tell which breakages no test catches (slow)
 	@$(BIN)/python -m tests.mutants
 
-docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md, the packages in docs/architecture.md, the capabilities of channels
+docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md, the packages in docs/architecture.md, the capabilities of channels, the intake's client
 	$(BIN)/python -m angelia.contracts.markdown
 	$(BIN)/python dags/_document.py
 	$(BIN)/python docs/house.py
 	$(BIN)/python -m angelia.delivery.channels.capabilities
+	$(BIN)/python -m angelia.intake.describing.client_code
 
 test: setup ## all tests; COVERAGE=on counts the lines they run, too, which takes half as long again
 	@[ -z "$(COVERAGE)" ] || [ "$(COVERAGE)" = on ] || { echo "error: COVERAGE is on, or left out" >&2; exit 2; }
