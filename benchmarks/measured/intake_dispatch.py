@@ -16,7 +16,8 @@ from angelia.intake.dispatching import sample_night
 from angelia.intake.message import Draft, IntakeMessage, draft, now
 from angelia.intake.store import IntakeStore
 from angelia.lake import Lake
-from benchmarks.deliver import environment, sandbox
+from benchmarks.deliver import environment
+from benchmarks.harness.serving import sandbox
 
 NIGHT = "2026-11-26"
 GROUP = 2_000
