@@ -151,10 +151,10 @@ def main(argv: Sequence[str]) -> Result:
     )
     storms.add_argument("--rate", type=int, default=40, help="messages a second of each channel (default 40)")
     storms.add_argument(
-        "--storm-times", type=int, default=5, help="times as many of the channel in the storm (default 5)"
+        "--storm-times", type=int, default=1, help="times as many of the channel in the storm (default 1)"
     )
     storms.add_argument(
-        "--seconds", type=float, default=15.0, help="of sending, and of the storm (default 15)"
+        "--seconds", type=float, default=12.0, help="of sending, and of the storm (default 12)"
     )
     storms.add_argument("--rounds", type=int, default=2, help="of calm and storm (default 2)")
     args = parser.parse_args(argv)
