@@ -22,10 +22,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
-REVISION = 5
+REVISION = 6
 """The form of these tables; a database with a higher number belongs to newer code. A lower one lacks whole
-tables only, which are made on connecting: 2 added batches, steps, sends, codes and their uses, 3 triggers,
-4 changes, 5 addresses, external ids and imports."""
+tables, or columns that may be null, which are added on connecting: 2 added batches, steps, sends, codes and
+their uses, 3 triggers, 4 changes, 5 addresses, external ids and imports, 6 what is known of the device behind
+an address."""
 PRIORITIES = ("high", "medium", "low")  # the number in the table is the position here
 
 _MYSQL: dict[str, Any] = {
@@ -205,6 +206,8 @@ addresses = Table(
     Column("state", SmallInteger, nullable=False),
     Column("said_us", BigInteger, nullable=False),
     Column("is_exported", SmallInteger, nullable=False),
+    Column("app_version", String(32)),
+    Column("permission", String(16)),
     Index("intake_addresses_new", "is_exported"),
     **_MYSQL,
 )

@@ -31,6 +31,7 @@ from angelia.delivery.channels.smtp import ENHANCED
 from angelia.errors import Corrupt
 from angelia.lake import Lake
 from angelia.lake.failpoint import failpoint
+from angelia.receive.devices import DeviceWords
 from angelia.receive.finding.dispatches import FACTS, Dispatches, readable
 from angelia.receive.journal import OPT_OUTS, Event, Journal
 from angelia.receive.owners import Owners, about
@@ -48,13 +49,13 @@ class Folding:
     def __init__(self, lake: Lake, folder: Path | None = None) -> None:
         self._lake, self._journal = lake, Journal(lake.store)
         self._dispatches, self._receipts = Dispatches(lake, folder), HourlyReceipts(lake)
-        self._owners = Owners(lake)
+        self._owners, self._devices = Owners(lake), DeviceWords(lake, self._dispatches)
 
     def fold(self, now: datetime) -> Counter[str]:
         """Place what can be placed; return counts.
 
-        Counts: receipts, suppressions, waiting (known, not yet in the ledger), unknown, unreadable (days
-            and hours of plans), and damaged (requests).
+        Counts: receipts, suppressions, devices (that said something new), waiting (known, not yet in the
+            ledger), unknown, unreadable (days and hours of plans), and damaged (requests).
         """
         journal, dispatches, counts = self._journal, self._dispatches, Counter[str]()
         damaged: list[Corrupt] = []
@@ -88,6 +89,8 @@ class Folding:
         failpoint("fold.suppressed")
         placed = [event for event in events.values() if event.dispatch_id in sent]
         counts["receipts"] = self._receipts.add(placed, sent, FACTS)
+        if n_devices := self._devices.note(placed, sent):
+            counts["devices"] = n_devices
         failpoint("fold.placed")
         _note(journal, pending, sent, planned, now)
         journal.forget(now)

@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 
 from angelia.errors import InvalidInput
-from angelia.sandbox.rules import Rules
+from angelia.sandbox.rules import RuleFile, Rules
 
 
 def test_rules_count_and_draw_as_written() -> None:
-    from angelia.sandbox.rules import RuleFile
-
     rules = Rules(
         RuleFile.model_validate(
             {"rules": [{"match": {"nth": 2}}, {"match": {"every": 3, "max": 2}, "then": {"status": 503}}]}
@@ -34,6 +32,18 @@ def test_rules_count_and_draw_as_written() -> None:
         0,
         0,
     ]
+
+
+def test_a_rule_holds_for_so_long_after_its_first_message() -> None:
+    file = RuleFile.model_validate(
+        {"rules": [{"match": {"token_prefix": "a", "for_s": 20}, "then": {"status": 503}}]}
+    )
+    now = [100.0]
+    rules = Rules(file, lambda: now[0])
+    assert rules.find("b", "") is None, "another channel's message begins no storm"
+    for at, is_broken in ((105.0, True), (124.9, True), (125.0, False), (130.0, False)):
+        now[0] = at
+        assert (rules.find("a", "") is not None) == is_broken
 
 
 @pytest.mark.parametrize(
