@@ -1,7 +1,8 @@
 """A worker process of `deliver --mix`: one real `Delivery` that notes how long each message took.
 
-A message takes from its last check until its outcome stands, every try and the provider included. Prints one
-JSON object: milliseconds and seconds by channel, outcomes, processor seconds.
+A message takes from its last check until its outcome stands, every try and the provider included. Begins when
+the file GO is there, which whoever starts several makes once each has printed that it is ready. Prints one
+JSON object: each channel's messages as (instant, milliseconds), outcomes, processor seconds.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from angelia.delivery.manifest.rows import spare_memory
@@ -22,34 +24,28 @@ from angelia.lake import Lake
 
 
 class MessageTimes:
-    """Notes when each message was first built and when it was settled, by channel."""
+    """Notes when each message was first built, and how long it took until it was settled, by channel.
+
+    Instants are of the machine's monotonic clock, which all processes share.
+    """
 
     def __init__(self) -> None:
-        self.milliseconds: dict[str, list[float]] = {}
-        self.first: dict[str, float] = {}
-        self.last: dict[str, float] = {}
+        self.messages: dict[str, list[tuple[float, float]]] = {}
         began: dict[tuple[int, int], float] = {}
         build, settle = Batch._build, Batch._settle
 
         def timed_build(batch: Any, i: int) -> Any:
-            now = time.monotonic()
-            began.setdefault((id(batch), i), now)
-            self.first.setdefault(batch.sender.channel, now)
+            began.setdefault((id(batch), i), time.monotonic())
             return build(batch, i)
 
         def timed_settle(batch: Any, i: int, *args: Any, **kwargs: Any) -> None:
             settle(batch, i, *args, **kwargs)
             now, since = time.monotonic(), began.pop((id(batch), i), None)
             if since is not None:
-                channel = batch.sender.channel
-                self.milliseconds.setdefault(channel, []).append(round((now - since) * 1e3, 3))
-                self.last[channel] = now
+                took = round((now - since) * 1e3, 3)
+                self.messages.setdefault(batch.sender.channel, []).append((round(since, 4), took))
 
         Batch._build, Batch._settle = timed_build, timed_settle  # type: ignore[method-assign]
-
-    def seconds(self) -> dict[str, float]:
-        """Return the time from a channel's first message to its last outcome."""
-        return {channel: round(last - self.first[channel], 2) for channel, last in self.last.items()}
 
 
 def main(argv: list[str]) -> None:
@@ -59,15 +55,19 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--ds", required=True)
     parser.add_argument("--send-hour", required=True)
     parser.add_argument("--channel")
+    parser.add_argument("--go", type=Path, required=True)
     args = parser.parse_args(argv)
     spare_memory()  # as `angelia deliver` does
     times = MessageTimes()
     delivery = Delivery(Lake.open(args.lake), Options(args.ds, (args.send_hour,), channel=args.channel))
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    while not args.go.exists():
+        time.sleep(0.01)
     result = asyncio.run(delivery.run())
     used = resource.getrusage(resource.RUSAGE_SELF)
     measured = {
-        "milliseconds": times.milliseconds,
-        "seconds": times.seconds(),
+        "messages": times.messages,
         "outcomes": dict(result.delivered),
         "unfinished": result.unfinished,
         "halted": result.halted,

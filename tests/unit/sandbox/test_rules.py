@@ -34,16 +34,23 @@ def test_rules_count_and_draw_as_written() -> None:
     ]
 
 
-def test_a_rule_holds_for_so_long_after_its_first_message() -> None:
-    file = RuleFile.model_validate(
-        {"rules": [{"match": {"token_prefix": "a", "for_s": 20}, "then": {"status": 503}}]}
-    )
+@pytest.mark.parametrize(
+    ("match", "broken"),
+    [
+        ({"for_s": 20}, [True, True, True, False]),
+        ({"after_s": 10}, [False, True, True, True]),
+        ({"after_s": 10, "for_s": 10}, [False, True, True, False]),
+    ],
+)
+def test_a_rule_holds_for_a_time_after_its_first_message(match: dict[str, float], broken: list[bool]) -> None:
+    rule = {"match": {"token_prefix": "a", **match}, "then": {"status": 503}}
     now = [100.0]
-    rules = Rules(file, lambda: now[0])
+    rules = Rules(RuleFile.model_validate({"rules": [rule]}), lambda: now[0])
     assert rules.find("b", "") is None, "another channel's message begins no storm"
-    for at, is_broken in ((105.0, True), (124.9, True), (125.0, False), (130.0, False)):
-        now[0] = at
-        assert (rules.find("a", "") is not None) == is_broken
+    answers = []
+    for now[0] in (105.0, 115.0, 124.9, 125.0):
+        answers.append(rules.find("a", "") is not None)
+    assert answers == broken
 
 
 @pytest.mark.parametrize(

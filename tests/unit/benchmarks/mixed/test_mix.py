@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
 from angelia.delivery.manifest import sample_plan
+from angelia.errors import AngeliaError
 from angelia.lake import Lake
 from angelia.sandbox.rules import RuleFile
 from benchmarks.mixed import mix, plan
@@ -18,21 +18,29 @@ from benchmarks.mixed import mix, plan
 DS, HOUR = "2026-11-14", "2026-11-15T04"
 
 
-def run(milliseconds: float, **changes: Any) -> dict[str, Any]:
-    counts = {"messages": 100, "accepted": 98, "ambiguous": 2, "lost": 0, "doubled": 0}
-    each = {channel: [milliseconds] * 50 for channel in plan.CHANNELS}
-    return {"milliseconds": each, "seconds": dict.fromkeys(each, 1.5), "cpu_s": 2.0, **counts, **changes}
+WEATHER = mix.Weather(10, 2)
+
+
+def test_storms_and_calm_take_turns_and_changes_are_left_out() -> None:
+    assert WEATHER.storms() == [10, 30]
+    assert WEATHER.sending_s == 50
+    spells = {5: None, 10: None, 11.9: None, 12: "storm", 19.9: "storm", 20: None, 22: "calm", 35: "storm"}
+    assert {at: WEATHER.at(at) for at in spells} == spells
+    assert [WEATHER.at(at) for at in (-1, 49, 50, 55)] == [None, "calm", None, None]
 
 
 def test_healthy_channels_are_compared_and_the_stormy_one_is_not() -> None:
-    stormy = run(12.0, lost=1, doubled=2)
-    stormy["milliseconds"] |= {"fcm": [9_000.0] * 50, "sms": [30.0] * 50}
-    figures = mix.compared([run(10.0)], [stormy], "fcm")
+    began = 1_000.0
+    calm, stormy = ([(began + at + n / 100, ms) for n in range(50)] for at, ms in ((25, 10.0), (15, 12.0)))
+    sent = {name: [(began, 7_000.0), *calm, *stormy] for name in plan.CHANNELS}
+    sent["sms"] = [*calm, *((at, 30.0) for at, _ in stormy)]
+    figures = mix.compared(sent, "fcm", WEATHER)
     assert set(figures["channels"]) == set(plan.CHANNELS) - {"fcm"}
-    assert figures["channels"]["sms"] == {"p99_ms": [10.0, 30.0], "p99_ratio": 3.0, "seconds": [1.5, 1.5]}
-    assert (figures["p99_ratio"], figures["worst_p99_ratio"]) == (3.0, 3.0)
-    assert figures["storm"] == {"messages": 100, "accepted": 98, "ambiguous": 2, "lost": 1, "doubled": 2}
-    assert figures["calm_lost"] == 2, "in calm weather nothing may be ambiguous, either"
+    assert figures["channels"]["sms"]["p99_ms"] == [10.0, 30.0]
+    assert figures["channels"]["apns"]["p99_ratio"] == 1.2
+    assert (figures["p50_ratio"], figures["p99_ratio"], figures["worst_p99_ratio"]) == (1.2, 3.0, 3.0)
+    with pytest.raises(AngeliaError, match="sms sent nothing"):
+        mix.compared({**sent, "sms": calm}, "fcm", WEATHER)
 
 
 def test_ledger_and_phones_say_what_was_lost(lake: Lake) -> None:
@@ -54,13 +62,13 @@ def test_ledger_and_phones_say_what_was_lost(lake: Lake) -> None:
 
 @pytest.mark.parametrize("channel", ["fcm", "email"])
 def test_a_storm_is_rules_that_the_sandbox_takes(channel: str) -> None:
-    rules = RuleFile.model_validate(mix.storm(channel, 20)).rules
-    assert all(rule.match.for_s == 20 for rule in rules)
+    rules = RuleFile.model_validate(mix.storm(channel, WEATHER)).rules
+    assert {(rule.match.after_s, rule.match.for_s) for rule in rules} == {(10, 10), (30, 10)}
     calm = 1.0
-    for rule in rules:
+    for rule in rules[: len(rules) // 2]:
         assert rule.match.probability is not None
         calm *= 1 - rule.match.probability
-    assert 0.2 < calm < 0.5
+    assert 0.2 < calm < 0.4
 
 
 def test_each_channel_has_its_own_quota_and_sandbox(lake: Lake, tmp_path: Path) -> None:
