@@ -70,7 +70,7 @@ class Folding:
             journal.forget(now)
             return counts
         wanted = {event.dispatch_id for event in events.values() if event.dispatch_id}
-        days = _recent(now)
+        days = recent_days(now)
         sent = dispatches.sent(wanted, days, now, counts)
         planned = sent | dispatches.planned(wanted - set(sent), days, now, counts)
         # An opt-out counts however old its message is: people unsubscribe from a mail weeks later. Ledgers
@@ -184,7 +184,7 @@ def _note(
         failpoint("fold.moved")
 
 
-def _recent(now: datetime) -> list[str]:
+def recent_days(now: datetime) -> list[str]:
     """Return the plan days whose messages may be answered now.
 
     These are the last days that sent, and days that were answered late.
