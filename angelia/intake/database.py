@@ -166,7 +166,7 @@ def _complete(engine: Engine) -> None:
 
 
 def _missing(engine: Engine) -> list[sa.Column[Any]]:
-    """Return the columns that tables of an older revision lack; tables that are not there lack none."""
+    """Return the columns that tables lack; one that is not there lacks none."""
     standing: dict[str, set[str]] = {}
     with engine.connect() as connection:
         inspector = sa.inspect(connection)

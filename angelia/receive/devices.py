@@ -40,6 +40,7 @@ class DeviceWords:
             for name, event in last.items()
             if (event.app_version or event.permission) and facts[name]["sent_ts"] is not None
         }
+        # Most events say nothing of a device, and no manifest is opened for them.
         if not stated:
             return 0
         addresses = self._dispatches.addresses(facts[name] for name in stated)

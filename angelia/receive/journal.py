@@ -130,6 +130,7 @@ def _event(raw: Any, number: int, now: datetime, caller: str) -> Event:
         raise ValueError(f"{where}.at: an ISO time with a zone") from None
     if at.tzinfo is None or not is_recent(at, now):
         raise ValueError(f"{where}.at: an ISO time with a zone, of the last {KEEP_DAYS} days")
+    # What is left out passes by a word that fits.
     if not _VERSION.fullmatch(raw.get("app_version", "0")):
         raise ValueError(
             f"{where}.app_version: 1 to 32 letters, digits, dots, hyphens, underscores, plus signs"

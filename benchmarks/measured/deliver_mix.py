@@ -1,4 +1,4 @@
-"""A worker process of `deliver --mix`: one real `Delivery` that notes how long each message took.
+"""A worker process of `deliver --mix`: a real `Delivery` that times each message.
 
 A message takes from its last check until its outcome stands, every try and the provider included. Begins when
 the file GO is there, which whoever starts several makes once each has printed that it is ready. Prints one
@@ -24,7 +24,7 @@ from angelia.lake import Lake
 
 
 class MessageTimes:
-    """Notes when each message was first built, and how long it took until it was settled, by channel.
+    """Notes when each message was first built, and how long it took to be settled.
 
     Instants are of the machine's monotonic clock, which all processes share.
     """

@@ -59,10 +59,11 @@ class Weather:
 
 
 def storm(channel: str, weather: Weather) -> dict[str, Any]:
-    """Return the sandbox's rules of a channel whose every fourth message goes through at once in a storm.
+    """Return the sandbox's rules for a channel in storms.
 
-    The others are throttled, meet a broken server, are answered after three seconds (not mails), or lose
-    their connection before the message was read or after it; some answers never come.
+    In one about every fourth message goes through at once. The others are throttled, meet a broken server,
+    are answered after three seconds (not mails), or lose their connection before the message was read or
+    after it; some answers never come.
     """
     if channel == "email":
         fates: list[tuple[float, dict[str, Any]]] = [

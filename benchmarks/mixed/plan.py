@@ -1,4 +1,4 @@
-"""A plan of several channels for this hour, and the environment of workers that send it to sandboxes.
+"""A plan of several channels for this hour, and the environment of its workers.
 
 Writes one commit of `catalog_snapshot` and one of `dispatch_manifest`. Grain: one message.
 """
@@ -54,6 +54,7 @@ def write(
     with lake.attempt("dispatch_manifest", ds=ds) as attempt:
         for channel, n in messages.items():
             changes: dict[str, Any] = {"channel": channel}
+            # FCM's are those of every sample plan.
             if channel != "fcm":
                 changes["address"] = addresses(channel, sandboxes)
             keys = {"send_hour": send_hour, "channel": channel, "priority": "medium"}
@@ -75,7 +76,7 @@ def addresses(channel: str, sandboxes: Sandboxes) -> Callable[[int], str]:
 
 
 def environment(folder: Path, channels: Sequence[str], sandboxes: Sandboxes) -> dict[str, str]:
-    """Return the environment of a worker that sends each channel to its sandbox; writes their authorities."""
+    """Return a worker's environment; write the authorities of the sandboxes it sends to."""
     authorities = folder / "authorities.pem"
     files = sorted({str(sandboxes[channel]["ca_file"]) for channel in channels})
     authorities.write_text("".join(Path(name).read_text("utf-8") for name in files), "utf-8")

@@ -1,4 +1,4 @@
-"""What providers write down of deliveries and call nobody about, as events of our dispatches.
+"""Deliveries that providers write down and call nobody about, as events of dispatches.
 
 Grain: delivery. Reads files and `delivery_ledger`, whose `provider_id` joins the two; writes nothing. FCM's
 delivery data come as BigQuery exports the table `firebase_messaging.data` (Parquet, CSV, or a JSON object a
@@ -60,7 +60,7 @@ def read_log(path: Path) -> Iterator[Report | None]:
 def events_of(
     lake: Lake, reports: Iterable[Report | None], days: Sequence[str], now: datetime
 ) -> tuple[list[Event], Counter[str]]:
-    """Return the events of dispatches that plans of these days have in a ledger, and counts of the rest.
+    """Return the events of dispatches in these days' ledgers, and counts of the rest.
 
     Counts: not_documented, not_ours (no such id), not_unique (two dispatches have it), too_old.
     """
@@ -87,7 +87,10 @@ def events_of(
 
 
 def _dispatches(lake: Lake, wanted: set[str], days: Sequence[str]) -> dict[str, list[str]]:
-    """Return the dispatches of each provider's id; FCM's stands behind the last slash of a name."""
+    """Return the dispatches of each provider's id.
+
+    FCM's stands behind the last slash of its message's name.
+    """
     ids, dispatches = pa.array(sorted(wanted), pa.string()), dict[str, list[str]]()
     for ds in days:
         for leaf in lake.partitions("delivery_ledger", ds=ds):
@@ -149,6 +152,7 @@ def _sns(row: Mapping[str, Any]) -> Report | None:
 
 
 def _instant(value: Any) -> datetime:
-    """Return an instant; both write UTC, BigQuery's texts with the word behind. Raises: ValueError."""
+    """Return an instant; both write UTC. Raises: ValueError."""
+    # BigQuery's texts end with the word.
     at = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).removesuffix(" UTC"))
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at

@@ -1,4 +1,4 @@
-"""What a phone says of itself is a word on the address its message went to, dated from the sending."""
+"""What a phone says of itself is a word on the address its message went to."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ def test_a_phone_that_changed_hands_stays_the_new_owners(
 
 
 @pytest.mark.parametrize(
-    ("said", "field"), [({"app_version": "5.2 beta"}, "app_version"), ({"permission": "no"}, "permission")]
+    ("stated", "field"), [({"app_version": "5.2 beta"}, "app_version"), ({"permission": "no"}, "permission")]
 )
 def test_other_forms_refuse_their_item_unquoted(
-    said: dict[str, str], field: str, post: Post, dispatches: list[str]
+    stated: dict[str, str], field: str, post: Post, dispatches: list[str]
 ) -> None:
-    body = body_of(event(dispatches[0], **said), event(dispatches[1]))
+    body = body_of(event(dispatches[0], **stated), event(dispatches[1]))
     status, answer = post("/events", body, signed(body))
     assert (status, answer["taken"]) == (200, 1)
     assert answer["refused"][0].startswith(f"events[0].{field}: ")
-    assert next(iter(said.values())) not in str(answer).replace("one of allowed, denied, unknown", "")
+    assert next(iter(stated.values())) not in str(answer).replace("one of allowed, denied, unknown", "")
 
 
 def test_only_the_last_devices_are_remembered(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

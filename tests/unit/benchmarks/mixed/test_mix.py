@@ -1,4 +1,4 @@
-"""What the storm benchmark says of a run: ratios of healthy channels, and what was lost or doubled."""
+"""What the storm benchmark says of a run: ratios, and what was lost or doubled."""
 
 from __future__ import annotations
 

@@ -101,8 +101,8 @@ def test_a_device_is_described_beside_its_address(ask: Ask, engine: Engine, know
     assert (shown["fcm"], shown["sms"]) == (("5.2.0", "denied"), (None, None))
     assert export_addresses(known, engine)[0] == 2
     # What is not named stays as it was, and the same words are not said twice.
-    for said in (token, {"address": token, "permission": "denied"}):
-        assert states(ask("PUT", WHERE, {"addresses": {"fcm": [said]}}))["fcm …0000"] == "open"
+    for stated in (token, {"address": token, "permission": "denied"}):
+        assert states(ask("PUT", WHERE, {"addresses": {"fcm": [stated]}}))["fcm …0000"] == "open"
     assert export_addresses(known, engine) == (0, [])
     ask("PUT", WHERE, {"addresses": {"fcm": [{"address": token, "permission": "allowed"}]}})
     export_addresses(known, engine)

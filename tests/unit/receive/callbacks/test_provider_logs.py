@@ -1,4 +1,4 @@
-"""What FCM exports and SNS logs, joined by the provider's id; forms as their pages show them."""
+"""What FCM exports and SNS logs, in the forms of their pages, joined by id."""
 
 from __future__ import annotations
 
