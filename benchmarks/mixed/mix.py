@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
@@ -109,8 +108,8 @@ def _run(
     messages = {name: int(weather.sending_s * n) for name, n in rates.items()}
     with ExitStack() as stack:
         others = stack.enter_context(sandbox(home / "others"))
-        script = home / "rules.yaml"
-        script.write_text(yaml.safe_dump(storm(storming, weather)), "utf-8")
+        script = home / "rules.yaml"  # JSON is YAML, and has no aliases
+        script.write_text(json.dumps(storm(storming, weather)), "utf-8")
         its = stack.enter_context(sandbox(home / "storming", ["--rules", str(script)]))
         sandboxes = {name: its if name == storming else others for name in messages}
         account = Path(sandboxes["oppo"]["oppo_credentials"])
