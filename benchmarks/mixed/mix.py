@@ -57,8 +57,8 @@ class Weather:
         return "storm" if spell % 2 else "calm"
 
 
-def storm(channel: str, weather: Weather) -> dict[str, Any]:
-    """Return the sandbox's rules for a channel in storms.
+def write_storm(path: Path, channel: str, weather: Weather) -> None:
+    """Write the sandbox's rules for a channel in storms.
 
     In one about every fourth message goes through at once. The others are throttled, meet a broken server,
     are answered after three seconds (not mails), or lose their connection before the message was read or
@@ -81,7 +81,8 @@ def storm(channel: str, weather: Weather) -> dict[str, Any]:
         for begins in weather.storms()
         for share, then in fates
     ]
-    return {"seed": 7, "rules": rules}
+    # JSON is YAML, and has no aliases, which the sandbox refuses.
+    path.write_text(json.dumps({"seed": 7, "rules": rules}), "utf-8")
 
 
 def measure(folder: Path, storming: str, rate: int, times: int, weather: Weather) -> dict[str, Any]:
@@ -108,8 +109,7 @@ def _run(
     messages = {name: int(weather.sending_s * n) for name, n in rates.items()}
     with ExitStack() as stack:
         others = stack.enter_context(sandbox(home / "others"))
-        script = home / "rules.yaml"  # JSON is YAML, and has no aliases
-        script.write_text(json.dumps(storm(storming, weather)), "utf-8")
+        write_storm(script := home / "rules.yaml", storming, weather)
         its = stack.enter_context(sandbox(home / "storming", ["--rules", str(script)]))
         sandboxes = {name: its if name == storming else others for name in messages}
         account = Path(sandboxes["oppo"]["oppo_credentials"])

@@ -12,7 +12,7 @@ from angelia.contracts.rows import valid_rows
 from angelia.delivery.manifest import sample_plan
 from angelia.errors import AngeliaError
 from angelia.lake import Lake
-from angelia.sandbox.rules import RuleFile
+from angelia.sandbox.rules import Rules
 from benchmarks.mixed import mix, plan
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
@@ -61,8 +61,9 @@ def test_ledger_and_phones_say_what_was_lost(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("channel", ["fcm", "email"])
-def test_a_storm_is_rules_that_the_sandbox_takes(channel: str) -> None:
-    rules = RuleFile.model_validate(mix.storm(channel, WEATHER)).rules
+def test_a_storm_is_rules_that_the_sandbox_takes(channel: str, tmp_path: Path) -> None:
+    mix.write_storm(path := tmp_path / "rules.yaml", channel, WEATHER)
+    rules = Rules.load(path)._rules
     assert {(rule.match.after_s, rule.match.for_s) for rule in rules} == {(10, 10), (30, 10)}
     calm = 1.0
     for rule in rules[: len(rules) // 2]:
