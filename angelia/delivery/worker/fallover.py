@@ -31,6 +31,7 @@ from angelia.errors import Conflict
 from angelia.lake import Commit, Lake
 from angelia.users.addresses import ascii_forms, same_addresses
 from angelia.users.index import index_head
+from angelia.users.mapped import MappedRows
 from angelia.users.registered import amended, last_words, permitted
 from angelia.users.remembered import RememberedRows
 from angelia.users.suppressions import address_hashes, address_key
@@ -216,13 +217,20 @@ class OpenAddresses:
     def __init__(
         self, lake: Lake, features: Commit, endpoints: Commit, shard_bits: int, *, kept_rows: int = 0
     ) -> None:
-        """Take the commits; up to `kept_rows` endpoints stay in memory for who asks often."""
+        """Take the commits.
+
+        Args:
+            kept_rows: for who asks often: so many endpoints stay in memory, more in a file of this process;
+                0 = each question reads all.
+        """
         self._lake, self._features, self._endpoints, self._bits = lake, features, endpoints, shard_bits
-        self._keeps = endpoints.rows <= kept_rows
+        self._keeps, self._maps = endpoints.rows <= kept_rows, 0 < kept_rows < endpoints.rows
+        self._mapped: MappedRows | None = None
         self._kept: dict[str, RememberedRows] = {}  # by the column that they are looked up by
         self._words: pa.Table | None = None
         self.commits = (features, endpoints)
         self._contracts = dataset(features.dataset), dataset(endpoints.dataset)
+        self._schema = pa.schema([arrow.schema(self._contracts[1]).field(name) for name in _ENDPOINT])
         # By person, then by hash of the address.
         self._gone: dict[str, dict[str, list[tuple[str | None, Micros]]]] | None = None
 
@@ -258,7 +266,7 @@ class OpenAddresses:
             for row in _reachable(permitted(table))
             if row[1] in channels[row[0]] and self._lives(*row[:4])
         ]
-        owners = self._owners({row[1:2] + row[4:] for row in known})
+        owners = {key: user for key, (user, _) in self.owners({row[1:2] + row[4:] for row in known}).items()}
         best: dict[tuple[str, str], tuple[Micros, str]] = {}
         for user, channel, address, at, same in known:
             before = best.get((user, channel))
@@ -280,10 +288,11 @@ class OpenAddresses:
                     of_person |= {u: names or () for u, names in zip(*rows.values(), strict=True)}
         return of_person
 
-    def _owners(self, addresses: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Return whose each address (channel, common spelling) is: its newest registration's.
+    def owners(self, addresses: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, Micros]]:
+        """Return whose each (channel, common spelling) is, and since when.
 
-        Only living registrations count; of two at one instant the larger user id, as the night has it.
+        That is its newest registration's. Only living ones count; of two at one instant the larger user id,
+        as the night has it.
         """
         newest: dict[tuple[str, str], tuple[Micros, str]] = {}
         if not addresses:
@@ -292,7 +301,7 @@ class OpenAddresses:
             for user, channel, address, at, same in _reachable(table):
                 if (channel, same) in addresses and self._lives(user, channel, address, at):
                     newest[channel, same] = max((at, user), newest.get((channel, same), (at, user)))
-        return {key: user for key, (_, user) in newest.items()}
+        return {key: (user, at) for key, (at, user) in newest.items()}
 
     def _endpoints_of(self, column: str, texts: Collection[str]) -> Iterator[pa.Table]:
         """Yield the endpoints that have one of these texts, with their common spelling."""
@@ -309,19 +318,29 @@ class OpenAddresses:
             yield _spelled(amended(of_night, words.drop_columns([_SAME])))
 
     def _of_sources(self, column: str, wanted: pa.Array) -> Iterator[pa.Table]:
+        if self._maps:
+            if self._mapped is None:
+                schema = _spelled(self._schema.empty_table()).schema
+                spelled = map(_spelled, self._read_endpoints())
+                self._mapped = MappedRows(spelled, ("user_id", _SAME), schema)
+            yield ascii_forms(self._mapped.of(column, wanted.to_pylist()))
+            return
         if not self._keeps:
-            for entry in self._endpoints.files:
-                for batch in batches_of(self._lake, entry, _ENDPOINT, self._contracts[1]):
-                    rows = pa.Table.from_batches([batch])
-                    # Of all rows only where they are asked for by it.
-                    rows = _spelled(rows) if column == _SAME else rows
-                    rows = rows.filter(pc.is_in(rows[column], wanted))
-                    yield ascii_forms(rows if column == _SAME else _spelled(rows))
+            for rows in self._read_endpoints():
+                # Of all rows only where they are asked for by it.
+                rows = _spelled(rows) if column == _SAME else rows
+                rows = rows.filter(pc.is_in(rows[column], wanted))
+                yield ascii_forms(rows if column == _SAME else _spelled(rows))
             return
         if not self._kept:
             read = _spelled(self._lake.read(self._endpoints, list(_ENDPOINT)))
             self._kept = {name: RememberedRows(read, name) for name in ("user_id", _SAME)}
         yield ascii_forms(self._kept[column].of(wanted.to_pylist()))
+
+    def _read_endpoints(self) -> Iterator[pa.Table]:
+        for entry in self._endpoints.files:
+            for batch in batches_of(self._lake, entry, _ENDPOINT, self._contracts[1]):
+                yield pa.Table.from_batches([batch]).cast(self._schema)
 
     def _lives(self, user: str, channel: str, address: str, registered: Micros) -> bool:
         if self._gone is None:

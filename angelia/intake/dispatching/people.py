@@ -8,7 +8,7 @@ the newest snapshot, of whatever night.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 
 from angelia.catalog.documents import Template
 from angelia.catalog.snapshot import Catalog, read_snapshot
-from angelia.contracts.sending import OWN_HOURS
+from angelia.contracts.sending import OWN_HOURS, Micros
 from angelia.delivery.worker.fallover import OpenAddresses
 from angelia.errors import NotFound
+from angelia.intake.dispatching.direct import with_direct
 from angelia.intake.store import Row
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.matching import draw, inverse_gap
@@ -168,7 +169,7 @@ class NightPeople:
 
     def __init__(self, lake: Lake, sources: BatchSources) -> None:
         self.sources, self._lake = sources, lake
-        self.catalog: Catalog = read_snapshot(lake, sources.catalog)
+        self.catalog: Catalog = with_direct(read_snapshot(lake, sources.catalog))
         wanted = {
             column
             for template in self.catalog.templates.values()
@@ -199,6 +200,10 @@ class NightPeople:
 
     def _read(self, where: Callable[[FileEntry], bool]) -> pa.Table:
         return read_features(self._lake, self.sources.features, self._columns, where, _CODED)
+
+    def owners(self, spellings: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, Micros]]:
+        """Return whose each (channel, common spelling) is, if anybody's, and since when."""
+        return self._reach.owners(spellings)
 
     def addresses(self, people: Mapping[str, Person]) -> dict[tuple[str, str], str]:
         """Return the address of each (person, channel) that may be used."""

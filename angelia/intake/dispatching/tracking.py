@@ -29,7 +29,10 @@ CHANNEL_SHUT = "channel_shut"
 _GRACE_US = 120_000_000  # after the last window closed, the last requests have their answers
 _WORDS = {ACCEPTED: "sent", AMBIGUOUS: "ambiguous"}
 # Kinds of receipts and the status each makes; the others are steps only.
-RECEIPTS = {"delivered": "delivered", "opened": "opened", "bounced": None, "unsubscribed": None}
+RECEIPTS = {
+    **{"delivered": "delivered", "opened": "opened"},
+    **{"displayed": None, "bounced": None, "unsubscribed": None},
+}
 _READ = ("row", "outcome", "reason", "at_us", "n_attempts")
 
 
