@@ -1,7 +1,8 @@
 """## Send every unfinished part whose window is open
 
 **When.** Five minutes past every hour. A run is not bound to its hour: it sends *whatever is due*, so an
-outage loses nothing that is still worth sending, and a backfill of this DAG is harmless.
+outage loses nothing that is still worth sending, and a backfill of this DAG is harmless. Parts whose window
+closed during an outage are written down as `expired`, without a request.
 
 **Reads** committed `dispatch_manifest` parts of branch main, `stops` and `suppressions`; **writes** seals,
 claims, intents and outcomes beside the lake, and `delivery_ledger` and `push_receipts`.

@@ -192,7 +192,7 @@ def intake_serve(
     """
     from angelia.intake.api import create_app
     from angelia.intake.codes import Codes, Secret
-    from angelia.intake.database import connect
+    from angelia.intake.database import connect, follow
     from angelia.intake.serving import serve, tune_interpreter
     from angelia.intake.wire.short_way import short_protocol
     from angelia.receive.preferences.addresses import AddressQuestions
@@ -207,7 +207,8 @@ def intake_serve(
     codes = Codes(engine, Secret.of(settings.home))
     lake, page = open_lake(settings=settings), preferences_trust(receive_document())
     questions = AddressQuestions(lake, page.secret, page.url, utc_now) if page else None
-    app = create_app(engine, log, codes, settings.metrics_folder(), lake, questions)
+    follower = follow(settings.intake_follower) if settings.intake_follower else None
+    app = create_app(engine, log, codes, settings.metrics_folder(), lake, questions, follower)
     tune_interpreter()
     serve(app, host, port, ready_file, protocol=short_protocol(app))
 
@@ -217,7 +218,7 @@ def intake_dispatch(
     once: Annotated[bool, typer.Option("--once", help="Dispatch what is due now, then end.")] = False,
     batch_rows: Annotated[
         int, typer.Option("--batch-rows", min=1, max=20_000, help="Messages in one batch at most.")
-    ] = 2_000,
+    ] = 5_000,
     lanes: Annotated[
         int, typer.Option("--lanes", min=1, max=32, help="Batches side by side, beside one of high messages.")
     ] = 2,

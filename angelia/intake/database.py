@@ -23,7 +23,17 @@ from angelia.errors import AngeliaError
 from angelia.intake.tables import REVISION, metadata, schema
 
 _CONNECT_S = 5
-__all__ = ["Unavailable", "answering", "change_rows", "connect", "fetched", "insert_rows", "writing"]
+_FOLLOWER_CONNECT_S = 2  # a reader waits for it, and then for the leader
+__all__ = [
+    "Unavailable",
+    "answering",
+    "change_rows",
+    "connect",
+    "fetched",
+    "follow",
+    "insert_rows",
+    "writing",
+]
 
 
 class Unavailable(AngeliaError):
@@ -37,7 +47,7 @@ def connect(url: str) -> Engine:
         InvalidInput: the address is not a SQLAlchemy URL, or its driver is not installed.
         AngeliaError: the database does not answer, or newer code made its tables.
     """
-    engine = _engine(url)
+    engine = _engine(url, "ANGELIA_INTAKE")
     with answering(engine):
         revision = _revision(engine)
         if revision is None or revision < REVISION:
@@ -63,6 +73,25 @@ def connect(url: str) -> Engine:
             f"the intake database has schema {revision}, this code knows {REVISION}",
             fix="use the version of angelia that made it",
         )
+    return engine
+
+
+def follow(url: str) -> Engine:
+    """Return an engine on a database that follows the intake's own, and may be down.
+
+    Raises:
+        InvalidInput: the address is not a SQLAlchemy URL, or its driver is not installed.
+        AngeliaError: other code made its tables.
+    """
+    engine = _engine(url, "ANGELIA_INTAKE_FOLLOWER", connect_s=_FOLLOWER_CONNECT_S)
+    with suppress(Unavailable), answering(engine):
+        revision = _revision(engine)
+        # Without tables it is asked in vain until it has caught up; no table is made there.
+        if revision not in (None, REVISION):
+            raise AngeliaError(
+                f"the intake's follower has schema {revision}, this code knows {REVISION}",
+                fix="give ANGELIA_INTAKE_FOLLOWER a database that follows the one of ANGELIA_INTAKE",
+            )
     return engine
 
 
@@ -141,12 +170,12 @@ def _insert_of(table: sa.Table, dialect: Dialect) -> tuple[str, tuple[str, ...] 
     return statement, tuple(order), {size: f"{head} VALUES {', '.join([row] * size)}" for size in sizes}
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, variable: str, connect_s: int = _CONNECT_S) -> Engine:
     return make_engine(
         url,
-        "ANGELIA_INTAKE",
+        variable,
         "the intake database",
-        connect_s=_CONNECT_S,
+        connect_s=connect_s,
         options={},
         # Under MariaDB's default a range read locks gaps, and two writers of new rows would deadlock.
         on_server={"isolation_level": "READ COMMITTED", "pool_pre_ping": True},

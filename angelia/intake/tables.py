@@ -25,8 +25,8 @@ from angelia.databases import TABLE_OPTIONS
 REVISION = 6
 """The form of these tables; a database with a higher number belongs to newer code. A lower one lacks whole
 tables, or columns that may be null, which are added on connecting: 2 added batches, steps, sends, codes and
-their uses, 3 triggers, 4 changes, 5 addresses, external ids and imports, 6 what is known of the device behind
-an address."""
+their uses, 3 triggers, 4 changes, 5 addresses, external ids and imports, 6 addresses of messages and what is
+known of the device behind an address."""
 PRIORITIES = ("high", "medium", "low")  # the number in the table is the position here
 
 
@@ -228,6 +228,18 @@ imports = Table(
     metadata,
     Column("dataset", String(64), primary_key=True),
     Column("ref", String(200), nullable=False),
+    **TABLE_OPTIONS,
+)
+
+# Where messages go that name an address in place of a person; a row ends when its message leaves, or never
+# will.
+message_addresses = Table(
+    "intake_message_addresses",
+    metadata,
+    Column("client", String(32), primary_key=True),
+    Column("id", String(32), primary_key=True),
+    Column("channel", String(32), nullable=False),
+    Column("address", Text, nullable=False),
     **TABLE_OPTIONS,
 )
 

@@ -108,7 +108,9 @@ def add_addresses(
 ) -> None:
     """Add the routes."""
 
-    @app.get(ROUTE, response_model=AddressesView, responses=documented(*KEY, "format"))
+    @app.get(
+        ROUTE, operation_id="addresses", response_model=AddressesView, responses=documented(*KEY, "format")
+    )
     async def show_addresses(request: Request, user_id: UserId) -> JSONResponse:
         """Show a person's addresses, masked."""
         people.within_rate(await people.key(request, SCOPE), 1)
@@ -116,6 +118,7 @@ def add_addresses(
 
     @app.put(
         ROUTE,
+        operation_id="put_addresses",
         response_model=AddressesKept,
         responses=documented(*KEY, "format", "not_offered", "not_json", "too_large"),
         openapi_extra=body_of(AddressesSaid),
