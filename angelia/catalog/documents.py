@@ -46,13 +46,19 @@ from angelia.catalog.document_parts import (
 )
 from angelia.catalog.problems import DocumentProblem, nearest, problem_of, type_name
 from angelia.contracts.outcomes import AT_LEAST_ONCE
-from angelia.contracts.sending import MAX_TTL_HOURS
+from angelia.contracts.sending import ALL, BEST, MAX_TTL_HOURS, MOST_DEVICES, NEWEST
 from angelia.errors import InvalidInput, without_addresses
 
 MICROS = 1_000_000  # int64 micro-units, so sums do not depend on order
 # For a campaign with occurrence `once`, a plan reads all pushes since its start.
 MAX_ONCE_DAYS = 3_660
-LATER = ("trigger", "cancel_on", "uplift", "canary", "choose_channel")
+LATER = ("trigger", "cancel_on", "uplift", "canary", "choose_channel", "devices")
+
+DEVICES = {
+    NEWEST: "the device that was registered last",
+    BEST: "the device that showed most of its recent messages; of equal ones the newest",
+    ALL: f"all of a person's devices on the channel (at most {MOST_DEVICES}), together one message",
+}
 
 
 class Policy(Document):
@@ -175,6 +181,7 @@ class Campaign(Document):
     cancel_on: Id | None = None  # event type; a planned message is withheld once it has happened
     choose_channel: Literal["best"] | None = None  # by what each channel makes of a message, less its cost
     canary: Canary | None = None  # a share goes first; the rest waits for what comes of it
+    devices: Literal["newest", "best", "all"] | None = None  # a person's, on the channel; unsaid: the newest
 
     @model_validator(mode="after")
     def _sense(self) -> Self:
@@ -212,6 +219,11 @@ class Campaign(Document):
             raise ValueError("cancel_on: is for planned messages; a trigger says without and within_minutes")
         if self.canary is not None:
             raise ValueError("canary: is for planned messages; what an event sets off has no rest to wait")
+
+    @property
+    def goes_to(self) -> str:
+        """Which of a person's devices on its channel a message goes to, in words."""
+        return DEVICES[self.devices or NEWEST]
 
     @property
     def is_transactional(self) -> bool:

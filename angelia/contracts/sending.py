@@ -33,6 +33,9 @@ PLAN_LIFE_DAYS = -(-(MAX_LEAD_HOURS + PLAN_HOURS + MAX_TTL_HOURS) // 24)
 # folding looks its manifests through, and `lake expire` keeps them.
 ANSWER_DAYS = 8
 ANSWERED_DAYS = ANSWER_DAYS + PLAN_LIFE_DAYS - 1
+# Which of a person's devices on the channel a campaign's message goes to; at most so many for `all`.
+NEWEST, BEST, ALL = "newest", "best", "all"
+MOST_DEVICES = 10
 FOLD_DAYS = 14  # for so many nights back, late receipts and events are folded into the figures
 
 F64, I16, I32, I64, U32 = pa.float64(), pa.int16(), pa.int32(), pa.int64(), pa.uint32()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from angelia.contracts.sending import ALL
 from angelia.delivery.canary.verdict import CanaryRule
 from angelia.delivery.channels.base import ChannelConfig
 from angelia.delivery.sending.holds import CampaignPace, SpeedLimits
@@ -32,6 +33,7 @@ class PlanSnapshot:
     cancel_on: dict[str, str]  # of campaigns whose planned messages an event makes moot: its type
     canaries: dict[str, CanaryRule]
     channel_versions: dict[str, int]
+    to_all: frozenset[str] = frozenset()  # campaigns whose messages go to all of a person's devices
 
     def next_channels(self, campaign: str, channel: str, template: str, version: int) -> list[str]:
         """Return the channels a campaign falls over to after one, in order.
@@ -72,6 +74,7 @@ class PlanSnapshot:
             name: body.get("speed_limit_per_minute") for kind, name, _, body in rows if kind == "campaign"
         }
         canaries = {name: body.get("canary") for kind, name, _, body in rows if kind == "campaign"}
+        devices = {name: body.get("devices") for kind, name, _, body in rows if kind == "campaign"}
         cancel_on = {name: body.get("cancel_on") for kind, name, _, body in rows if kind == "campaign"}
         return cls(
             channels,
@@ -82,6 +85,7 @@ class PlanSnapshot:
             {name: str(event) for name, event in cancel_on.items() if event},
             {name: CanaryRule.of(body) for name, body in canaries.items() if body},
             {name: version for kind, name, version, _ in rows if kind == "channel"},
+            frozenset(name for name, way in devices.items() if way == ALL),
         )
 
 

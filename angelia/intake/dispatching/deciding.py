@@ -26,7 +26,7 @@ from angelia.contracts.outcomes import (
     SUPPRESSED,
     UNREACHABLE,
 )
-from angelia.contracts.sending import Micros
+from angelia.contracts.sending import ALL, Micros
 from angelia.delivery.sending.windows import quiet_now
 from angelia.intake.codes import MARK
 from angelia.intake.dispatching.people import Chances, Contents, Person
@@ -59,6 +59,7 @@ class Chosen:
     is_marketing: bool
     deadline: Micros
     vendor: str | None
+    others: tuple[str, ...] = ()  # addresses of the person's other devices, if it goes to all
 
 
 @dataclass
@@ -73,7 +74,7 @@ class Verdicts:
 def decide(
     contents: Contents,
     people: Mapping[str, Person],
-    addresses: Mapping[tuple[str, str], str],
+    addresses: Mapping[tuple[str, str], Sequence[str]],
     rows: Sequence[Row],
     now: Micros,
     chances: Chances = NO_CHANCES,
@@ -81,6 +82,7 @@ def decide(
     """Return the verdict on each message of a batch; caps are asked afterwards.
 
     Args:
+        addresses: of each person and channel, newest first.
         chances: what the night thinks of materials, for campaigns that events set off.
     """
     verdicts, catalog = Verdicts(), contents.catalog
@@ -108,7 +110,10 @@ def decide(
             verdicts.refused.append((row, made))
         else:
             is_marketing = not campaign.is_transactional
-            verdicts.chosen.append(Chosen(row, made, is_marketing, deadline, person["device_vendor"]))
+            of_channel = addresses[row["user_id"], made["channel"]]
+            others = tuple(of_channel[1:]) if campaign.devices == ALL else ()
+            chosen = Chosen(row, made, is_marketing, deadline, person["device_vendor"], others)
+            verdicts.chosen.append(chosen)
     return verdicts
 
 
@@ -211,7 +216,7 @@ def _row(
     contents: Contents,
     campaign: Campaign,
     person: Person,
-    addresses: Mapping[tuple[str, str], str],
+    addresses: Mapping[tuple[str, str], Sequence[str]],
     row: Row,
     now: Micros,
     deadline: Micros,
@@ -247,7 +252,7 @@ def _row(
     # A client's variables stand before the material's, for the template's own names only.
     values |= {name: value for name, value in given.items() if name in template.variables}
     message = message_id(campaign.id, user, occurrence)
-    address = addresses[user, channel]
+    address = addresses[user, channel][0]
     is_transactional = campaign.is_transactional
     quiet = (None if is_transactional else _quiet(catalog, person)) or (None, None)
     closes = deadline if is_transactional else min(deadline, now + MARKETING_WINDOW_H * HOUR_US)
@@ -308,7 +313,7 @@ def _channel(
     catalog: Catalog,
     campaign: Campaign,
     template: Template,
-    addresses: Mapping[tuple[str, str], str],
+    addresses: Mapping[tuple[str, str], Sequence[str]],
     row: Row,
 ) -> str | None:
     """Return the first channel of the client's or the campaign's that reaches the person."""

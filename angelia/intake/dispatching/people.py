@@ -235,8 +235,8 @@ class NightPeople:
     def _read(self, where: Callable[[FileEntry], bool]) -> pa.Table:
         return read_features(self._lake, self.sources.features, self._columns, where, _CODED)
 
-    def addresses(self, people: Mapping[str, Person]) -> dict[tuple[str, str], str]:
-        """Return the address of each (person, channel) that may be used."""
+    def addresses(self, people: Mapping[str, Person]) -> dict[tuple[str, str], list[str]]:
+        """Return the addresses of each (person, channel) that may be used, newest first."""
         if not people:
             return {}
-        return self._reach.addresses(list(people), [int(person["ordinal"]) for person in people.values()])
+        return self._reach.devices(list(people), [int(person["ordinal"]) for person in people.values()])

@@ -28,12 +28,18 @@ def message(number: int = 0, **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def verdicts_of(catalog: Contents, *rows: dict[str, Any], now: int = NOON, **person: Any) -> Verdicts:
+def verdicts_of(
+    catalog: Contents,
+    *rows: dict[str, Any],
+    now: int = NOON,
+    addresses: dict[tuple[str, str], list[str]] | None = None,
+    **person: Any,
+) -> Verdicts:
     known = {
         "user_id": "u1", "ordinal": 1, "timezone": "UTC", "locale": "en", "device_vendor": None,
         "opted_out_topics": [], "is_suppressed": False, **person,
     }  # fmt: skip
-    return decide(catalog, {"u1": known}, {("u1", "fcm"): "a"}, rows or [message()], now)
+    return decide(catalog, {"u1": known}, addresses or {("u1", "fcm"): ["a"]}, rows or [message()], now)
 
 
 def outcome(verdicts: Verdicts) -> str | tuple[str, int]:
