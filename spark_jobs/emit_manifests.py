@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
 
@@ -44,6 +45,7 @@ from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.citing import input_of
 from angelia.lake.commit import in_shard
 from angelia.output import progress
+from angelia.planning.routes.requests import META, requests_a_message
 from angelia.planning.verdict import release
 from angelia.templates.rendering import field_values, user_columns
 from angelia.timing.own_hours import joined
@@ -354,7 +356,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         for row in sorted(entries, key=lambda row: row.entry):
             attempt.add(FileEntry.from_json(row.entry))
-        written = sum(row.n_messages for row in entries)
+        rows, n_messages = Counter[str](), Counter[str]()
+        for row in entries:
+            entry = FileEntry.from_json(row.entry)
+            rows[entry.keys["channel"]] += entry.rows
+            n_messages[entry.keys["channel"]] += row.n_messages
+        written = n_messages.total()
         rejects["no_address"] = planned - written - sum(rejects.values())
         for entry in carried:
             attempt.add(entry)
@@ -371,7 +378,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             meta={
                 "start": decisions.meta["start"],
                 "sealed_hours": sorted(standing),
-                **({"n_messages": written} if to_all else {}),
+                **({"n_messages": written, META: requests_a_message(rows, n_messages)} if to_all else {}),
                 **released.recorded(),
             },
         )

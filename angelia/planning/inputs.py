@@ -139,11 +139,13 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
                 c.id,
                 c.cost_micros,
                 # What leaves in an hour at the provider's pace is a limit like our own.
-                min(c.capacity_per_hour, int(60 * steady_per_minute(c.quota_per_minute))),
+                min(c.capacity_per_hour, takes),
                 tuple(sorted(c.max_per_vendor_day.items())),
+                takes,
             )
             for _, c in sorted(catalog.channels.items())
             if c.enabled
+            for takes in [int(60 * steady_per_minute(c.quota_per_minute))]
         ),
         caps=tuple(CapTerms(cap.messages, cap.days) for cap in policy.caps),
         gap_hours=policy.min_gap_hours,

@@ -103,6 +103,7 @@ class ChannelTerms:
     cost_micros: int
     capacity_per_hour: int
     max_per_vendor_day: tuple[tuple[str, int], ...] = ()
+    takes_per_hour: int = 0  # what leaves in an hour at the provider's pace, as requests
     response: int = ONE  # how often its messages are opened, a mean channel's = ONE
 
 

@@ -1,4 +1,5 @@
--- From everyone considered to those who acted; a message to several devices is one. Grain: step. Reads considered, dispatch_manifest, delivery_ledger, opened.
+-- From everyone considered to those who acted; a message to several devices is one. Grain: step.
+-- Reads considered, dispatch_manifest, delivery_ledger, opened.
 WITH steps AS (
     SELECT 1 AS step, 'considered' AS name, 'people x campaigns the plan looked at' AS meaning, count(*) AS n
     FROM considered

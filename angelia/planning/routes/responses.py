@@ -17,6 +17,7 @@ import numpy as np
 
 from angelia.contracts.ids import U64, uniform
 from angelia.planning.problem import I64, ONE, Bools, Problem
+from angelia.planning.routes.requests import with_requests
 from angelia.planning.terms import CampaignTerms, Terms
 
 PRIOR_SENT = 500.0
@@ -61,7 +62,8 @@ def responses(counts: Counts) -> dict[str, float]:
 
 
 def with_responses(terms: Terms, meta: Mapping[str, Any]) -> Terms:
-    """Return terms with the responses of a commit's meta; the same where no campaign asks."""
+    """Return terms with the responses and requests of a commit's meta; the same where none are known."""
+    terms = with_requests(terms, meta)
     known = meta.get("channel_responses") or {}
     if not known or not any(campaign.by_value for campaign in terms.campaigns):
         return terms

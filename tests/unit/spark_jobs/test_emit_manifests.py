@@ -103,7 +103,7 @@ def test_all_devices_of_a_message_stand_in_one_part():
     spread = {}
     for to_all in ((), ("sale",)):
         (made,) = emit_manifests.identify(counts, to_all)(iter([batch]))
-        parts = {pair for pair in zip(*made.select(["message_id", "part"]).to_pydict().values(), strict=True)}
+        parts = set(zip(*made.select(["message_id", "part"]).to_pydict().values(), strict=True))
         spread[to_all] = len(parts)
         assert len(set(made.column("dispatch_id").to_pylist())) == 120
     assert spread[("sale",)] == 40 < spread[()]
@@ -130,6 +130,7 @@ def test_a_message_to_all_devices_is_one_message(lake, settings_home):
     assert run_job(emit_manifests.main, ["--ds", DS]) == 0
     manifest = lake.require("dispatch_manifest", ds=DS)
     assert (manifest.rows, manifest.meta["n_messages"]) == (10, 4)
+    assert manifest.meta["channel_requests"] == {"fcm": 2.5}
     assert dict(manifest.rejects) == {"no_address": 4}, "people are counted, not devices"
     sent = lake.read(manifest).to_pylist()
     assert {row["address"] for row in sent if row["user_id"] == people[0]} == {"t0", "t4", "t8"}
