@@ -37,10 +37,10 @@ from angelia.planning.inputs import (
     Inputs,
     days_needed,
     find_inputs,
-    material_facts,
     terms_of,
 )
 from angelia.planning.later import Fatigue
+from angelia.planning.offers import material_facts
 from angelia.planning.problem import ONE, of_each
 from angelia.planning.routes import with_responses
 from angelia.planning.terms import Terms, contradictions

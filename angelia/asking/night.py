@@ -18,8 +18,8 @@ from angelia.catalog.snapshot import Catalog, read_snapshot
 from angelia.contracts.certificate import Limit, limits_of
 from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
-from angelia.planning.inputs import Inputs, material_facts, terms_of
-from angelia.planning.offers import MaterialFacts
+from angelia.planning.inputs import Inputs, terms_of
+from angelia.planning.offers import MaterialFacts, material_facts
 from angelia.planning.routes import with_responses
 from angelia.planning.terms import RefusalPrice, Terms
 from models.registry import Registry

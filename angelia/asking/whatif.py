@@ -26,8 +26,9 @@ from angelia.lake.attempt import code_version
 from angelia.lake.commit import in_shard
 from angelia.output import progress
 from angelia.planning.certificate import certificate
-from angelia.planning.inputs import material_facts, terms_of
+from angelia.planning.inputs import terms_of
 from angelia.planning.later import Fatigue
+from angelia.planning.offers import material_facts
 from angelia.planning.routes import with_responses
 from angelia.planning.terms import Terms
 from spark_jobs import plan_dispatch

@@ -141,6 +141,7 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
                 # What leaves in an hour at the provider's pace is a limit like our own.
                 min(c.capacity_per_hour, takes),
                 tuple(sorted(c.max_per_vendor_day.items())),
+                tuple(sorted((c.max_per_device_day or {}).items())),
                 takes,
             )
             for _, c in sorted(catalog.channels.items())
@@ -195,15 +196,7 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) ->
         lift_micros=document.lift_micros,
         by_value=document.choose_channel is not None,
         canary=(document.canary.share_pct, document.canary.hours) if document.canary else None,
-    )
-
-
-def material_facts(catalog: Catalog) -> MaterialFacts:
-    """Return what a plan must know of the catalog's materials."""
-    documents = catalog.materials.items()
-    return MaterialFacts(
-        {name: frozenset(document.locales) for name, document in documents if document.locales is not None},
-        {name: document.category for name, document in documents if document.category is not None},
+        wire_class=document.wire_class,
     )
 
 
@@ -360,11 +353,12 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: ShardPeople, shard: 
     start = np.datetime64(terms.start.replace(tzinfo=None), "us")
     user: list[np.ndarray] = [np.zeros(0, np.int64)]
     hours: list[np.ndarray] = [np.zeros(0)]
-    campaign, keys = list[pa.Array](), list[pa.Array]()
+    campaign, keys, channel = list[pa.Array](), list[pa.Array](), list[pa.Array]()
     running = pa.array([one.id for one in terms.campaigns], pa.string())
     for_all = (date.fromisoformat(terms.ds) - timedelta(days=_policy_days(terms))).isoformat()
     for commit in inputs.pushes:
-        table = _rows(lake, commit, shard, bits, ["ordinal", "campaign_id", "message_id", "kind", "at_ts"])
+        columns = ["ordinal", "campaign_id", "message_id", "kind", "at_ts", "channel"]
+        table = _rows(lake, commit, shard, bits, columns)
         table = table.filter(pc.equal(table["kind"], "sent"))
         if commit.partition["ds"] < for_all:  # memory: older messages matter to their own campaign only
             table = table.filter(pc.is_in(table["campaign_id"], running))
@@ -372,6 +366,7 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: ShardPeople, shard: 
         hours.append((table["at_ts"].to_numpy().astype("datetime64[us]") - start) / np.timedelta64(1, "h"))
         campaign += table["campaign_id"].chunks
         keys += table["message_id"].chunks
+        channel += table["channel"].chunks
     if inputs.previous is not None:
         table = _rows(lake, inputs.previous, shard, bits, ["ordinal", "choices"])
         owner = np.searchsorted(people.ordinal, table["ordinal"].to_numpy())
@@ -386,12 +381,20 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: ShardPeople, shard: 
         hours.append((slots - start) / np.timedelta64(1, "h"))
         campaign.append(pc.struct_field(flat, "campaign_id"))
         keys.append(pc.struct_field(flat, "message_id"))
+        channel.append(pc.struct_field(flat, "channel"))
     if inputs.intake is not None:
         add_pending(lake.read(inputs.intake), people.user_id, start, user, hours, campaign, keys)
     users = np.concatenate(user).astype(np.int64)
     when = np.concatenate(hours).astype(np.float64)
-    campaigns, ids = (pa.chunked_array(parts, pa.string()).combine_chunks() for parts in (campaign, keys))
+    n_known = sum(map(len, channel))
+    channel.append(pa.nulls(len(users) - n_known, pa.string()))  # the intake chooses as it sends
+    campaigns, ids, channels = (
+        pa.chunked_array(parts, pa.string()).combine_chunks() for parts in (campaign, keys, channel)
+    )
     # The receipt of a message knows better than its plan when it was sent: the first mention (user_pushes)
     # stays. Arrow numbers texts by their first mention, and much faster than NumPy sorts them.
     first = np.unique(ids.dictionary_encode().indices.to_numpy(), return_index=True)[1]
-    return Past(users[first], campaigns.take(first).to_pylist(), when[first], ids.take(first).to_pylist())
+    return Past(
+        users[first], campaigns.take(first).to_pylist(), when[first], ids.take(first).to_pylist(),
+        channels.take(first).to_pylist() if any(c.max_per_device_day for c in terms.channels) else [],
+    )  # fmt: skip

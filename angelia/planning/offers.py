@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.catalog.snapshot import Catalog
 from angelia.contracts.ids import uniform
 from angelia.matching import draw, inverse_gap
 from angelia.planning.eligibility import F64, NightHours, Pairs, ShardPeople, campaign_hours, cells
@@ -31,6 +32,15 @@ class MaterialFacts:
 
     locales: Mapping[str, frozenset[str]]
     category: Mapping[str, str]
+
+
+def material_facts(catalog: Catalog) -> MaterialFacts:
+    """Return what a plan must know of the catalog's materials."""
+    documents = catalog.materials.items()
+    return MaterialFacts(
+        {name: frozenset(document.locales) for name, document in documents if document.locales is not None},
+        {name: document.category for name, document in documents if document.category is not None},
+    )
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,10 @@ from angelia.planning.inputs import (
     days_needed,
     find_inputs,
     load_shard,
-    material_facts,
     read_offers,
     terms_of,
 )
-from angelia.planning.offers import CampaignOffer, Drawn, MaterialFacts, draw_material, gather
+from angelia.planning.offers import CampaignOffer, Drawn, MaterialFacts, draw_material, gather, material_facts
 from angelia.planning.problem import count_of
 from angelia.planning.terms import Terms
 from angelia.rehearsal.site import Sent, Site

@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from angelia.catalog.documents import Campaign, Template
 from angelia.catalog.snapshot import Catalog
 from angelia.contracts.ids import dispatch_id, message_id, uniform, user_keys
 from angelia.contracts.outcomes import (
+    DEVICE_QUOTA,
     HOLDOUT_CAMPAIGN,
     HOLDOUT_GLOBAL,
     NO_MATERIAL,
@@ -50,6 +51,16 @@ EXPIRED, NO_CODE = "expired", "no_code_in_template"
 NO_CHANCES = Chances()
 
 
+class HasRoom(Protocol):
+    """What devices had today, by person, channel and class of messages."""
+
+    def has_room(self, user: str, channel: str, kind: str) -> bool:
+        """Say whether another one may go."""
+
+    def take(self, user: str, channel: str, kind: str) -> None:
+        """Count one."""
+
+
 @dataclass(frozen=True)
 class Chosen:
     """A message that may be sent: its manifest row, and whether caps hold for it."""
@@ -78,11 +89,13 @@ def decide(
     rows: Sequence[Row],
     now: Micros,
     chances: Chances = NO_CHANCES,
+    day: HasRoom | None = None,
 ) -> Verdicts:
     """Return the verdict on each message of a batch; caps are asked afterwards.
 
     Args:
         addresses: of each person and channel, newest first.
+        day: whether a device takes another message of a class; None = it does.
         chances: what the night thinks of materials, for campaigns that events set off.
     """
     verdicts, catalog = Verdicts(), contents.catalog
@@ -105,13 +118,15 @@ def decide(
             else:
                 verdicts.refused.append((row, why))
             continue
-        made = _row(contents, campaign, person, addresses, row, now, deadline, chances)
+        made = _row(contents, campaign, person, addresses, row, now, deadline, chances, day)
         if isinstance(made, str):
             verdicts.refused.append((row, made))
         else:
             is_marketing = not campaign.is_transactional
             of_channel = addresses[row["user_id"], made["channel"]]
             others = tuple(of_channel[1:]) if campaign.devices == ALL else ()
+            if day is not None:
+                day.take(row["user_id"], made["channel"], campaign.wire_class)
             chosen = Chosen(row, made, is_marketing, deadline, person["device_vendor"], others)
             verdicts.chosen.append(chosen)
     return verdicts
@@ -221,6 +236,7 @@ def _row(
     now: Micros,
     deadline: Micros,
     chances: Chances,
+    day: HasRoom | None,
 ) -> dict[str, Any] | str:
     """Return the manifest row of a message, or why there is none."""
     user, catalog = row["user_id"], contents.catalog
@@ -243,9 +259,13 @@ def _row(
         drawn = float(uniform(user_keys([user]), catalog.policy.salt, "intake", campaign.id, occurrence)[0])
     name, propensity = chances.draw(materials, scored, drawn, catalog.policy.explore.epsilon)
     template, version, body, fields = contents.of(name)
-    channel = _channel(catalog, campaign, template, addresses, row)
-    if channel is None:
+    reached = _channels(catalog, campaign, template, addresses, row)
+    if not reached:
         return UNREACHABLE
+    kind = campaign.wire_class
+    channel = next((name for name in reached if day is None or day.has_room(user, name, kind)), None)
+    if channel is None:
+        return DEVICE_QUOTA
     if is_code(row) and "code" not in template.variables:
         return NO_CODE
     values = field_values(body, fields, campaign.id, person)
@@ -309,19 +329,21 @@ def _materials(
     ]
 
 
-def _channel(
+def _channels(
     catalog: Catalog,
     campaign: Campaign,
     template: Template,
     addresses: Mapping[tuple[str, str], Sequence[str]],
     row: Row,
-) -> str | None:
-    """Return the first channel of the client's or the campaign's that reaches the person."""
+) -> list[str]:
+    """Return the channels of the client's or the campaign's that reach the person, in their order."""
     wanted = row["channels"].split(",") if row["channels"] else campaign.channels
-    for name in wanted:
-        channel = catalog.channels.get(name)
-        if channel is None or not channel.enabled or not channel.quota_per_minute:
-            continue
-        if name in template.channels and (row["user_id"], name) in addresses:
-            return str(name)
-    return None
+    return [
+        str(name)
+        for name in wanted
+        if (channel := catalog.channels.get(name)) is not None
+        and channel.enabled
+        and channel.quota_per_minute
+        and name in template.channels
+        and (row["user_id"], name) in addresses
+    ]

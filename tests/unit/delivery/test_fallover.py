@@ -72,23 +72,27 @@ def plan(
     route: list[str] | None = None,
     mail: dict[int, Any] | None = None,
     devices: int = 1,
+    limits: dict[str, dict[str, int]] | None = None,
+    campaign: dict[str, Any] | None = None,
     **changes: Any,
 ) -> None:
     """Write a plan for fcm of n people who can all be mailed.
 
     `mail` changes facts of person k's mail endpoint (None = none at all). With several `devices` each person
-    has so many phones, and the campaign goes to all.
+    has so many phones, and the campaign goes to all. `limits`: what channels allow a device a day, by class.
     """
     route = route or ["fcm", "email"]
     documents = sample_plan.documents(channels=("fcm", "email", "webhook"))
+    to_all = {"devices": "all"} if devices > 1 else {}
+    for row in documents:
+        if most := (limits or {}).get(row["id"]):
+            row["body"] = json.dumps({**json.loads(row["body"]), "max_per_device_day": most})
     documents.append(
         {
             "kind": "campaign",
             "id": "price_drop",
             "version": 1,
-            "body": json.dumps(
-                {"id": "price_drop", "channels": route} | ({"devices": "all"} if devices > 1 else {})
-            ),
+            "body": json.dumps({"id": "price_drop", "channels": route, **to_all, **(campaign or {})}),
         }
     )
     snapshot = write(

@@ -8,9 +8,9 @@ from angelia.planning.terms import ChannelTerms
 from tests.unit.planning.few_people import TERMS
 
 CHANNELS = (
-    ChannelTerms("fcm", 0, 1_000, (), 1_000),
-    ChannelTerms("email", 0, 300, (), 1_000),
-    ChannelTerms("sms", 0, 60, (), 60),
+    ChannelTerms("fcm", 0, 1_000, takes_per_hour=1_000),
+    ChannelTerms("email", 0, 300, takes_per_hour=1_000),
+    ChannelTerms("sms", 0, 60, takes_per_hour=60),
 )
 
 
