@@ -1,6 +1,6 @@
-"""What a campaign's word on devices costs, or does not do. Reads documents only; `sense` says it.
+"""What documents' words on devices cost, or keep from being sent. Reads documents only; `sense` says it.
 
-Grain: campaign.
+Grain: document.
 """
 
 from __future__ import annotations
@@ -28,3 +28,11 @@ def of_campaign(campaign: Campaign, documents: Mapping[Key, AnyDocument]) -> Ite
                 "without a cost"
             )
             yield Doubt(("devices",), says, (("channel", channel.id),))
+
+
+def of_channel(channel: Channel) -> Iterator[Doubt]:
+    """Yield the classes of messages that a channel's limit a device lets nobody have."""
+    for kind, most in sorted((channel.max_per_device_day or {}).items()):
+        if channel.enabled and most == 0:
+            says = f"0 a day: no {kind} message leaves by this channel; give at least 1, or leave it out"
+            yield Doubt(("max_per_device_day", kind), says)

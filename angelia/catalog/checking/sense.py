@@ -211,6 +211,7 @@ def _channel(channel: Channel, documents: Documents) -> Iterator[Doubt]:
                 (name,), "0: nothing will be sent; give a number, or set enabled: false", empties=True
             )
     yield from contradictions.of_channel(channel, documents)
+    yield from devices.of_channel(channel)
 
 
 def _experiment(experiment: Experiment) -> Iterator[Doubt]:
