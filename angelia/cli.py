@@ -5,6 +5,7 @@ Each room of the house brings its own commands, which are loaded only when named
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -126,21 +127,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stdout.writelines(f"  {name:<{width}}  {line}\n" for name, (_, _, line) in COMMANDS.items())
         sys.exit(0)
     if args[0] not in COMMANDS:
-        import difflib
-
-        near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-        sys.stderr.write(f"error: no command {args[0]!r}{f'; did you mean {near[0]}?' if near else ''}\n")
+        near = _near(args[0])
+        hint = f"; did you mean `angelia {near}`?" if near else "; `angelia --help` lists them"
+        sys.stderr.write(f"error: no command {args[0]!r}{hint}\n")
         sys.exit(2)
     try:
         with logs.step(_step_name(args), args, always=False) as step:
             code = build([args[0]])(args, prog_name="angelia", standalone_mode=False)
             step.result = "error" if isinstance(code, int) and code else "ok"
     except TyperException as error:
-        message = error.format_message()
-        if "Usage:" in message:  # a group without a command: its help
-            sys.stdout.write(message + "\n")
-        else:
-            sys.stderr.write(f"error: {' '.join(message.split())}; see `angelia {args[0]} --help`\n")
+        message = " ".join(error.format_message().split()).removesuffix(".")
+        if message:  # a group without a command has printed its help and says nothing more
+            context = getattr(error, "ctx", None)
+            path = context.command_path if context else f"angelia {args[0]}"
+            comma = "" if message.endswith("?") else ";"
+            sys.stderr.write(f"error: {message}{comma} see `{path} --help`\n")
         sys.exit(2)
     except AngeliaError as error:
         sys.stderr.write(f"error: {error.one_line()}\n")
@@ -149,6 +150,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stderr.write("error: interrupted; rerun the same command, it continues or starts over safely\n")
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _near(word: str) -> str:
+    """Return the command, or the command of a group, that a mistyped first word is nearest to, or ""."""
+    near = difflib.get_close_matches(word, COMMANDS, n=1)
+    if near:
+        return near[0]
+    for name in COMMANDS:  # `angelia count` means `angelia audience count`
+        app = getattr(importlib.import_module(COMMANDS[name][0]), COMMANDS[name][1])
+        registered = app.registered_commands if isinstance(app, typer.Typer) else []
+        if word in {command.name or command.callback.__name__ for command in registered if command.callback}:
+            return f"{name} {word}"
+    return ""
 
 
 def _step_name(args: Sequence[str]) -> str:

@@ -36,8 +36,12 @@ def test_each_command_has_help(capsys, name):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["wrld"], "did you mean world"),
-        (["lake", "log"], "Missing argument 'DATASET'"),
+        (["wrld"], "no command 'wrld'; did you mean `angelia world`?"),
+        (["preview"], "no command 'preview'; did you mean `angelia catalog preview`?"),
+        (["xyzzy"], "no command 'xyzzy'; `angelia --help` lists them"),
+        (["lake", "log"], "Missing argument 'DATASET'; see `angelia lake log --help`"),
+        (["lake", "lgo"], "No such command 'lgo'. Did you mean 'log'? see `angelia lake --help`"),
+        (["lake", "xyzzy"], "No such command 'xyzzy'; see `angelia lake --help`"),
         (["lake", "log", "user_event"], "did you mean user_events"),
         (["plan", "show", "--ds", "2026-13-01"], "is not a date"),
         (
@@ -64,6 +68,13 @@ def test_bad_input_is_one_line_and_writes_nothing(capsys, settings_home, words, 
     assert err.count("\n") == 1
     assert err.startswith("error: ")
     assert list(settings_home.iterdir()) == []
+
+
+def test_a_group_without_a_command_prints_its_help_alone(capsys):
+    code, out, err = run(capsys, "catalog")
+    assert code == 2
+    assert "Usage: angelia catalog" in out
+    assert err == ""
 
 
 def test_a_bad_setting_names_its_variable(capsys, settings_home, monkeypatch):
