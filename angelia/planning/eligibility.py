@@ -21,7 +21,7 @@ from angelia.planning.before import DeviceRoom, Past, already_sent, lower_for_ve
 from angelia.planning.canary import canary_hours
 from angelia.planning.later import Fatigue, LaterCosts, bears_two, later_costs, look_costs, steered
 from angelia.planning.problem import I64, Bools, Choice, Limits, Problem, boosted, of_each
-from angelia.planning.routes import draw_channels
+from angelia.planning.routes import affordable, draw_channels
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.timing.local_time import (
@@ -330,19 +330,22 @@ def draw_slots(
         return choice, propensity
     values = np.array([c.value_micros for c in terms.campaigns], np.float64)
     worth = values[problem.pair_campaign[rows]] * p_open[rows] + (0.0 if lift is None else lift[rows])
+    living = affordable(terms, problem, rows, worth)
+    pays = living.any(axis=1)
+    rows, worth, living = rows[pays], worth[pays], living[pays]
     order = np.lexsort((problem.tie[rows], -worth, problem.pair_user[rows]))
-    rows = rows[order]
     # Sorted by person and falling worth, so the first row of each is their best campaign.
-    rows = rows[np.unique(problem.pair_user[rows], return_index=True)[1]]
+    order = order[np.unique(problem.pair_user[rows[order]], return_index=True)[1]]
+    rows, living = rows[order], living[order]
     count = open_slots[rows].sum(axis=1)
     wanted = np.floor(
         uniform(people.keys[problem.pair_user[rows]], terms.salt, "slot draw", terms.ds) * count
     ).astype(np.int64)
     slot = (np.cumsum(open_slots[rows], axis=1) <= wanted[:, None]).sum(axis=1)
-    channel = np.argmax(problem.channels[rows], axis=1)
+    channel = np.argmax(living, axis=1)
     value, boost = problem.value[rows, slot], terms.boost()
     if boost.size:
-        channel = draw_channels(terms, problem, rows, people.keys[problem.pair_user[rows]], channel)
+        channel = draw_channels(terms, problem, rows, living, people.keys[problem.pair_user[rows]], channel)
         value = boosted(value, boost[problem.pair_campaign[rows], channel])
     cost = np.array([c.cost_micros for c in terms.channels], np.int64)
     choice.slot[rows], choice.channel[rows] = slot, channel

@@ -8,10 +8,11 @@ nothing. Enter at `responses` (counts to figures), `with_responses` (figures to 
 from angelia.planning.routes.responses import (
     Counts,
     add_counts,
+    affordable,
     draw_channels,
     responses,
     says_of,
     with_responses,
 )
 
-__all__ = ["Counts", "add_counts", "draw_channels", "responses", "says_of", "with_responses"]
+__all__ = ["Counts", "add_counts", "affordable", "draw_channels", "responses", "says_of", "with_responses"]
