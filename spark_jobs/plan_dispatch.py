@@ -269,7 +269,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arg_parser_for_job().parse_args(argv)
     settings, lake = load_settings(), open_judged(args)
     catalog = load_snapshot(lake, args.ds)
-    terms = terms_of(catalog, args.ds, settings.lead_hours, args.skip_before)
+    workers = settings.delivery_slots
+    terms = terms_of(catalog, args.ds, settings.lead_hours, args.skip_before, workers)
     inputs = find_inputs(lake, args.ds, days_needed(terms, settings.history_days))
     terms = with_responses(terms, inputs.send_times.meta)
     shards = all_shards(inputs.index)
@@ -296,6 +297,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             params={
                 "lead_hours": settings.lead_hours,
                 "skip_before": args.skip_before.isoformat() if args.skip_before else None,
+                **({"delivery_slots": workers} if workers > 1 else {}),
             },
         )
         progress(f"plan_dispatch: {commit.ref}: {meta['outcomes']}, gap {meta['gap_pct']} %")

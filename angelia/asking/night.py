@@ -183,7 +183,8 @@ def open_night(lake: Lake, ds: str | None) -> PlannedNight:
     catalog = read_snapshot(lake, only("catalog_snapshot"))
     since = plan.params.get("skip_before")
     skip = datetime.fromisoformat(since) if since else None
-    terms = terms_of(catalog, ds, int(plan.params["lead_hours"]), skip)
+    workers = int(plan.params.get("delivery_slots", 1))
+    terms = terms_of(catalog, ds, int(plan.params["lead_hours"]), skip, workers)
     terms = with_responses(terms, inputs.send_times.meta)
     # The plan found this price once, of many people: who asks about one person could not.
     terms = replace(terms, refusal_price=RefusalPrice.of(plan.meta))

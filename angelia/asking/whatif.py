@@ -221,7 +221,8 @@ def what_if(lake: Lake, ds: str | None, settings: Mapping[str, str]) -> WhatIf:
 def _changed(night: PlannedNight, settings: Mapping[str, str]) -> tuple[Catalog, Terms]:
     """Return the night's catalog and terms with the settings made."""
     made = change(night.catalog, [one.id for one in night.terms.campaigns], settings)
-    terms = terms_of(made.catalog, night.ds, int(night.plan.params["lead_hours"]), None)
+    lead, workers = (int(night.plan.params.get(name, 1)) for name in ("lead_hours", "delivery_slots"))
+    terms = terms_of(made.catalog, night.ds, lead, None, workers)
     terms = with_responses(replace(terms, first_slot=night.terms.first_slot), night.inputs.send_times.meta)
     return made.catalog, with_hours(terms, made.hours)
 

@@ -46,12 +46,14 @@ def burst_of(per_minute: float) -> float:
     return max(1.0, per_minute / 600)
 
 
-def steady_per_minute(per_minute: float) -> float:
-    """Return what a limit a minute lets pass minute after minute.
+def steady_per_minute(per_minute: float, workers: int = 1) -> float:
+    """Return what a limit a minute lets pass minute after minute, where workers share it evenly.
 
-    A sliding minute can hold a full burst and a minute of refill; together they are the limit.
+    A sliding minute can hold a full burst and a minute of refill; together they are the limit. Each worker
+    has a burst of its own, of one message at the least.
     """
-    return max(per_minute - burst_of(per_minute), per_minute / 2)
+    own = per_minute / workers
+    return workers * max(own - burst_of(own), own / 2)
 
 
 def ordinal() -> Column:

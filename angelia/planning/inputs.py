@@ -120,20 +120,21 @@ def plan_start(ds: str, lead_hours: int) -> datetime:
     return datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(hours=lead_hours)
 
 
-def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime | None) -> Terms:
+def terms_of(
+    catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime | None, workers: int = 1
+) -> Terms:
     """Return the night's terms; hours that end before `skip_before` are not planned."""
     start = plan_start(ds, lead_hours)
     days = [start.date() + timedelta(days=shift) for shift in (0, 1, -1)]
-    passed = (
-        0 if skip_before is None else min(PLAN_HOURS, max(0, int((skip_before - start) / timedelta(hours=1))))
-    )
+    late = timedelta() if skip_before is None else skip_before - start
+    passed = min(PLAN_HOURS, max(0, int(late / timedelta(hours=1))))
     policy = catalog.policy
     return Terms(
         ds=ds,
         start=start,
         n_slots=PLAN_HOURS,
         first_slot=passed,
-        campaigns=tuple(_campaign(catalog, document, days) for document in catalog.running(days).values()),
+        campaigns=tuple(_campaign(catalog, each, days, workers) for each in catalog.running(days).values()),
         channels=tuple(
             ChannelTerms(
                 c.id,
@@ -146,7 +147,7 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
             )
             for _, c in sorted(catalog.channels.items())
             if c.enabled
-            for takes in [int(60 * steady_per_minute(c.quota_per_minute))]
+            for takes in [int(60 * steady_per_minute(c.quota_per_minute, workers))]
         ),
         caps=tuple(CapTerms(cap.messages, cap.days) for cap in policy.caps),
         gap_hours=policy.min_gap_hours,
@@ -163,9 +164,10 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
     )
 
 
-def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) -> CampaignTerms:
+def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date], workers: int) -> CampaignTerms:
     experiment = catalog.experiments[document.experiment] if document.experiment else None
     weekdays, pace = document.occurrence.weekdays, document.speed_limit_per_minute
+    window = document.send_window
     # A night touches two local days: the first on which the campaign may occur names the occurrence.
     # Slots are hours, so a limit a minute counts as sixty of what it lets pass; the worker keeps the minute.
     return CampaignTerms(
@@ -180,15 +182,13 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) ->
         weekdays=frozenset(WEEKDAYS.index(name) for name in weekdays or ()),
         start_date=document.start_date,
         end_date=document.end_date,
-        send_window=None
-        if document.send_window is None
-        else (document.send_window.start, document.send_window.end),
+        send_window=(window.start, window.end) if window else None,
         holdout_pct=document.holdout_pct,
         max_messages=document.budget.max_messages if document.budget else None,
         caps=tuple(CapTerms(cap.messages, cap.days) for cap in document.caps),
         is_exempt=document.is_transactional,
         min_messages=(document.budget.min_messages or 0) if document.budget else 0,
-        max_per_hour=pace and int(60 * steady_per_minute(pace)),
+        max_per_hour=pace and int(60 * steady_per_minute(pace, workers)),
         salt=experiment.salt if experiment else "",
         arms=tuple(ArmTerms(arm.name, arm.share_pct, arm.materials) for arm in experiment.arms)
         if experiment
