@@ -22,6 +22,7 @@ from angelia.lake.erasing import erase as erasure
 from angelia.lake.lake import MAIN
 from angelia.output import JsonFlag, emit, parse_ds, progress
 from angelia.text_files import chunks, require_utf8
+from angelia.users.choices import compact_choices
 from angelia.users.registered import compact
 
 app = typer.Typer(no_args_is_help=True, help="Commits: list them, verify their bytes, expire and erase.")
@@ -176,12 +177,13 @@ def expire(
 ) -> None:
     """Delete superseded commits, days beyond retention, and leftovers of crashed writers.
 
-    What a pending plan cites is never deleted. Clients' words on addresses that later ones have superseded
-    for 30 days are left out of their log.
+    What a pending plan cites is never deleted. Clients' words on addresses, and people's choices on their
+    preferences page, that later ones have superseded for 30 days are left out of their logs.
     """
     lake = open_lake()
     if not dry_run:
         compact(lake, lake.clock())
+        compact_choices(lake, lake.clock())
     result = expiry.expire(lake, older_than, dry_run)
     verb = "would expire" if dry_run else "expired"
     lines = [

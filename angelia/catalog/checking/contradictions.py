@@ -1,8 +1,8 @@
 """Limits that contradict each other, so that nothing can be sent.
 
-Each has its cause and one fix. Grain: document. Reads documents and how many workers share a quota; `sense` says them when a catalog is
-applied, and `before_planning` once more of a night. Surprise: the share set aside for exploration is taken
-off first and the rest rounded down, so a capacity or budget of one leaves nothing.
+Each has its cause and one fix. Grain: document. Reads documents, and how many workers share a quota; `sense`
+says them when a catalog is applied, and `before_planning` once more of a night. Surprise: the share set aside
+for exploration is taken off first and the rest rounded down, so a capacity or budget of one leaves nothing.
 """
 
 from __future__ import annotations
