@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
 
@@ -45,7 +44,7 @@ from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.citing import input_of
 from angelia.lake.commit import in_shard
 from angelia.output import progress
-from angelia.planning.routes.requests import META, requests_a_message
+from angelia.planning.routes.requests import ManifestCounts
 from angelia.planning.verdict import release
 from angelia.templates.rendering import field_values, user_columns
 from angelia.timing.own_hours import joined
@@ -70,6 +69,7 @@ from spark_jobs.shard_work.devices import (
 from spark_jobs.shard_work.endpoints import living, owned, read_endpoints
 
 PART_ROWS = 100_000
+COUNTED = ["campaign_id", "message_id_count", "message_id_count_distinct"]
 # hours after its slot began in which a marketing message may still go; later it is dropped, not sent late
 MARKETING_WINDOW_H = 2
 
@@ -213,7 +213,7 @@ def identify(
 def write_parts(lake: Lake, folder: str) -> Callable[[pa.Table], pa.Table]:
     """Return the step that writes one part, sorted by dispatch_id.
 
-    It returns the part's file entry and number of messages.
+    It returns the part's file entry, and its rows and messages by campaign.
     """
 
     def step(table: pa.Table) -> pa.Table:
@@ -225,8 +225,10 @@ def write_parts(lake: Lake, folder: str) -> Callable[[pa.Table], pa.Table]:
         contract = dataset("dispatch_manifest")
         rows = table.select(contract.names).sort_by("dispatch_id")
         entry = lake.write_file(contract.name, folder, rows.cast(arrow.schema(contract)), name, keys=keys)
-        n_messages = pc.count_distinct(rows["message_id"]).as_py()
-        return pa.table({"entry": [entry.to_json()], "n_messages": pa.array([n_messages], pa.int64())})
+        of = rows.select(["campaign_id", "message_id"]).group_by("campaign_id", use_threads=False)
+        counted = of.aggregate([("message_id", "count"), ("message_id", "count_distinct")])
+        counts = [list(row.values()) for row in counted.select(COUNTED).to_pylist()]
+        return pa.table({"entry": [entry.to_json()], "counts": [json.dumps(counts)]})
 
     return step
 
@@ -351,17 +353,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         entries = (
             identified.groupBy("send_hour", "channel", "priority", "part")
-            .applyInArrow(write_parts(lake, attempt.folder), "entry string, n_messages long")
+            .applyInArrow(write_parts(lake, attempt.folder), "entry string, counts string")
             .collect()
         )
         for row in sorted(entries, key=lambda row: row.entry):
             attempt.add(FileEntry.from_json(row.entry))
-        rows, n_messages = Counter[str](), Counter[str]()
+        counts = ManifestCounts()
         for row in entries:
-            entry = FileEntry.from_json(row.entry)
-            rows[entry.keys["channel"]] += entry.rows
-            n_messages[entry.keys["channel"]] += row.n_messages
-        written = n_messages.total()
+            counts.add(FileEntry.from_json(row.entry).keys["channel"], json.loads(row.counts))
+        written = counts.messages.total()
         rejects["no_address"] = planned - written - sum(rejects.values())
         for entry in carried:
             attempt.add(entry)
@@ -378,7 +378,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             meta={
                 "start": decisions.meta["start"],
                 "sealed_hours": sorted(standing),
-                **({"n_messages": written, META: requests_a_message(rows, n_messages)} if to_all else {}),
+                **(counts.meta() if to_all else {}),
                 **released.recorded(),
             },
         )

@@ -255,7 +255,7 @@ def test_the_last_manifest_says_how_many_devices_there_were(lake) -> None:
 
     to_all = catalog({"devices": "all"})
     assert build_send_times.last_manifest(lake, DS, to_all) is None
-    for meta in ({}, {"channel_requests": {"fcm": 1.5}}):
+    for meta in ({}, {"requests_a_message": {"channels": {}, "campaigns": {}}}):
         with lake.attempt("dispatch_manifest", ds="2026-11-13") as attempt:
             attempt.write(valid_rows("dispatch_manifest", 1), "part-0000.parquet", conform=False)
             commit = attempt.publish(meta=meta)

@@ -130,7 +130,7 @@ def test_a_message_to_all_devices_is_one_message(lake, settings_home):
     assert run_job(emit_manifests.main, ["--ds", DS]) == 0
     manifest = lake.require("dispatch_manifest", ds=DS)
     assert (manifest.rows, manifest.meta["n_messages"]) == (10, 4)
-    assert manifest.meta["channel_requests"] == {"fcm": 2.5}
+    assert manifest.meta["requests_a_message"] == {"channels": {"fcm": 2.5}, "campaigns": {"sale": 2.5}}
     assert dict(manifest.rejects) == {"no_address": 4}, "people are counted, not devices"
     sent = lake.read(manifest).to_pylist()
     assert {row["address"] for row in sent if row["user_id"] == people[0]} == {"t0", "t4", "t8"}
