@@ -47,6 +47,7 @@ class DeviceCounts:
         table = columns_of(self._lake, part.entry, _ROW)
         rows = range(table.num_rows) if part.rows is None else part.rows
         columns = {name: table[name].to_pylist() for name in _ROW}
+        # Most campaigns are of a class that has no limit here, and their ledgers need not be read.
         limited = [row for row in rows if classes.get(columns["campaign_id"][row], MARKETING) in most]
         if not limited:
             return set()
@@ -64,6 +65,7 @@ class DeviceCounts:
                 )
             if n_before[device] >= most[kind]:
                 full.add(row)
+            # Refused ones count, too: a part that is taken up again then refuses the same rows.
             n_before[device] += 1
         return full
 

@@ -63,10 +63,10 @@ class DeviceRoom:
         always = channels & (n_free == h - self.first_slot)
         best = np.argmax(np.where(channels, n_free, -1), axis=1)
         is_best = np.arange(channels.shape[1])[None, :] == best[:, None]
-        some = channels & is_best & (n_free > 0)
+        by_hours = channels & is_best & (n_free > 0)
         has_always = always.any(axis=1)
         hours = np.where(has_always[:, None], True, free[np.arange(len(users)), best])
-        return np.where(has_always[:, None], always, some), hours
+        return np.where(has_always[:, None], always, by_hours), hours
 
     def bound(self, room: Room, campaigns: Sequence[CampaignTerms], reach: Bools) -> Room:
         """Return the room of a night, (n, h), so that two of its messages fit a device.

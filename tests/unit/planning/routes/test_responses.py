@@ -100,7 +100,7 @@ def drawn(worth, campaign=CAMPAIGN, n=40):
     return choice.channel
 
 
-def test_no_draw_goes_by_a_channel_that_costs_more_than_it_is_worth():
+def test_no_draw_goes_by_a_channel_above_its_worth():
     weight = dict(ROUTED.priority_weight)[CAMPAIGN.priority]
     # Mail costs 2,000: below that it carries nobody, and who has no push is not drawn.
     for worth, mail in ((2_000 // weight, True), (2_000 // weight - 1, False)):
