@@ -47,10 +47,10 @@ def burst_of(per_minute: float) -> float:
 
 
 def steady_per_minute(per_minute: float, workers: int = 1) -> float:
-    """Return what a limit a minute lets pass minute after minute, where workers share it evenly.
+    """Return what a limit a minute lets pass minute after minute.
 
-    A sliding minute can hold a full burst and a minute of refill; together they are the limit. Each worker
-    has a burst of its own, of one message at the least.
+    A sliding minute can hold a full burst and a minute of refill; together they are the limit. Workers share
+    it evenly, and each has a burst of its own, of one message at the least.
     """
     own = per_minute / workers
     return workers * max(own - burst_of(own), own / 2)

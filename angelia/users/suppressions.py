@@ -303,7 +303,7 @@ class Guards:
         return changed
 
     def _expired(self, name: str) -> set[int]:
-        """Return the numbers of a log's commits that a later one replaced; a lost one is not among them."""
+        """Return the numbers of a log's commits that expired; a lost one is not among them."""
         leaf = {"log": "0"}
         every = set(self._lake.numbers(MAIN, name, leaf, expired=True))
         return every.difference(self._lake.numbers(MAIN, name, leaf))

@@ -36,7 +36,7 @@ _STANDING = "user_id string, channel string, address string, worth double, at ti
 
 
 def usable(endpoints: DataFrame) -> DataFrame:
-    """Return the endpoints that the contract allows, without those whose phone denies notifications."""
+    """Return the endpoints that the contract allows and whose phone shows notifications."""
     return endpoints.where(F.col("is_active") & F.col("address").rlike(ADDRESS) & ~is_denied())
 
 
@@ -115,7 +115,7 @@ def _of_devices(candidates: DataFrame, receipts: DataFrame) -> DataFrame:
 
 
 def recent_receipts(spark: SparkSession, lake: Lake, ds: str) -> tuple[DataFrame | None, list[Commit]]:
-    """Return the receipts of the last plans up to ds, None if there are none, and their commits."""
+    """Return the receipts of the last plans up to ds (None: there are none), and their commits."""
     days = [(date.fromisoformat(ds) - timedelta(days=back)).isoformat() for back in range(RECEIPT_DAYS)]
     heads = [
         lake.require("push_receipts", **leaf)

@@ -1,6 +1,6 @@
-"""What documents' words on devices cost, or keep from being sent. Reads documents only; `sense` says it.
+"""What documents' words on devices cost, or keep from being sent.
 
-Grain: document.
+Grain: document. Reads documents only; `sense` says it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Settings of an account that differ by class of messages: one word for all, or one a class.
+"""Settings of an account by class of messages: one word for all, or one a class.
 
 Phone makers count and show marketing and service messages differently, and know the class by a category or
 channel that was applied for. Reads an account's file as it was loaded; writes nothing. Surprise: where a file

@@ -72,7 +72,7 @@ class DeviceCounts:
     def _past(
         self, users: set[str], channel: str, classes: Mapping[str, str], now: Micros
     ) -> dict[tuple[str, str], list[tuple[str, str]]]:
-        """Return (message, dispatch) of what may have arrived in the last 24 hours, by person and class."""
+        """Return (message, dispatch) of what may have arrived in 24 hours, by person and class."""
         wanted = pa.array(sorted(users), pa.string())
         past: dict[tuple[str, str], list[tuple[str, str]]] = {}
         for table in self._ledgers(channel, now):

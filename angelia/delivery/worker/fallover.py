@@ -173,7 +173,7 @@ def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> tuple[pa
 def _whole_messages(
     lake: Lake, part: Part, best: pa.Table, known: Sequence[int], rows: Sequence[int], to_all: Collection[str]
 ) -> list[int]:
-    """Return the rows without those of messages that some other device of the person has, or may get.
+    """Return the rows without those of messages that another device has, or may get.
 
     Messages of the campaigns `to_all` have a row for each device, all in one file. Only a message that none
     of them can take needs another channel: what is gone, off or spent on every device.

@@ -336,7 +336,7 @@ def _channels(
     addresses: Mapping[tuple[str, str], Sequence[str]],
     row: Row,
 ) -> list[str]:
-    """Return the channels of the client's or the campaign's that reach the person, in their order."""
+    """Return the client's or the campaign's channels that reach the person, in their order."""
     wanted = row["channels"].split(",") if row["channels"] else campaign.channels
     return [
         str(name)

@@ -1,6 +1,6 @@
-"""What providers let a device have in 24 hours, by class: counted over the nights' plans and the intake.
+"""What providers let a device have in 24 hours, counted over nights and intake.
 
-Grain: person x channel x class. Reads what `caps` reads; writes nothing. Surprise: people are counted, so
+Grain: person x channel x class of messages. Reads what `caps` reads; writes nothing. Surprise: people are counted, so
 that no device has more than its channel allows; a message of the intake whose channel is not known counts on
 each. Of two dispatchers that decide at once, each may send one more than there is room for.
 """
@@ -21,7 +21,7 @@ SentTo = Callable[[Sequence[str], int], list[tuple[IntakeSend, bool]]]
 
 
 class DeviceDay:
-    """How many messages of a class a person had by a channel, and whether there is room for another."""
+    """How many messages of a class people had by a channel, and who has room for another."""
 
     def __init__(self, catalog: Catalog, messages: Sequence[CountedMessage] = ()) -> None:
         self._limits: dict[tuple[str, str], int] = {

@@ -22,7 +22,7 @@ _NO_LIMIT = np.iinfo(np.int16).max
 
 @dataclass(frozen=True)
 class DeviceRoom:
-    """Messages that a day leaves each user, by class and number of the channel, (n, h); only limited ones."""
+    """Messages that a day leaves each user, by class and number of a limited channel, (n, h)."""
 
     left: Mapping[str, Mapping[int, Room]]
     first_slot: int
@@ -48,7 +48,7 @@ class DeviceRoom:
         return cls(left, terms.first_slot)
 
     def within(self, wire_class: str, users: I64, channels: Bools) -> tuple[Bools, Bools | np.bool_]:
-        """Return the channels that have room for a message of the class, (r, c), and its hours, (r, h).
+        """Return the channels with room for a message of the class, (r, c), and hours, (r, h).
 
         `channels` says which could carry it, (r, c).
         """

@@ -1,4 +1,4 @@
-"""How many requests a planned message takes: several, where campaigns go to all devices of a person.
+"""How many requests a planned message takes: several, where a campaign goes to all devices.
 
 Pure. Grain: channel, and campaign. What the newest manifest had is what tonight is planned with, so that an
 hour gets no more messages than leave in it. Surprise: capacities and budgets that an operator wrote count
@@ -18,7 +18,7 @@ META = "requests_a_message"  # in the meta of manifests and of send times
 
 
 def with_requests(terms: Terms, meta: Mapping[str, Any]) -> Terms:
-    """Return terms whose hours hold what leaves in them; the same where each message has one device."""
+    """Return terms whose hours hold what leaves in them; the same where a message has one device."""
     known = meta.get(META) or {}
     if not known:
         return terms
@@ -56,7 +56,7 @@ class ManifestCounts:
             self.messages[channel, campaign] += n_messages
 
     def meta(self) -> dict[str, Any]:
-        """Return what a manifest says: its messages, and requests a message where they are more than one."""
+        """Return a manifest's messages, and requests a message where they are more than one."""
         return {
             "n_messages": self.messages.total(),
             META: {"channels": self._ratios(0), "campaigns": self._ratios(1)},

@@ -64,7 +64,7 @@ def responses(counts: Counts) -> dict[str, float]:
 
 
 def with_responses(terms: Terms, meta: Mapping[str, Any]) -> Terms:
-    """Return terms with the responses and requests of a commit's meta; the same where none are known."""
+    """Return terms with the responses and requests of a commit's meta, if it has any."""
     terms = with_requests(terms, meta)
     known = meta.get("channel_responses") or {}
     if not known or not any(campaign.by_value for campaign in terms.campaigns):

@@ -1,4 +1,4 @@
-"""A message to all of a person's devices: a row each, one message; one device's end is its own."""
+"""A message to all of a person's devices is one message; a device's end is its own."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ NOON = "TIMESTAMPTZ '2026-11-15 12:00:00+00'"
 
 @pytest.fixture
 def tables() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Make a night of one message to three devices: two took it, both opened it, one hour apart."""
+    """Make a night of one message to three devices; two took it and opened it, an hour apart."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(

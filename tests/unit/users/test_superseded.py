@@ -1,4 +1,4 @@
-"""Choices that later ones superseded leave their log, and every reader still finds the last ones."""
+"""Superseded choices leave their log, and every reader still finds the last ones."""
 
 from __future__ import annotations
 

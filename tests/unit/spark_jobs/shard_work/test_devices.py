@@ -1,4 +1,4 @@
-"""Which device of several: the newest, the one that made most of its messages, or all of them."""
+"""Which device of several: the newest, the one that shows its messages, or all of them."""
 
 from datetime import UTC, datetime, timedelta
 
