@@ -18,7 +18,7 @@ META = "requests_a_message"  # in the meta of manifests and of send times
 
 
 def with_requests(terms: Terms, meta: Mapping[str, Any]) -> Terms:
-    """Return terms whose hours hold what leaves in them; the same where a message has one device."""
+    """Return terms whose hours hold what leaves in them, by how many devices messages had."""
     known = meta.get(META) or {}
     if not known:
         return terms
