@@ -1,8 +1,8 @@
 """What providers let a device have in 24 hours, counted over nights and intake.
 
-Grain: person x channel x class of messages. Reads what `caps` reads; writes nothing. Surprise: people are counted, so
-that no device has more than its channel allows; a message of the intake whose channel is not known counts on
-each. Of two dispatchers that decide at once, each may send one more than there is room for.
+Grain: person x channel x class of messages. Reads what `caps` reads; writes nothing. Surprise: people are
+counted, so that no device has more than its channel allows; a message of the intake whose channel is not
+known counts on each. Of two dispatchers that decide at once, each may send one more than there is room for.
 """
 
 from __future__ import annotations
