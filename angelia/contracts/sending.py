@@ -79,7 +79,7 @@ def own_hours() -> tuple[Column, ...]:
 DISPATCH_MANIFEST = Dataset(
     "dispatch_manifest",
     1,
-    "one message to send",
+    "one message to send to one address",
     ("dispatch_id",),
     ("ds",),
     (
