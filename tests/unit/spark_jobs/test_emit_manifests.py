@@ -9,15 +9,21 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
+from angelia.asking.fate import fate_of
 from angelia.catalog.snapshot import load_snapshot
 from angelia.contracts.certificate import Messages
 from angelia.contracts.rows import valid_rows
 from angelia.planning.guard import guard
 from angelia.quality.verdicts import CheckVerdict, store
+from angelia.users.one_person import PersonLake
 from spark_jobs import emit_manifests
 from spark_jobs.running.session import run_job
 from tests import planned_night
 from tests.planned_night import DS, SALE, plan_a_night, put
+from tests.unit.delivery.conftest import Bench, error
+from tests.unit.delivery.given import OK
+
+HOUR = "2026-11-15T09"
 
 
 @pytest.fixture
@@ -119,7 +125,8 @@ def test_parts_have_room_for_every_device(lake, settings_home):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("spark")
-def test_a_message_to_all_devices_is_one_message(lake, settings_home):
+def test_a_message_to_all_devices_is_one_message(lake, settings_home, monkeypatch):
+    """From the plan to what is said of a person: three devices, of which one is gone."""
     plan_a_night(lake, SALE | {"devices": "all"})
     ready(lake)
     rows = valid_rows("user_endpoints", 8).to_pylist()[:6]
@@ -134,6 +141,14 @@ def test_a_message_to_all_devices_is_one_message(lake, settings_home):
     assert dict(manifest.rejects) == {"no_address": 4}, "people are counted, not devices"
     sent = lake.read(manifest).to_pylist()
     assert {row["address"] for row in sent if row["user_id"] == people[0]} == {"t0", "t4", "t8"}
+    gone = error(404, "UNREGISTERED")
+    bench = Bench(lake, monkeypatch)
+    first = bench.deliver(lambda _, message: gone if message["token"] == "t4" else OK, hours=(HOUR,))
+    assert first.delivered == {"accepted": 9, "rejected": 1}
+    assert bench.deliver(hours=(HOUR,)).delivered == {}, "nothing is left, and nothing goes twice"
+    slot = datetime(2026, 11, 15, 9, tzinfo=UTC)
+    fate = fate_of(lake, PersonLake(lake, 0, 14), DS, "sale", f"{0:032x}", slot)
+    assert (fate.state, fate.channel, fate.devices) == ("accepted", "fcm", (2, 3))
 
 
 def ready(lake):
