@@ -13,13 +13,14 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from angelia.contracts import arrow, dataset
+from angelia.contracts.core import LOG
 from angelia.lake import Lake
 from angelia.lake.expire import REPLACES
 from angelia.lake.lake import MAIN
 
 KEPT_DAYS = 30  # as user_endpoints is kept: a night that is planned anew needs no older word
 MANY_COMMITS = 100  # each is an object that every reader opens; an export an hour makes so many in four days
-_LEAF = {"log": "0"}
+_LEAF = {"log": LOG}
 
 
 def compact_words(lake: Lake, name: str, key: Sequence[str], instant: str, now: datetime) -> int:
@@ -47,7 +48,7 @@ def compact_words(lake: Lake, name: str, key: Sequence[str], instant: str, now: 
     ]
     n_over = counts.count(False)
     if n_over or len(ours) >= MANY_COMMITS:
-        with lake.attempt(name, log="0") as attempt:
+        with lake.attempt(name, log=LOG) as attempt:
             attempt.write(log.filter(pa.array(counts, pa.bool_())), "entries.parquet")
             numbers_of = [commit.number for commit in ours]
             attempt.publish(params={"entry": attempt.nonce}, meta={REPLACES: numbers_of})

@@ -18,11 +18,11 @@ from pyspark.sql import functions as F
 from angelia.contracts.ids import dispatch_id
 from angelia.contracts.outcomes import MACHINE
 from angelia.contracts.sending import ALL, BEST, MOST_DEVICES, NEWEST
+from angelia.contracts.sources import ADDRESS
 from angelia.lake import Commit, Lake
 from spark_jobs.running.reading import read_dataset
 from spark_jobs.shard_work.endpoints import is_denied, same_address
 
-ADDRESS = r"^[^\x00-\x1f\x7f]{1,4096}$"
 RECEIPT_DAYS = 14  # of plans whose receipts count; a message of a week ago counts half
 HALF_LIFE_DAYS = 7.0
 # What a device made of one message, by the best that came back of it.
