@@ -280,7 +280,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for line in named:
         progress(f"plan_dispatch: {line}")
     with spark_session("plan_dispatch") as spark, lake.attempt("decisions", ds=args.ds) as attempt:
-        context = PlanContext(lake, inputs, terms, material_facts(catalog), attempt.folder)
+        context = PlanContext(lake, inputs, terms, material_facts(catalog.materials), attempt.folder)
         context = steered(spark, context, shards)
         terms = context.terms
         solved, unreachable = solve_shards(spark, context, shards)

@@ -188,4 +188,4 @@ def open_night(lake: Lake, ds: str | None) -> PlannedNight:
     terms = with_responses(terms, inputs.send_times.meta)
     # The plan found this price once, of many people: who asks about one person could not.
     terms = replace(terms, refusal_price=RefusalPrice.of(plan.meta))
-    return PlannedNight(lake, ds, plan, catalog, inputs, terms, material_facts(catalog))
+    return PlannedNight(lake, ds, plan, catalog, inputs, terms, material_facts(catalog.materials))

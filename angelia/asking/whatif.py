@@ -186,7 +186,7 @@ def what_if(lake: Lake, ds: str | None, settings: Mapping[str, str]) -> WhatIf:
     before, after = _Side(night.terms), _Side(terms)
     moves: dict[str, Moves] = {}
     with scratch_lake(lake) as scratch:
-        context = PlanContext(scratch, night.inputs, terms, material_facts(catalog), FOLDER)
+        context = PlanContext(scratch, night.inputs, terms, material_facts(catalog.materials), FOLDER)
         context = plan_dispatch.steered(None, context, shards)
         terms = context.terms
         solved, unreachable = plan_dispatch.solve_shards(None, context, shards)

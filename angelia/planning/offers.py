@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from angelia.catalog.snapshot import Catalog
 from angelia.contracts.ids import uniform
 from angelia.matching import draw, inverse_gap
 from angelia.planning.eligibility import F64, NightHours, Pairs, ShardPeople, campaign_hours, cells
@@ -34,12 +34,23 @@ class MaterialFacts:
     category: Mapping[str, str]
 
 
-def material_facts(catalog: Catalog) -> MaterialFacts:
+class MaterialDocument(Protocol):
+    """What a plan reads of a material's document."""
+
+    @property
+    def locales(self) -> tuple[str, ...] | None:
+        """The languages it is for; None = all."""
+
+    @property
+    def category(self) -> str | None:
+        """Its category, if it has one."""
+
+
+def material_facts(documents: Mapping[str, MaterialDocument]) -> MaterialFacts:
     """Return what a plan must know of the catalog's materials."""
-    documents = catalog.materials.items()
     return MaterialFacts(
-        {name: frozenset(document.locales) for name, document in documents if document.locales is not None},
-        {name: document.category for name, document in documents if document.category is not None},
+        {name: frozenset(each.locales) for name, each in documents.items() if each.locales is not None},
+        {name: each.category for name, each in documents.items() if each.category is not None},
     )
 
 

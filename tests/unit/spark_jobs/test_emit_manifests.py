@@ -157,7 +157,7 @@ def ready(lake):
         attempt.write(valid_rows("user_index", 8), "part-0000.parquet")
         index = attempt.publish(meta={"n_users": 8, "shard_bits": 14})
     commit = lake.require("decisions", ds=DS)
-    meta = {**commit.meta, "messages": {"2026-11-15T09|fcm|sale": 8}}
+    meta = {**commit.meta, "messages": messages_meta([Messages(HOUR, "fcm", "sale", 8)])}
     put(lake, "decisions", lake.read(commit), meta=meta, inputs=[index])
     check_plan(lake)
     guard(lake, DS)
