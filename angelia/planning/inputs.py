@@ -18,7 +18,7 @@ from angelia.audience.members import read_members
 from angelia.catalog.document_parts import WEEKDAYS
 from angelia.catalog.documents import Campaign as CampaignDocument
 from angelia.catalog.snapshot import Catalog
-from angelia.contracts.ids import user_keys
+from angelia.contracts.ids import OWED, user_keys
 from angelia.contracts.outcomes import SENT
 from angelia.contracts.sending import OWN_HOURS, PLAN_HOURS, steady_per_minute
 from angelia.delivery.manifest.served import served
@@ -167,7 +167,6 @@ def terms_of(
 def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date], workers: int) -> CampaignTerms:
     experiment = catalog.experiments[document.experiment] if document.experiment else None
     weekdays, pace = document.occurrence.weekdays, document.speed_limit_per_minute
-    window = document.send_window
     # A night touches two local days: the first on which the campaign may occur names the occurrence.
     # Slots are hours, so a limit a minute counts as sixty of what it lets pass; the worker keeps the minute.
     return CampaignTerms(
@@ -182,7 +181,7 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date], wo
         weekdays=frozenset(WEEKDAYS.index(name) for name in weekdays or ()),
         start_date=document.start_date,
         end_date=document.end_date,
-        send_window=(window.start, window.end) if window else None,
+        send_window=(w.start, w.end) if (w := document.send_window) else None,
         holdout_pct=document.holdout_pct,
         max_messages=document.budget.max_messages if document.budget else None,
         caps=tuple(CapTerms(cap.messages, cap.days) for cap in document.caps),
@@ -359,7 +358,9 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: ShardPeople, shard: 
     for commit in inputs.pushes:
         columns = ["ordinal", "campaign_id", "message_id", "kind", "at_ts", "channel"]
         table = _rows(lake, commit, shard, bits, columns)
-        table = table.filter(pc.equal(table["kind"], "sent"))
+        # What clients owe by a template without a campaign uses no room, as no transactional message does.
+        is_owed = pc.starts_with(table["campaign_id"], OWED)
+        table = table.filter(pc.and_(pc.equal(table["kind"], "sent"), pc.invert(is_owed)))
         if commit.partition["ds"] < for_all:  # memory: older messages matter to their own campaign only
             table = table.filter(pc.is_in(table["campaign_id"], running))
         user.append(np.searchsorted(people.ordinal, table["ordinal"].to_numpy()))
@@ -386,8 +387,7 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: ShardPeople, shard: 
         add_pending(lake.read(inputs.intake), people.user_id, start, user, hours, campaign, keys)
     users = np.concatenate(user).astype(np.int64)
     when = np.concatenate(hours).astype(np.float64)
-    n_known = sum(map(len, channel))
-    channel.append(pa.nulls(len(users) - n_known, pa.string()))  # the intake chooses as it sends
+    channel.append(pa.nulls(len(users) - sum(map(len, channel)), pa.string()))  # the intake's: unknown yet
     campaigns, ids, channels = (
         pa.chunked_array(parts, pa.string()).combine_chunks() for parts in (campaign, keys, channel)
     )
