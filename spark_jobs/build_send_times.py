@@ -24,11 +24,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from angelia.catalog.snapshot import nearest_catalog
+from angelia.catalog.snapshot import Catalog, nearest_catalog
 from angelia.config import load_settings
 from angelia.contracts import dataset
 from angelia.contracts.ids import mix
+from angelia.contracts.sending import ALL
+from angelia.lake import Commit, Lake
 from angelia.planning.routes import add_counts, responses
+from angelia.planning.routes.requests import META
 from angelia.timing import category_hours
 from angelia.timing.category_hours import category_sums
 from angelia.timing.choosing import CurveChoice, Sample, choose
@@ -181,6 +184,18 @@ def sample_blocks(n_users: int) -> frozenset[int]:
     return frozenset(int(block) for block in blocks[order[: SAMPLE_USERS >> BLOCK_BITS]])
 
 
+def last_manifest(lake: Lake, ds: str, catalog: Catalog | None) -> Commit | None:
+    """Return the manifest of the night before, if it says how many devices messages went to.
+
+    Asked only where a campaign goes to all devices of a person.
+    """
+    if catalog is None or not any(campaign.devices == ALL for campaign in catalog.campaigns.values()):
+        return None
+    before = (date.fromisoformat(ds) - timedelta(days=1)).isoformat()
+    manifest = lake.head("dispatch_manifest", ds=before)
+    return manifest if manifest is not None and META in manifest.meta else None
+
+
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
     parser = arg_parser(__doc__, after=("sources",))
@@ -239,9 +254,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         if catalog and any(campaign.choose_channel for campaign in catalog.campaigns.values()):
             counted = run_shards(spark, shards, partial(count_channels, inputs))
             by_channel = {"channel_responses": responses(add_counts(part.stats for part in counted))}
+        last = last_manifest(lake, args.ds, catalog)
         attempt.publish(
             inputs=[
                 features,
+                *([last] if last else []),
                 *(commit for window in (*windows, gap) for _, commit in window),
                 *([past] if past else []),
                 *([catalog.commit] if catalog and catalog.commit else []),
@@ -259,6 +276,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "population": np.round(tables.curves[-1], 4).tolist(),
                 **own_times(written),
                 **by_channel,
+                **({META: last.meta[META]} if last else {}),
             },
         )
 

@@ -11,7 +11,8 @@ out and counted, as is what `--without` names, unless a named person answered th
 `--answered-by`, `--verdict`). If the guard holds back the whole night, nothing is written.
 
 Surprise: of several addresses the newest active one of the channel is used, unless its provider has called it
-gone.
+gone or the campaign says `devices: best` or `all`. All rows of a message to several devices stand in one
+part, so that whoever delivers it knows of each.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -36,8 +37,7 @@ from angelia.contracts.certificate import Messages, messages_of
 from angelia.contracts.core import LOG
 from angelia.contracts.ids import dispatch_id, hash64
 from angelia.contracts.outcomes import SENT
-from angelia.contracts.sending import OWN_HOURS
-from angelia.contracts.sources import ADDRESS
+from angelia.contracts.sending import ALL, BEST, OWN_HOURS
 from angelia.contracts.spark import schema as spark_schema
 from angelia.delivery.manifest.parts import messages_in, sealed_files
 from angelia.errors import InvalidInput, NotFound
@@ -46,6 +46,7 @@ from angelia.lake.citing import input_of
 from angelia.lake.commit import in_shard
 from angelia.lake.lake import MAIN
 from angelia.output import progress
+from angelia.planning.routes.requests import ManifestCounts
 from angelia.planning.verdict import release
 from angelia.templates.rendering import field_values, user_columns
 from angelia.timing.own_hours import joined
@@ -59,21 +60,20 @@ from spark_jobs.running.session import (
     run_job,
     spark_session,
 )
-from spark_jobs.shard_work.endpoints import is_denied, living, owned, read_endpoints
+from spark_jobs.shard_work.devices import (
+    addresses,
+    by_way,
+    receipts_param,
+    recent_receipts,
+    way_of,
+    ways_of,
+)
+from spark_jobs.shard_work.endpoints import living, owned, read_endpoints
 
 PART_ROWS = 100_000
+COUNTED = ["campaign_id", "message_id_count", "message_id_count_distinct"]
 # hours after its slot began in which a marketing message may still go; later it is dropped, not sent late
 MARKETING_WINDOW_H = 2
-
-
-def addresses(endpoints: DataFrame) -> DataFrame:
-    """Return one address per user and channel: the newest active one that the contract allows.
-
-    Of two equally new addresses the smallest is taken; none whose phone denies notifications.
-    """
-    usable = endpoints.where(F.col("is_active") & F.col("address").rlike(ADDRESS) & ~is_denied())
-    newest = F.max_by(F.struct("address"), F.struct("registered_ts", F.col("address")))
-    return usable.groupBy("user_id", "channel").agg(newest["address"].alias("address"))
 
 
 def messages_of_shard(
@@ -164,21 +164,31 @@ def _typed(values: object, kind: pa.DataType) -> object:
 Leaf = tuple[str, str, str]  # hour, channel, priority
 
 
-def part_counts(messages: Iterable[Messages], catalog: Catalog) -> dict[Leaf, int]:
-    """Return how many parts each hour, channel and priority gets."""
+def part_counts(messages: Iterable[Messages], catalog: Catalog, n_devices: int = 1) -> dict[Leaf, int]:
+    """Return how many parts each hour, channel and priority gets.
+
+    `n_devices`: addresses a person, as rows of a message that goes to all.
+    """
     rows: dict[Leaf, int] = {}
     for cell in messages:
-        name = (cell.slot, cell.channel, catalog.campaigns[cell.campaign_id].priority)
-        rows[name] = rows.get(name, 0) + cell.n
+        campaign = catalog.campaigns[cell.campaign_id]
+        name = (cell.slot, cell.channel, campaign.priority)
+        rows[name] = rows.get(name, 0) + cell.n * (n_devices if campaign.devices == ALL else 1)
     return {name: -(-count // PART_ROWS) for name, count in rows.items()}
 
 
-def identify(parts: dict[Leaf, int]) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Return the step that gives each message its dispatch_id and its part."""
+def identify(
+    parts: dict[Leaf, int], to_all: Collection[str] = ()
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Return the step that gives each row its dispatch_id and its part.
+
+    `to_all` names the campaigns whose messages go to several devices: these stand in one part.
+    """
 
     def step(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            rows = batch.select(["message_id", "channel", "address", "send_ts", "priority"]).to_pydict()
+            names = ["message_id", "channel", "address", "send_ts", "priority", "campaign_id"]
+            rows = batch.select(names).to_pydict()
             ids = [
                 dispatch_id(m, c, a)
                 for m, c, a in zip(rows["message_id"], rows["channel"], rows["address"], strict=True)
@@ -187,7 +197,11 @@ def identify(parts: dict[Leaf, int]) -> Callable[[Iterable[pa.RecordBatch]], Ite
             counts = [
                 parts[h, c, p] for h, c, p in zip(hours, rows["channel"], rows["priority"], strict=True)
             ]
-            numbers = [hash64(one) % count for one, count in zip(ids, counts, strict=True)]
+            together = [
+                message if campaign in to_all else own
+                for message, campaign, own in zip(rows["message_id"], rows["campaign_id"], ids, strict=True)
+            ]
+            numbers = [hash64(one) % count for one, count in zip(together, counts, strict=True)]
             batch = batch.set_column(
                 batch.schema.get_field_index("dispatch_id"), "dispatch_id", pa.array(ids)
             )
@@ -199,7 +213,10 @@ def identify(parts: dict[Leaf, int]) -> Callable[[Iterable[pa.RecordBatch]], Ite
 
 
 def write_parts(lake: Lake, folder: str) -> Callable[[pa.Table], pa.Table]:
-    """Return the step that writes one part, sorted by dispatch_id, and returns its file entry."""
+    """Return the step that writes one part, sorted by dispatch_id.
+
+    It returns the part's file entry, and its rows and messages by campaign.
+    """
 
     def step(table: pa.Table) -> pa.Table:
         send_hour, channel, priority, part = (
@@ -209,15 +226,11 @@ def write_parts(lake: Lake, folder: str) -> Callable[[pa.Table], pa.Table]:
         name = f"send_hour={send_hour}/channel={channel}/priority={priority}/part-{part:04d}.parquet"
         contract = dataset("dispatch_manifest")
         rows = table.select(contract.names).sort_by("dispatch_id")
-        return pa.table(
-            {
-                "entry": [
-                    lake.write_file(
-                        contract.name, folder, rows.cast(arrow.schema(contract)), name, keys=keys
-                    ).to_json()
-                ]
-            }
-        )
+        entry = lake.write_file(contract.name, folder, rows.cast(arrow.schema(contract)), name, keys=keys)
+        of = rows.select(["campaign_id", "message_id"]).group_by("campaign_id", use_threads=False)
+        counted = of.aggregate([("message_id", "count"), ("message_id", "count_distinct")])
+        counts = [list(row.values()) for row in counted.select(COUNTED).to_pylist()]
+        return pa.table({"entry": [entry.to_json()], "counts": [json.dumps(counts)]})
 
     return step
 
@@ -267,7 +280,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     endpoints = lake.require("user_endpoints", ds=args.ds)
     shards = list(all_shards(index))
     cells = messages_of(decisions.meta)
-    parts = part_counts(cells, catalog)
+    ways = ways_of({name: c.devices for name, c in catalog.campaigns.items()}, {c.campaign_id for c in cells})
+    # Of all channels together: more than a channel has, so a part is rather smaller than too large.
+    parts = part_counts(cells, catalog, -(-endpoints.rows // max(1, features.rows)))
     planned = sum(cell.n for cell in cells)
     schema = spark_schema(dataset("dispatch_manifest"))
 
@@ -305,29 +320,36 @@ def main(argv: Sequence[str] | None = None) -> None:
             }
         every = read_endpoints(spark, lake, endpoints, args.ds)
         usable, others = owned(living(spark, lake, every, args.ds))
-        known = addresses(usable)
+        known, receipts = addresses(usable), list[Commit]()
+        names = ["user_id", "channel"]
+        if ways:
+            made, receipts = recent_receipts(spark, lake, args.ds) if BEST in ways.values() else (None, [])
+            known, names = by_way(usable, set(ways.values()), made, ds=args.ds), [*names, "way"]
+            messages = messages.withColumn("way", way_of(ways))
         if others is not None:
             theirs = messages.join(
                 F.broadcast(others.select("user_id", "channel").distinct()),
                 ["user_id", "channel"],
                 how="left_semi",
             )
-            rejects["address_of_another"] = theirs.join(
-                known, ["user_id", "channel"], how="left_anti"
-            ).count()
-        addressed = messages.join(known, ["user_id", "channel"], how="inner").select(
-            *dataset("dispatch_manifest").names
-        )
+            rejects["address_of_another"] = theirs.join(known, names, how="left_anti").count()
+        addressed = messages.join(known, names, how="inner").select(*dataset("dispatch_manifest").names)
         where_to = [StructField("send_hour", StringType()), StructField("part", IntegerType())]
-        identified = addressed.mapInArrow(identify(parts), StructType([*_nullable(schema).fields, *where_to]))
+        to_all = {name for name, way in ways.items() if way == ALL}
+        identified = addressed.mapInArrow(
+            identify(parts, to_all), StructType([*_nullable(schema).fields, *where_to])
+        )
         entries = (
             identified.groupBy("send_hour", "channel", "priority", "part")
-            .applyInArrow(write_parts(lake, attempt.folder), "entry string")
+            .applyInArrow(write_parts(lake, attempt.folder), "entry string, counts string")
             .collect()
         )
         for row in sorted(entries, key=lambda row: row.entry):
             attempt.add(FileEntry.from_json(row.entry))
-        written = sum(entry.rows for entry in attempt.files)
+        counts = ManifestCounts()
+        for row in entries:
+            counts.add(FileEntry.from_json(row.entry).keys["channel"], json.loads(row.counts))
+        written = counts.messages.total()
         rejects["no_address"] = planned - written - sum(rejects.values())
         for entry in carried:
             attempt.add(entry)
@@ -340,10 +362,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 *lake.history("suppressions", log=LOG),
             ],
             rejects={name: count for name, count in rejects.items() if count},
-            params={"held_back": held} if held else {},
+            params={**({"held_back": held} if held else {}), **receipts_param(receipts)},
             meta={
                 "start": decisions.meta["start"],
                 "sealed_hours": sorted(standing),
+                **(counts.meta() if to_all else {}),
                 **released.recorded(),
             },
         )

@@ -39,10 +39,10 @@ from angelia.planning.inputs import (
     Inputs,
     days_needed,
     find_inputs,
-    material_facts,
     terms_of,
 )
 from angelia.planning.later import Fatigue
+from angelia.planning.offers import material_facts
 from angelia.planning.problem import ONE, of_each
 from angelia.planning.routes import with_responses
 from angelia.planning.terms import Terms, contradictions
@@ -293,7 +293,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arg_parser_for_job().parse_args(argv)
     settings, lake = load_settings(), open_judged(args)
     catalog = load_snapshot(lake, args.ds)
-    terms = terms_of(catalog, args.ds, settings.lead_hours, args.skip_before)
+    workers = settings.delivery_slots
+    terms = terms_of(catalog, args.ds, settings.lead_hours, args.skip_before, workers)
     inputs = find_inputs(lake, args.ds, days_needed(terms, settings.history_days))
     terms = with_responses(terms, inputs.send_times.meta)
     shards = all_shards(inputs.index)
@@ -305,7 +306,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         lake.attempt("decisions", ds=args.ds) as attempt,
         lake.attempt("decided_pairs", ds=args.ds) as pairs,
     ):
-        context = PlanContext(lake, inputs, terms, material_facts(catalog), attempt.folder)
+        context = PlanContext(lake, inputs, terms, material_facts(catalog.materials), attempt.folder)
         context = steered(spark, context, shards)
         terms = context.terms
         solved, unreachable = solve_shards(spark, context, shards)
@@ -325,6 +326,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             params={
                 "lead_hours": settings.lead_hours,
                 "skip_before": args.skip_before.isoformat() if args.skip_before else None,
+                **({"delivery_slots": workers} if workers > 1 else {}),
             },
         )
         # After the plan, whose commit it cites: a night without its pairs is read from the plan itself.

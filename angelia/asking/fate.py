@@ -108,7 +108,9 @@ def fate_of(
     # A message that fell over to another channel has a row of each: the one that was sent tells most.
     row = max(rows, key=lambda row: (row["outcome"] == "accepted", row["sent_ts"] is not None))
     opened = _opened(lake, person, ds, message, slot, openings)
-    return Fate(row["outcome"], row["channel"], row["reason"], row["sent_ts"], opened)
+    of_channel = [other["outcome"] for other in rows if other["channel"] == row["channel"]]
+    devices = (of_channel.count("accepted"), len(of_channel)) if len(of_channel) > 1 else None
+    return Fate(row["outcome"], row["channel"], row["reason"], row["sent_ts"], opened, devices)
 
 
 def _of_message(lake: Lake, commit: Commit, columns: list[str], message: str) -> list[dict[str, Any]]:

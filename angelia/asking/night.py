@@ -18,8 +18,8 @@ from angelia.catalog.snapshot import Catalog, read_snapshot
 from angelia.contracts.certificate import Limit, limits_of
 from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
-from angelia.planning.inputs import Inputs, material_facts, terms_of
-from angelia.planning.offers import MaterialFacts
+from angelia.planning.inputs import Inputs, terms_of
+from angelia.planning.offers import MaterialFacts, material_facts
 from angelia.planning.routes import with_responses
 from angelia.planning.terms import RefusalPrice, Terms
 from models.registry import Registry
@@ -183,8 +183,9 @@ def open_night(lake: Lake, ds: str | None) -> PlannedNight:
     catalog = read_snapshot(lake, only("catalog_snapshot"))
     since = plan.params.get("skip_before")
     skip = datetime.fromisoformat(since) if since else None
-    terms = terms_of(catalog, ds, int(plan.params["lead_hours"]), skip)
+    workers = int(plan.params.get("delivery_slots", 1))
+    terms = terms_of(catalog, ds, int(plan.params["lead_hours"]), skip, workers)
     terms = with_responses(terms, inputs.send_times.meta)
     # The plan found this price once, of many people: who asks about one person could not.
     terms = replace(terms, refusal_price=RefusalPrice.of(plan.meta))
-    return PlannedNight(lake, ds, plan, catalog, inputs, terms, material_facts(catalog))
+    return PlannedNight(lake, ds, plan, catalog, inputs, terms, material_facts(catalog.materials))

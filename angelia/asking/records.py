@@ -133,7 +133,8 @@ class Later:
 class Fate:
     """What became of a planned message.
 
-    `state` is a word of the ledger, or `held_back`, `not_emitted`, `not_sent_yet`.
+    `state` is a word of the ledger, or `held_back`, `not_emitted`, `not_sent_yet`. `devices`: how many of the
+    person's devices on the channel took it and how many there were, if several.
     """
 
     state: str
@@ -141,6 +142,7 @@ class Fate:
     reason: str | None
     sent_ts: datetime | None
     opened_ts: datetime | None
+    devices: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ from angelia.lake.attempt import code_version
 from angelia.lake.commit import in_shard
 from angelia.output import progress
 from angelia.planning.certificate import certificate
-from angelia.planning.inputs import material_facts, terms_of
+from angelia.planning.inputs import terms_of
 from angelia.planning.later import Fatigue
+from angelia.planning.offers import material_facts
 from angelia.planning.routes import with_responses
 from angelia.planning.terms import Terms
 from spark_jobs import plan_dispatch
@@ -185,7 +186,7 @@ def what_if(lake: Lake, ds: str | None, settings: Mapping[str, str]) -> WhatIf:
     before, after = _Side(night.terms), _Side(terms)
     moves: dict[str, Moves] = {}
     with scratch_lake(lake) as scratch:
-        context = PlanContext(scratch, night.inputs, terms, material_facts(catalog), FOLDER)
+        context = PlanContext(scratch, night.inputs, terms, material_facts(catalog.materials), FOLDER)
         context = plan_dispatch.steered(None, context, shards)
         terms = context.terms
         solved, unreachable = plan_dispatch.solve_shards(None, context, shards)
@@ -220,7 +221,8 @@ def what_if(lake: Lake, ds: str | None, settings: Mapping[str, str]) -> WhatIf:
 def _changed(night: PlannedNight, settings: Mapping[str, str]) -> tuple[Catalog, Terms]:
     """Return the night's catalog and terms with the settings made."""
     made = change(night.catalog, [one.id for one in night.terms.campaigns], settings)
-    terms = terms_of(made.catalog, night.ds, int(night.plan.params["lead_hours"]), None)
+    lead, workers = (int(night.plan.params.get(name, 1)) for name in ("lead_hours", "delivery_slots"))
+    terms = terms_of(made.catalog, night.ds, lead, None, workers)
     terms = with_responses(replace(terms, first_slot=night.terms.first_slot), night.inputs.send_times.meta)
     return made.catalog, with_hours(terms, made.hours)
 

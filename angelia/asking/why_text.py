@@ -163,6 +163,7 @@ def _fate(fate: Fate) -> str:
         says += f" ({fate.reason}: {CANARY[fate.reason]})" if fate.reason in CANARY else f" ({fate.reason})"
     if fate.sent_ts is not None:
         says += f", by {fate.channel} at {fate.sent_ts:%Y-%m-%d %H:%M:%S} UTC"
+        says += f" on {fate.devices[0]} of {fate.devices[1]} devices" if fate.devices else ""
         says += f"; opened at {fate.opened_ts:%Y-%m-%d %H:%M} UTC" if fate.opened_ts else "; no open is known"
     return says
 

@@ -47,14 +47,24 @@ from angelia.catalog.document_parts import (
 )
 from angelia.catalog.problems import DocumentProblem, nearest, problem_of, type_name
 from angelia.contracts.ids import DIRECT_PREFIXES, MAX_DIRECT_LETTERS, direct_template
-from angelia.contracts.outcomes import AT_LEAST_ONCE
-from angelia.contracts.sending import MAX_TTL_HOURS
+from angelia.contracts.outcomes import AT_LEAST_ONCE, MARKETING, TRANSACTIONAL
+from angelia.contracts.sending import ALL, BEST, MAX_TTL_HOURS, MOST_DEVICES, NEWEST
 from angelia.errors import InvalidInput, without_addresses
 
 MICROS = 1_000_000  # int64 micro-units, so sums do not depend on order
 # For a campaign with occurrence `once`, a plan reads all pushes since its start.
 MAX_ONCE_DAYS = 3_660
-LATER = ("trigger", "cancel_on", "uplift", "canary", "choose_channel", "direct")
+LATER = (
+    *("trigger", "cancel_on", "uplift", "canary", "choose_channel", "devices", "message_class"),
+    "max_per_device_day",
+    "direct",
+)
+
+DEVICES = {
+    NEWEST: "the device that was registered last",
+    BEST: "the device that showed most of its recent messages; of equal ones the newest",
+    ALL: f"all of a person's devices on the channel (at most {MOST_DEVICES}), together one message",
+}
 
 
 class Policy(Document):
@@ -82,6 +92,7 @@ class Channel(Document):
     capacity_per_hour: Count
     quota_per_minute: Count
     max_per_vendor_day: dict[Id, Count] = Field(default_factory=dict)
+    max_per_device_day: dict[Literal["marketing", "service", "transactional"], Count] | None = None
 
     @property
     def cost_micros(self) -> int:
@@ -191,6 +202,8 @@ class Campaign(Document):
     cancel_on: Id | None = None  # event type; a planned message is withheld once it has happened
     choose_channel: Literal["best"] | None = None  # by what each channel makes of a message, less its cost
     canary: Canary | None = None  # a share goes first; the rest waits for what comes of it
+    devices: Literal["newest", "best", "all"] | None = None  # a person's, on the channel; unsaid: the newest
+    message_class: Literal["marketing", "service"] | None = None  # as providers count; unsaid: marketing
 
     @model_validator(mode="after")
     def _sense(self) -> Self:
@@ -208,6 +221,10 @@ class Campaign(Document):
             )
         if self.is_transactional and self.holdout_pct:
             raise ValueError("holdout_pct: a transactional campaign (at_least_once) has no holdout")
+        if self.is_transactional and self.message_class:
+            raise ValueError(
+                "message_class: a transactional campaign (at_least_once) is of that class; leave it out"
+            )
         if self.is_transactional and self.uplift:
             raise ValueError("uplift: a transactional campaign (at_least_once) is sent whatever it changes")
         if self.is_transactional and self.canary:
@@ -235,9 +252,19 @@ class Campaign(Document):
             raise ValueError("canary: is for planned messages; what an event sets off has no rest to wait")
 
     @property
+    def goes_to(self) -> str:
+        """Which of a person's devices on its channel a message goes to, in words."""
+        return DEVICES[self.devices or NEWEST]
+
+    @property
     def is_transactional(self) -> bool:
         """Whether it must arrive at least once, and is exempt from marketing's limits."""
         return self.guarantee == AT_LEAST_ONCE
+
+    @property
+    def wire_class(self) -> str:
+        """As which class of messages providers count it."""
+        return TRANSACTIONAL if self.is_transactional else self.message_class or MARKETING
 
     @property
     def value_micros(self) -> int:

@@ -335,7 +335,7 @@ def preview(
     # For one person the question is what they get; the sample answers how many would get nothing.
     sampled, people = ("", []) if user else sample_people(lake, night, limits.columns(document, documents))
     refused = limits.refused_people(document, documents, known, people)
-    lines = []
+    lines = [f"to {document.goes_to}"] if document.devices else []
     for item in shown:
         lines.append(
             f"{item['material']} [{item['locale']}]"
@@ -350,6 +350,8 @@ def preview(
     for warning in warnings:
         progress(f"warning: {warning}")
     result: dict[str, object] = {"campaign": campaign, "previews": shown, "warnings": warnings}
+    if document.devices:
+        result["devices"] = document.devices
     if people:
         result["sample"] = {"ds": sampled, "people": len(people), "refused": refused}
     emit(result, lines, as_json)

@@ -22,6 +22,7 @@ from angelia.lake.erasing import erase as erasure
 from angelia.lake.lake import MAIN
 from angelia.output import JsonFlag, emit, parse_ds, progress
 from angelia.text_files import chunks, require_utf8
+from angelia.users.choices import compact_choices
 from angelia.users.registered import compact
 
 app = typer.Typer(no_args_is_help=True, help="Commits: list them, verify their bytes, expire and erase.")
@@ -176,14 +177,16 @@ def expire(
 ) -> None:
     """Delete superseded commits, days beyond retention, and leftovers of crashed writers.
 
-    Nothing that a pending plan cites is deleted. Clients' entries about addresses leave their log 30 days
-    after a later entry superseded them. What a delivery left beside the lake goes with its manifest.
+    Nothing that a pending plan cites is deleted. Clients' entries about addresses, and choices of people on
+    their preferences page, leave their logs 30 days after a later entry superseded them. What a
+    delivery left beside the lake goes with its manifest.
     """
     from angelia.delivery.ledger.expiry import expire as expire_ledger
 
     lake = open_lake()
     if not dry_run:
         compact(lake, lake.clock())
+        compact_choices(lake, lake.clock())
     result = expiry.expire(lake, older_than, dry_run)
     n_objects = expire_ledger(lake, older_than, dry_run)
     verb = "would expire" if dry_run else "expired"

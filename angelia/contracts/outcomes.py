@@ -23,6 +23,7 @@ NO_VALUE = "no_value"
 NO_CAPACITY = "no_capacity"
 NO_BUDGET = "no_budget"
 AFTER_CANARY = "after_canary"
+DEVICE_QUOTA = "device_quota"
 
 DECIDED = {
     SENT: "chosen: it is sent",
@@ -40,6 +41,7 @@ DECIDED = {
     NO_CAPACITY: "others were worth more in the hours it wanted, three times; other hours may have had room",
     NO_BUDGET: "the campaign's budget was used up by better ones",
     AFTER_CANARY: "the campaign's canary goes first, and no hour is left after it",
+    DEVICE_QUOTA: "the device has had all messages of this class that a day allows, on every channel",
 }
 
 ACCEPTED, REJECTED, SKIPPED, DEFERRED, AMBIGUOUS = "accepted", "rejected", "skipped", "deferred", "ambiguous"
@@ -51,6 +53,9 @@ LEDGER = {
     DEFERRED: "not sent yet; a later run may still send it",
     AMBIGUOUS: "a request began and no answer is known; counts as sent",
 }
+
+# Classes of messages that providers count by device. Consent and caps go by the guarantee alone.
+MARKETING, SERVICE, TRANSACTIONAL = "marketing", "service", "transactional"
 
 # A reason of receipts: a program opened or clicked, no person; reports and models leave it out.
 MACHINE = "machine"

@@ -33,6 +33,9 @@ PLAN_LIFE_DAYS = -(-(MAX_LEAD_HOURS + PLAN_HOURS + MAX_TTL_HOURS) // 24)
 # folding looks its manifests through, and `lake expire` keeps them.
 ANSWER_DAYS = 8
 ANSWERED_DAYS = ANSWER_DAYS + PLAN_LIFE_DAYS - 1
+# Which of a person's devices on the channel a campaign's message goes to; at most so many for `all`.
+NEWEST, BEST, ALL = "newest", "best", "all"
+MOST_DEVICES = 10
 FOLD_DAYS = 14  # for so many nights back, late receipts and events are folded into the figures
 
 F64, I16, I32, I64, U32 = pa.float64(), pa.int16(), pa.int32(), pa.int64(), pa.uint32()
@@ -43,12 +46,14 @@ def burst_of(per_minute: float) -> float:
     return max(1.0, per_minute / 600)
 
 
-def steady_per_minute(per_minute: float) -> float:
+def steady_per_minute(per_minute: float, workers: int = 1) -> float:
     """Return what a limit a minute lets pass minute after minute.
 
-    A sliding minute can hold a full burst and a minute of refill; together they are the limit.
+    A sliding minute can hold a full burst and a minute of refill; together they are the limit. Workers share
+    it evenly, and each has a burst of its own, of one message at the least.
     """
-    return max(per_minute - burst_of(per_minute), per_minute / 2)
+    own = per_minute / workers
+    return workers * max(own - burst_of(own), own / 2)
 
 
 def ordinal() -> Column:
@@ -74,7 +79,7 @@ def own_hours() -> tuple[Column, ...]:
 DISPATCH_MANIFEST = Dataset(
     "dispatch_manifest",
     1,
-    "one message to send",
+    "one message to send to one address",
     ("dispatch_id",),
     ("ds",),
     (

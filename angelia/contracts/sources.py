@@ -175,7 +175,8 @@ PREFERENCE_CHOICES = Dataset(
     ("angelia receive", "angelia intake serve"),
     notes="Append-only: one leaf, log=0, one commit a visit; read all of them. The night reads them beside "
     "user_preferences, and the later word holds. A channel's refusal stands in suppressions, too, at once. "
-    "Of languages and of hours a person has one, the newest.",
+    "Of languages and of hours a person has one, the newest. `lake expire` leaves out choices that were "
+    "superseded 30 days ago.",
 )
 
 USER_EVENTS = Dataset(

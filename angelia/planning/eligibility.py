@@ -7,10 +7,8 @@ Grain: user x campaign pairs of one shard. Reads nothing, writes nothing. Every 
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 from functools import cached_property
 
 import numpy as np
@@ -19,15 +17,16 @@ import numpy.typing as npt
 from angelia.contracts import outcomes
 from angelia.contracts.ids import U64, message_id, mix, uniform
 from angelia.matching import assign_arms, buckets
-from angelia.planning.before import Past, already_sent, lower_for_vendors, room_for, too_near
+from angelia.planning.before import DeviceRoom, Past, already_sent, lower_for_vendors, room_for, too_near
 from angelia.planning.canary import canary_hours
 from angelia.planning.later import Fatigue, LaterCosts, bears_two, later_costs, look_costs, steered
 from angelia.planning.problem import I64, Bools, Choice, Limits, Problem, boosted, of_each
-from angelia.planning.routes import draw_channels
+from angelia.planning.routes import affordable, draw_channels
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.timing.local_time import (
     LocalHours,
+    has_broken_hours,
     in_hours,
     in_quiet,
     is_day_off,
@@ -124,17 +123,9 @@ def clock_hours(terms: Terms, people: ShardPeople) -> tuple[NightHours, I64]:
     if terms.quiet is not None:
         quiet = in_quiet(local.hour, *terms.quiet)
         # In half-hour zones a UTC hour ends in the next local hour: both must be awake.
-        broken = _has_broken_hours(zones, terms.start)[:, None]
+        broken = has_broken_hours(zones, terms.start)[:, None]
         quiet |= broken & in_quiet((local.hour + 1) % 24, *terms.quiet)
     return (local, quiet, is_day_off(local.date, [country for _, country in clocks])), clock
-
-
-def _has_broken_hours(timezones: Sequence[str], at: datetime) -> Bools:
-    known: dict[str, bool] = {}
-    for name in set(timezones):
-        offset = at.astimezone(zoneinfo.ZoneInfo(name)).utcoffset() or timedelta()
-        known[name] = offset.total_seconds() % 3600 != 0
-    return np.array([known[name] for name in timezones], bool)
 
 
 def cells(local: LocalHours, off: Bools) -> I64:
@@ -204,9 +195,11 @@ def assemble(
     marketing = ~np.isin(past_campaign, [k for k, c in enumerate(terms.campaigns) if c.is_exempt])
     room = room_for(terms.caps, past, n, h, marketing)
     lower_for_vendors(terms.channels, people.vendor, past, marketing, room)
+    devices = DeviceRoom.of(terms, past, n)
+    room = devices.bound(room, terms.campaigns, people.channels)
     blocked = too_near(past, marketing, n, h, terms.gap_hours)
     if people.own_quiet:
-        is_broken = _has_broken_hours(people.timezone, terms.start)
+        is_broken = has_broken_hours(people.timezone, terms.start)
         blocked |= quiet_slots(terms.quiet, people.own_quiet, local.hour[clock], is_broken)
     global_out = buckets(people.keys, terms.holdout_salt) < terms.holdout_pct
 
@@ -219,14 +212,15 @@ def assemble(
         exempt[rows] = campaign.is_exempt
         weight[rows] = weights[campaign.priority] * campaign.value_micros
         named = np.array([channel.id in campaign.channels for channel in terms.channels])
-        channels[rows] = people.channels[users] & named
+        reach = people.channels[users] & named
+        channels[rows], free = devices.within(campaign.wire_class, users, reach)
         if campaign.arms:
             arm_number = assign_arms(people.keys[users], campaign.salt, [a.share_pct for a in campaign.arms])
             arm[rows] = np.array([a.name for a in campaign.arms], object)[arm_number]
         by_clock = campaign_hours(terms, campaign, local)
         if not campaign.is_exempt:
             by_clock = by_clock & ~quiet
-        hours = by_clock[clock[users]]
+        hours = by_clock[clock[users]] & free
         if not campaign.is_exempt:
             hours &= ~blocked[users]
         had_hours = hours.any(axis=1)
@@ -245,10 +239,11 @@ def assemble(
                 np.array([campaign.topic in people.opted_out[u] for u in users], bool)
                 & (not campaign.is_exempt),
             ),
-            (outcomes.UNREACHABLE, ~channels[rows].any(axis=1)),
+            (outcomes.UNREACHABLE, ~reach.any(axis=1)),
             (outcomes.HOLDOUT_GLOBAL, global_out[users] & (not campaign.is_exempt)),
             (outcomes.HOLDOUT_CAMPAIGN, held_out & (not campaign.is_exempt)),
             (outcomes.ALREADY_INTENDED, sent),
+            (outcomes.DEVICE_QUOTA, ~channels[rows].any(axis=1)),
             (outcomes.CAPPED, (capped | no_room).all(axis=1)),
             (outcomes.NO_MATERIAL, ~pairs.has_material[rows]),
             # Before `no_slot`, which an hour that the canary took would be counted as.
@@ -335,19 +330,22 @@ def draw_slots(
         return choice, propensity
     values = np.array([c.value_micros for c in terms.campaigns], np.float64)
     worth = values[problem.pair_campaign[rows]] * p_open[rows] + (0.0 if lift is None else lift[rows])
+    living = affordable(terms, problem, rows, worth)
+    pays = living.any(axis=1)
+    rows, worth, living = rows[pays], worth[pays], living[pays]
     order = np.lexsort((problem.tie[rows], -worth, problem.pair_user[rows]))
-    rows = rows[order]
     # Sorted by person and falling worth, so the first row of each is their best campaign.
-    rows = rows[np.unique(problem.pair_user[rows], return_index=True)[1]]
+    order = order[np.unique(problem.pair_user[rows[order]], return_index=True)[1]]
+    rows, living = rows[order], living[order]
     count = open_slots[rows].sum(axis=1)
     wanted = np.floor(
         uniform(people.keys[problem.pair_user[rows]], terms.salt, "slot draw", terms.ds) * count
     ).astype(np.int64)
     slot = (np.cumsum(open_slots[rows], axis=1) <= wanted[:, None]).sum(axis=1)
-    channel = np.argmax(problem.channels[rows], axis=1)
+    channel = np.argmax(living, axis=1)
     value, boost = problem.value[rows, slot], terms.boost()
     if boost.size:
-        channel = draw_channels(terms, problem, rows, people.keys[problem.pair_user[rows]], channel)
+        channel = draw_channels(terms, problem, rows, living, people.keys[problem.pair_user[rows]], channel)
         value = boosted(value, boost[problem.pair_campaign[rows], channel])
     cost = np.array([c.cost_micros for c in terms.channels], np.int64)
     choice.slot[rows], choice.channel[rows] = slot, channel

@@ -120,30 +120,34 @@ def plan_start(ds: str, lead_hours: int) -> datetime:
     return datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(hours=lead_hours)
 
 
-def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime | None) -> Terms:
+def terms_of(
+    catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime | None, workers: int = 1
+) -> Terms:
     """Return the night's terms; hours that end before `skip_before` are not planned."""
     start = plan_start(ds, lead_hours)
     days = [start.date() + timedelta(days=shift) for shift in (0, 1, -1)]
-    passed = (
-        0 if skip_before is None else min(PLAN_HOURS, max(0, int((skip_before - start) / timedelta(hours=1))))
-    )
+    late = timedelta() if skip_before is None else skip_before - start
+    passed = min(PLAN_HOURS, max(0, int(late / timedelta(hours=1))))
     policy = catalog.policy
     return Terms(
         ds=ds,
         start=start,
         n_slots=PLAN_HOURS,
         first_slot=passed,
-        campaigns=tuple(_campaign(catalog, document, days) for document in catalog.running(days).values()),
+        campaigns=tuple(_campaign(catalog, each, days, workers) for each in catalog.running(days).values()),
         channels=tuple(
             ChannelTerms(
                 c.id,
                 c.cost_micros,
                 # What leaves in an hour at the provider's pace is a limit like our own.
-                min(c.capacity_per_hour, int(60 * steady_per_minute(c.quota_per_minute))),
+                min(c.capacity_per_hour, takes),
                 tuple(sorted(c.max_per_vendor_day.items())),
+                tuple(sorted((c.max_per_device_day or {}).items())),
+                takes,
             )
             for _, c in sorted(catalog.channels.items())
             if c.enabled
+            for takes in [int(60 * steady_per_minute(c.quota_per_minute, workers))]
         ),
         caps=tuple(CapTerms(cap.messages, cap.days) for cap in policy.caps),
         gap_hours=policy.min_gap_hours,
@@ -160,7 +164,7 @@ def terms_of(catalog: Catalog, ds: str, lead_hours: int, skip_before: datetime |
     )
 
 
-def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) -> CampaignTerms:
+def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date], workers: int) -> CampaignTerms:
     experiment = catalog.experiments[document.experiment] if document.experiment else None
     weekdays, pace = document.occurrence.weekdays, document.speed_limit_per_minute
     # A night touches two local days: the first on which the campaign may occur names the occurrence.
@@ -177,15 +181,13 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) ->
         weekdays=frozenset(WEEKDAYS.index(name) for name in weekdays or ()),
         start_date=document.start_date,
         end_date=document.end_date,
-        send_window=None
-        if document.send_window is None
-        else (document.send_window.start, document.send_window.end),
+        send_window=(w.start, w.end) if (w := document.send_window) else None,
         holdout_pct=document.holdout_pct,
         max_messages=document.budget.max_messages if document.budget else None,
         caps=tuple(CapTerms(cap.messages, cap.days) for cap in document.caps),
         is_exempt=document.is_transactional,
         min_messages=(document.budget.min_messages or 0) if document.budget else 0,
-        max_per_hour=pace and int(60 * steady_per_minute(pace)),
+        max_per_hour=pace and int(60 * steady_per_minute(pace, workers)),
         salt=experiment.salt if experiment else "",
         arms=tuple(ArmTerms(arm.name, arm.share_pct, arm.materials) for arm in experiment.arms)
         if experiment
@@ -193,15 +195,7 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date]) ->
         lift_micros=document.lift_micros,
         by_value=document.choose_channel is not None,
         canary=(document.canary.share_pct, document.canary.hours) if document.canary else None,
-    )
-
-
-def material_facts(catalog: Catalog) -> MaterialFacts:
-    """Return what a plan must know of the catalog's materials."""
-    documents = catalog.materials.items()
-    return MaterialFacts(
-        {name: frozenset(document.locales) for name, document in documents if document.locales is not None},
-        {name: document.category for name, document in documents if document.category is not None},
+        wire_class=document.wire_class,
     )
 
 
@@ -358,11 +352,12 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: ShardPeople, shard: 
     start = np.datetime64(terms.start.replace(tzinfo=None), "us")
     user: list[np.ndarray] = [np.zeros(0, np.int64)]
     hours: list[np.ndarray] = [np.zeros(0)]
-    campaign, keys = list[pa.Array](), list[pa.Array]()
+    campaign, keys, channel = list[pa.Array](), list[pa.Array](), list[pa.Array]()
     running = pa.array([one.id for one in terms.campaigns], pa.string())
     for_all = (date.fromisoformat(terms.ds) - timedelta(days=_policy_days(terms))).isoformat()
     for commit in inputs.pushes:
-        table = _rows(lake, commit, shard, bits, ["ordinal", "campaign_id", "message_id", "kind", "at_ts"])
+        columns = ["ordinal", "campaign_id", "message_id", "kind", "at_ts", "channel"]
+        table = _rows(lake, commit, shard, bits, columns)
         # What clients owe by a template without a campaign uses no room, as no transactional message does.
         is_owed = pc.starts_with(table["campaign_id"], OWED)
         table = table.filter(pc.and_(pc.equal(table["kind"], "sent"), pc.invert(is_owed)))
@@ -372,6 +367,7 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: ShardPeople, shard: 
         hours.append((table["at_ts"].to_numpy().astype("datetime64[us]") - start) / np.timedelta64(1, "h"))
         campaign += table["campaign_id"].chunks
         keys += table["message_id"].chunks
+        channel += table["channel"].chunks
     if inputs.previous is not None:
         table = _rows(lake, inputs.previous, shard, bits, ["ordinal", "choices"])
         owner = np.searchsorted(people.ordinal, table["ordinal"].to_numpy())
@@ -386,12 +382,19 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: ShardPeople, shard: 
         hours.append((slots - start) / np.timedelta64(1, "h"))
         campaign.append(pc.struct_field(flat, "campaign_id"))
         keys.append(pc.struct_field(flat, "message_id"))
+        channel.append(pc.struct_field(flat, "channel"))
     if inputs.intake is not None:
         add_pending(lake.read(inputs.intake), people.user_id, start, user, hours, campaign, keys)
     users = np.concatenate(user).astype(np.int64)
     when = np.concatenate(hours).astype(np.float64)
-    campaigns, ids = (pa.chunked_array(parts, pa.string()).combine_chunks() for parts in (campaign, keys))
+    channel.append(pa.nulls(len(users) - sum(map(len, channel)), pa.string()))  # the intake's: unknown yet
+    campaigns, ids, channels = (
+        pa.chunked_array(parts, pa.string()).combine_chunks() for parts in (campaign, keys, channel)
+    )
     # The receipt of a message knows better than its plan when it was sent: the first mention (user_pushes)
     # stays. Arrow numbers texts by their first mention, and much faster than NumPy sorts them.
     first = np.unique(ids.dictionary_encode().indices.to_numpy(), return_index=True)[1]
-    return Past(users[first], campaigns.take(first).to_pylist(), when[first], ids.take(first).to_pylist())
+    return Past(
+        users[first], campaigns.take(first).to_pylist(), when[first], ids.take(first).to_pylist(),
+        channels.take(first).to_pylist() if any(c.max_per_device_day for c in terms.channels) else [],
+    )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,26 @@ class MaterialFacts:
 
     locales: Mapping[str, frozenset[str]]
     category: Mapping[str, str]
+
+
+class MaterialDocument(Protocol):
+    """What a plan reads of a material's document."""
+
+    @property
+    def locales(self) -> tuple[str, ...] | None:
+        """The languages it is for; None = all."""
+
+    @property
+    def category(self) -> str | None:
+        """Its category, if it has one."""
+
+
+def material_facts(documents: Mapping[str, MaterialDocument]) -> MaterialFacts:
+    """Return what a plan must know of the catalog's materials."""
+    return MaterialFacts(
+        {name: frozenset(each.locales) for name, each in documents.items() if each.locales is not None},
+        {name: each.category for name, each in documents.items() if each.category is not None},
+    )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from angelia.contracts.outcomes import MARKETING
 from angelia.planning.problem import I64, ONE, Limits
 
 NO_BUDGET = 2**40  # messages; a limit that no plan reaches
@@ -93,6 +94,7 @@ class CampaignTerms:
     lift_micros: int = 0  # value of one unit of lift; 0 = opens alone count
     by_value: bool = False  # its channel is chosen by what each makes of a message, too
     canary: tuple[float, int] | None = None  # share of its people that goes first, hours until the rest
+    wire_class: str = MARKETING  # as which providers count its messages
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ class ChannelTerms:
     cost_micros: int
     capacity_per_hour: int
     max_per_vendor_day: tuple[tuple[str, int], ...] = ()
+    max_per_device_day: tuple[tuple[str, int], ...] = ()  # by class of messages
+    takes_per_hour: int = 0  # what leaves in an hour at the provider's pace, as requests
     response: int = ONE  # how often its messages are opened, a mean channel's = ONE
 
 

@@ -34,11 +34,10 @@ from angelia.planning.inputs import (
     days_needed,
     find_inputs,
     load_shard,
-    material_facts,
     read_offers,
     terms_of,
 )
-from angelia.planning.offers import CampaignOffer, Drawn, MaterialFacts, draw_material, gather
+from angelia.planning.offers import CampaignOffer, Drawn, MaterialFacts, draw_material, gather, material_facts
 from angelia.planning.problem import count_of
 from angelia.planning.terms import Terms
 from angelia.rehearsal.site import Sent, Site
@@ -72,7 +71,7 @@ class PolicyView:
         catalog = load_snapshot(site.lake, ds)
         terms = terms_of(catalog, ds, lead_hours, None)
         inputs = find_inputs(site.lake, ds, days_needed(terms, 28))
-        facts = material_facts(catalog)
+        facts = material_facts(catalog.materials)
         shard = load_shard(site.lake, inputs, terms, facts, 0)
         offers = read_offers(site.lake, inputs, terms, facts, shard.people, 0)
         hours = category_hours(inputs)

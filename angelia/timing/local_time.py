@@ -261,3 +261,12 @@ def _unique_zones(timezones: Sequence[str]) -> tuple[list[str], npt.NDArray[np.i
                 f"{name!r} is not an IANA timezone", fix="pass names through resolve_timezones first"
             )
     return list(position), zone_of
+
+
+def has_broken_hours(timezones: Sequence[str], at: datetime) -> Bools:
+    """Return which timezones' hours begin within a UTC hour, as half past."""
+    known: dict[str, bool] = {}
+    for name in set(timezones):
+        offset = at.astimezone(zoneinfo.ZoneInfo(name)).utcoffset() or timedelta()
+        known[name] = offset.total_seconds() % 3600 != 0
+    return np.array([known[name] for name in timezones], bool)

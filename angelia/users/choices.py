@@ -19,6 +19,7 @@ from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.users.one_person import rows_of_user
 from angelia.users.person_log import PersonLog
+from angelia.users.superseded import compact_words
 from angelia.users.suppressions import Refusals, close_person, open_person
 
 Choice = tuple[str, str]  # kind (topic, channel, language, quiet_hours), and its name
@@ -101,3 +102,11 @@ def choose(lake: Lake, user: str, wanted: Mapping[Choice, bool], at: datetime) -
     if rows:
         lake.append_log(CHOICES, pa.Table.from_pylist(rows, schema=arrow.schema(dataset(CHOICES))))
     return refused
+
+
+def compact_choices(lake: Lake, now: datetime) -> int:
+    """Rewrite the log of choices without long superseded ones; return how many those are.
+
+    Of languages and hours the newest of each name stays: what was taken back is the newest of its name.
+    """
+    return compact_words(lake, CHOICES, ("user_id", "kind", "name"), "updated_ts", now)

@@ -1,14 +1,16 @@
 """A log by person: a request reads the commits that came since the last one.
 
 Grain: entry of one person. Reads one append-only log (`preference_choices`, `suppressions`); writes nothing.
-Surprise: commits of a log have consecutive numbers, so the next one is asked for by its name and nothing is
-listed. Threads that share an object wait for one reader.
+Surprise: new commits of a log have consecutive numbers, so the next one is asked for by its name and nothing
+is listed; a day later all is read anew, since what was replaced meanwhile may be gone. Threads that share an
+object wait for one reader.
 """
 
 from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +21,7 @@ from angelia.lake.commit import leaf_folder
 from angelia.lake.lake import MAIN
 
 _LEAF = {"log": LOG}
+_WHOLE = timedelta(days=1)  # replaced commits stay for longer
 _LEAST = 1_000  # so many new entries are held beside the sorted ones
 
 
@@ -33,6 +36,7 @@ class PersonLog:
         self._new: dict[str, list[dict[str, Any]]] = {}
         self._tables: list[pa.Table] = []  # of the entries in `_new`
         self._read_until = self._erasures = 0
+        self._read_at: datetime | None = None
         self._lock = threading.Lock()
 
     def of(self, user: str) -> list[dict[str, Any]]:
@@ -50,7 +54,11 @@ class PersonLog:
         # An erasure rewrites entries below the numbers that they have: what was read before names the person.
         if (erasures := self._lake.erasures()) != self._erasures:
             self._sorted, self._new, self._tables, self._erasures = None, {}, [], erasures
+        now = self._lake.clock()
+        if self._read_at is not None and now - self._read_at > _WHOLE:
+            self._sorted, self._new, self._tables = None, {}, []
         if self._sorted is None:
+            self._read_at = now
             # What comes between the two is read twice, and says the same twice.
             self._read_until = self._lake.last_number(self._name, **_LEAF)
             self._sorted = self._sort([self._lake.read_log(self._name)])

@@ -24,6 +24,7 @@ from angelia.contracts.sending import Micros
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.lake.keys import lake_key
+from angelia.lake.lake import MAIN
 from angelia.lake.store import Store
 from angelia.timing.own_hours import Span, parse_span
 from angelia.users.addresses import form_of, same_address, unicode_host
@@ -292,12 +293,21 @@ class Guards:
         for name, take in take_in.items():
             head = self._lake.head(name, log=LOG)
             newest = head.number if head else 0
+            gone = self._expired(name) if newest > self._seen[name] + 1 else set()
             for number in range(self._seen[name] + 1, newest + 1):
+                if number in gone:
+                    continue
                 table = self._lake.read(self._lake.as_of(name, number, log=LOG))
                 take(table.to_pylist())
                 self._seen[name] = number
                 changed = True
         return changed
+
+    def _expired(self, name: str) -> set[int]:
+        """Return the numbers of a log's commits that expired; a lost one is not among them."""
+        leaf = {"log": LOG}
+        every = set(self._lake.numbers(MAIN, name, leaf, expired=True))
+        return every.difference(self._lake.numbers(MAIN, name, leaf))
 
     def _read_events(self) -> bool:
         try:

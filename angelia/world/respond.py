@@ -90,7 +90,10 @@ def respond(
 
 
 def _ledger(lake: Lake, ds: str) -> tuple[list[Commit], pa.Table]:
-    """Return the ledger commits of a plan day and its accepted rows, each dispatch once."""
+    """Return the ledger commits of a plan day and its accepted rows, each message once.
+
+    A person with several devices sees a message once, on any of them.
+    """
     columns = [
         "dispatch_id",
         "message_id",
@@ -108,10 +111,8 @@ def _ledger(lake: Lake, ds: str) -> tuple[list[Commit], pa.Table]:
     rows = rows.filter(pc.equal(rows["outcome"], "accepted")).sort_by(
         [("dispatch_id", "ascending"), ("sent_ts", "ascending")]
     )
-    ids_of = rows["dispatch_id"].to_numpy(zero_copy_only=False)
-    return commits, rows.filter(
-        pa.array(np.r_[True, ids_of[1:] != ids_of[:-1]] if len(rows) else np.zeros(0, dtype=bool))
-    )
+    first = np.unique(rows["message_id"].to_numpy(zero_copy_only=False), return_index=True)[1]
+    return commits, rows.take(pa.array(np.sort(first)))
 
 
 def _write_receipts(lake: Lake, world: World, ds: str) -> tuple[Commit, dict[str, int]]:

@@ -205,7 +205,8 @@ def kept_night(context: PlanContext, number: int) -> ShardRounds:
 def undecided_rows(planned: PlannedShard, terms: Terms) -> pa.Table:
     """Return every considered pair of a shard: what is known of it before the night is solved.
 
-    `may_value` is what the best open hour would be worth, `has_value` whether that covers a channel's cost.
+    `may_value` is what the best open hour would be worth by the best channel that reaches the person,
+    `has_value` whether that covers its channel's cost.
     `later_flat`, `later_share` and, by slot, `later_by_hour` are what a message costs later, which these
     values are net of; the last is there only if the policy prices refusals.
     """
@@ -215,9 +216,12 @@ def undecided_rows(planned: PlannedShard, terms: Terms) -> pa.Table:
     names = shard.people.user_id
     codes = pa.array(problem.pair_campaign, pa.int64())
     best = problem.value.max(axis=1, initial=0, where=problem.allowed)
+    # What each channel that reaches the person makes of it; one that opens well may cost more than that.
+    made = best[:, None]
     if limits.boost.size:
-        living = np.where(problem.channels, limits.boost[problem.pair_campaign], 0)
-        best = boosted(best, living.max(axis=1, initial=0))
+        made = boosted(made, limits.boost[problem.pair_campaign])
+    net = np.where(problem.channels, made - limits.cost, -1)
+    best = np.where(problem.channels, made, 0).max(axis=1, initial=0)
     later = planned.later
     nothing = np.zeros(problem.n_pairs)
     by_hour = {}
@@ -240,7 +244,7 @@ def undecided_rows(planned: PlannedShard, terms: Terms) -> pa.Table:
             "outcome": pa.array(planned.outcome.tolist(), pa.string()),
             "p_open": pa.array(shard.pairs.p_open),
             "may_value": pa.array(best),
-            "has_value": pa.array(best - limits.cost.min(initial=0) > 0),
+            "has_value": pa.array(net.max(axis=1, initial=-1) > 0),
             "arm": pa.array(planned.arm.tolist(), pa.string()),
             "is_explore": pa.array(problem.is_explore),
             "later_flat": pa.array(nothing if later is None else later.flat),

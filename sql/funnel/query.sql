@@ -1,4 +1,5 @@
--- From everyone considered to those who acted. Grain: step. Reads considered, dispatch_manifest, delivery_ledger, opened.
+-- From everyone considered to those who acted; a message to several devices is one. Grain: step.
+-- Reads considered, dispatch_manifest, delivery_ledger, opened.
 WITH steps AS (
     SELECT 1 AS step, 'considered' AS name, 'people x campaigns the plan looked at' AS meaning, count(*) AS n
     FROM considered
@@ -14,10 +15,10 @@ WITH steps AS (
     SELECT 4, 'planned', 'messages the joint plan chose', count(*) FILTER (WHERE outcome = 'sent')
     FROM considered
     UNION ALL
-    SELECT 5, 'in manifests', 'messages written to dispatch manifests', count(*)
+    SELECT 5, 'in manifests', 'messages written to dispatch manifests', count(DISTINCT message_id)
     FROM dispatch_manifest
     UNION ALL
-    SELECT 6, 'accepted', 'taken by the provider', count(*) FILTER (WHERE outcome = 'accepted')
+    SELECT 6, 'accepted', 'taken by the provider', count(DISTINCT message_id) FILTER (WHERE outcome = 'accepted')
     FROM delivery_ledger
     UNION ALL
     SELECT 7, 'opened', 'opened within 24 hours', count(*)

@@ -1,6 +1,6 @@
 -- Who can be reached and what they got, published as the dataset of that name. Grain: channel x vendor x app version x permission.
--- Reads user_endpoints, registered_addresses, user_features, delivery_ledger, dispatch_manifest, push_receipts, opened. A message that fell
--- over to another channel has no row in the manifest, so its app version is unknown.
+-- Reads user_endpoints, registered_addresses, user_features, delivery_ledger, dispatch_manifest, push_receipts. A message that fell over to
+-- another channel has no row in the manifest, so its app version is unknown. A message to several devices counts for each, opened where it was.
 WITH words AS (
     SELECT user_id, channel, address, registered_ts, is_active, app_version, permission FROM user_endpoints
     UNION ALL
@@ -42,9 +42,12 @@ receipts AS (
     SELECT
         dispatch_id,
         bool_or(kind = 'delivered') AS is_delivered,
-        bool_or(kind = 'displayed') AS is_displayed
+        bool_or(kind = 'displayed') AS is_displayed,
+        bool_or(
+            kind = 'opened' AND reason IS DISTINCT FROM 'machine' AND receipt_ts < sent_ts + INTERVAL 24 HOUR
+        ) AS is_opened
     FROM push_receipts
-    WHERE kind IN ('delivered', 'displayed')
+    WHERE kind IN ('delivered', 'displayed', 'opened')
     GROUP BY dispatch_id
 ),
 
@@ -56,7 +59,7 @@ messages AS (
         coalesce(devices.permission, 'unknown') AS permission,
         coalesce(receipts.is_delivered, FALSE) AS is_delivered,
         coalesce(receipts.is_displayed, FALSE) AS is_displayed,
-        opened.message_id IS NOT NULL AS is_opened
+        coalesce(receipts.is_opened, FALSE) AS is_opened
     FROM delivery_ledger AS sent
     LEFT JOIN dispatch_manifest AS planned ON sent.dispatch_id = planned.dispatch_id
     LEFT JOIN devices
@@ -66,7 +69,6 @@ messages AS (
             AND planned.address = devices.address
     LEFT JOIN vendors ON sent.user_id = vendors.user_id
     LEFT JOIN receipts ON sent.dispatch_id = receipts.dispatch_id
-    LEFT JOIN opened ON sent.message_id = opened.message_id
     WHERE sent.outcome = 'accepted'
 ),
 

@@ -5,15 +5,22 @@ WITH hours AS (
 ),
 
 planned AS (
-    SELECT date_trunc('hour', send_ts) AS hour, count(*) AS n
+    SELECT date_trunc('hour', send_ts) AS hour, count(DISTINCT message_id) AS n
     FROM dispatch_manifest
     GROUP BY hour
 ),
 
-sent AS (
-    SELECT date_trunc('hour', sent_ts) AS hour, count(*) AS n
+messages AS (
+    -- A message to several devices was sent when the first of them was.
+    SELECT message_id, min(sent_ts) AS sent_ts
     FROM delivery_ledger
     WHERE outcome IN ('accepted', 'ambiguous')
+    GROUP BY message_id
+),
+
+sent AS (
+    SELECT date_trunc('hour', sent_ts) AS hour, count(*) AS n
+    FROM messages
     GROUP BY hour
 ),
 

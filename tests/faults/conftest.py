@@ -120,15 +120,21 @@ class Site:
 
     @classmethod
     def planned(
-        cls, home: Path, sandbox: Sandbox, guarantee: str, prefix: str = "", part_rows: int = 100_000
+        cls,
+        home: Path,
+        sandbox: Sandbox,
+        guarantee: str,
+        prefix: str = "",
+        part_rows: int = 100_000,
+        devices: int = 1,
     ) -> Site:
         lake = Lake.open(str(home / "lake"))
         first = next(_users)
         changes: dict[str, Any] = {
             "guarantee": guarantee,
-            "user_id": lambda number: f"u{first + number}",
+            "user_id": lambda number: f"u{first + number // devices}",
             "message_id": lambda number: sample_plan.ids.message_id(
-                "price_drop", f"u{first + number}", "once"
+                "price_drop", f"u{first + number // devices}", "once"
             ),
         }
         if prefix:

@@ -52,6 +52,23 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(point: str, sandbox: 
     assert result.already_delivered + sum(result.delivered.values()) == ROWS
 
 
+def test_a_killed_worker_doubles_no_device(sandbox: Any, new_site: Any) -> None:
+    """Three devices a person: each has the message once, or nobody knows of that device alone."""
+    site = new_site("at_most_once", devices=3)
+    killed = site.fork("before_ack:251")
+    killed.join(60)
+    assert killed.exitcode == -signal.SIGKILL
+    assert site.resume().unfinished == 0
+    received, ledger = sandbox.received(), site.ledger()
+    assert set(ledger) == site.dispatches, "lost 0"
+    assert max(received.get(dispatch, 0) for dispatch in site.dispatches) == 1, "doubled 0"
+    assert set(ledger.values()) == {"accepted", "ambiguous"}
+    assert all(received.get(dispatch) == 1 for dispatch in ledger if ledger[dispatch] == "accepted")
+    assert sum(outcome == "ambiguous" for outcome in ledger.values()) <= BATCH * OPEN_BATCHES
+    rows = site.lake.read(site.lake.require("dispatch_manifest", ds="2026-11-14")).to_pylist()
+    assert len({row["message_id"] for row in rows}) * 3 == len(rows) == ROWS
+
+
 def test_a_killed_workers_transactional_messages_go_again(sandbox: Any, new_site: Any) -> None:
     site = new_site("at_least_once")
     nth = random.Random(7).randrange(50, 500)

@@ -10,8 +10,9 @@ from tests.mutants.keeping import KEEPING
 from tests.mutants.lately import LATELY
 from tests.mutants.mutant import Mutant
 from tests.mutants.people import PEOPLE
+from tests.mutants.routing import ROUTING
 from tests.mutants.sending import SENDING
 
 __all__ = ["TABLE", "Mutant"]
 
-TABLE: tuple[Mutant, ...] = (*PEOPLE, *SENDING, *DECIDING, *KEEPING, *LATELY)
+TABLE: tuple[Mutant, ...] = (*PEOPLE, *SENDING, *ROUTING, *DECIDING, *KEEPING, *LATELY)

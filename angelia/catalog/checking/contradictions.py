@@ -1,8 +1,8 @@
 """Limits that contradict each other, so that nothing can be sent.
 
-Each has its cause and one fix. Grain: document. Reads documents only; `sense` says them when a catalog is
-applied, and `before_planning` once more of a night. Surprise: the share set aside for exploration is taken
-off first and the rest rounded down, so a capacity or budget of one leaves nothing.
+Each has its cause and one fix. Grain: document. Reads documents, and how many workers share a quota; `sense`
+says them when a catalog is applied, and `before_planning` once more of a night. Surprise: the share set aside
+for exploration is taken off first and the rest rounded down, so a capacity or budget of one leaves nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from angelia.catalog.documents import AnyDocument, Campaign, Channel, Policy
 from angelia.catalog.problems import Doubt, Key
+from angelia.config import load_settings
 from angelia.contracts.sending import steady_per_minute
 
 Documents = Mapping[Key, AnyDocument]
@@ -58,7 +59,7 @@ def of_channel(channel: Channel, documents: Documents) -> Iterator[Doubt]:
             f"down to 0: {NOTHING} but drawn messages; give at least {_least(policy):,}"
         )
         yield Doubt(("capacity_per_hour",), says, (("policy", "default"),), empties=True)
-    most = int(60 * steady_per_minute(minute))
+    most = int(60 * steady_per_minute(minute, load_settings().delivery_slots))
     if 0 < most < capacity:
         says = (
             f"{capacity:,} an hour is more than {minute:,} a minute allow ({most:,}): the rest would "

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
-from angelia.catalog.checking import contradictions
+from angelia.catalog.checking import contradictions, devices
 from angelia.catalog.document_parts import WEEKDAYS, Cap, Scalar
 from angelia.catalog.documents import (
     AnyDocument,
@@ -110,6 +110,7 @@ def _campaign(campaign: Campaign, documents: Documents, today: date) -> Iterator
         yield Doubt(("channels",), says, about, empties=True)
     if campaign.trigger is None:  # these are about what a plan weighs
         yield from contradictions.of_campaign(campaign, documents)
+    yield from devices.of_campaign(campaign, documents)
 
 
 def _triggered(campaign: Campaign) -> Iterator[Doubt]:
@@ -210,6 +211,7 @@ def _channel(channel: Channel, documents: Documents) -> Iterator[Doubt]:
                 (name,), "0: nothing will be sent; give a number, or set enabled: false", empties=True
             )
     yield from contradictions.of_channel(channel, documents)
+    yield from devices.of_channel(channel)
 
 
 def _experiment(experiment: Experiment) -> Iterator[Doubt]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from angelia.contracts.outcomes import MARKETING
 from angelia.errors import InvalidInput
 from angelia.transport.wire import Answer, Request, Transport
 
@@ -44,6 +45,7 @@ class Message(NamedTuple):
     collapse_key: str | None
     ttl_s: int
     is_urgent: bool
+    wire_class: str = MARKETING  # as which providers count it
 
 
 REASON_CHARS, PROVIDER_ID_CHARS = 64, 256

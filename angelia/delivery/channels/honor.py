@@ -29,6 +29,7 @@ from angelia.delivery.channels.base import (
     load_credentials,
     require_size,
 )
+from angelia.delivery.channels.by_class import CLASSES, ClassSetting, for_class, read_setting
 from angelia.delivery.channels.tokens import Issued, IssuedToken, json_object, pooled
 from angelia.errors import InvalidInput
 from angelia.transport.wire import Answer, Request
@@ -48,7 +49,9 @@ ERRORS: dict[str, str] = {"expireTokens": GONE, "failTokens": REJECTED}
 class HonorAdapter:
     """Builds notifications of one app."""
 
-    def __init__(self, app_id: str, importance: str = "LOW", now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, app_id: str, importance: ClassSetting = None, now: Callable[[], float] = time.time
+    ) -> None:
         self._path = f"/api/v1/{quote(app_id, safe='')}/sendMessage".encode()
         self._headers = ((b"content-type", b"application/json"),)
         self._importance, self._now = importance, now
@@ -63,7 +66,7 @@ class HonorAdapter:
             "title": message.title,
             "body": message.body,
             "clickAction": action,
-            "importance": self._importance,
+            "importance": for_class(self._importance, message.wire_class) or "LOW",
         }
         if message.collapse_key:
             # A later notification with the same id replaces the one that is shown.
@@ -112,8 +115,8 @@ def stand_in() -> StandIn:
 def open_provider(config: ChannelConfig) -> Provider:
     """Return Honor's push for an app."""
     account = load_credentials(config, ("app_id", "client_id", "client_secret"))
-    importance = str(account.get("importance") or "LOW")
-    if importance not in ("LOW", "NORMAL"):
+    importance = read_setting(config, account, "importance")
+    if not {for_class(importance, kind) for kind in CLASSES} <= {None, "LOW", "NORMAL"}:
         raise InvalidInput(
             f"channel {config.channel} has an unknown importance", fix="write LOW (marketing) or NORMAL"
         )

@@ -31,6 +31,7 @@ from angelia.delivery.channels.base import (
     load_credentials,
     require_size,
 )
+from angelia.delivery.channels.by_class import ClassSetting, for_class, read_setting
 from angelia.delivery.channels.tokens import SignedToken, json_object, pooled
 from angelia.errors import InvalidInput
 from angelia.transport.wire import Answer, Request
@@ -82,7 +83,7 @@ class ServiceToken(SignedToken):
 class HuaweiAdapter:
     """Builds notification messages of one project."""
 
-    def __init__(self, project_id: str, category: str = "MARKETING", receipt_id: str | None = None) -> None:
+    def __init__(self, project_id: str, category: ClassSetting = None, receipt_id: str | None = None) -> None:
         self._path = f"/v3/{quote(project_id, safe='')}/messages:send".encode()
         self._headers = ((b"content-type", b"application/json"), (b"push-type", b"0"))
         self._category, self._receipt = category, receipt_id
@@ -91,7 +92,7 @@ class HuaweiAdapter:
         """See `Adapter.build_request`. The dispatch id comes back in receipts as `biTag`."""
         data = {"dispatch_id": message.dispatch_id, **({"link": message.link} if message.link else {})}
         notification: dict[str, object] = {
-            "category": self._category,
+            "category": for_class(self._category, message.wire_class) or "MARKETING",
             "title": message.title,
             "body": message.body,
             "clickAction": {"actionType": 0, "data": data},
@@ -151,6 +152,7 @@ def open_provider(config: ChannelConfig) -> Provider:
     """Return Push Kit for a service account."""
     account = load_credentials(config, ("project_id", "key_id", "private_key", "sub_account"))
     receipt = str(account["receipt_id"]) if account.get("receipt_id") else None
-    adapter = HuaweiAdapter(str(account["project_id"]), str(account.get("category") or "MARKETING"), receipt)
+    category = read_setting(config, account, "category")
+    adapter = HuaweiAdapter(str(account["project_id"]), category, receipt)
     url = config.base_url or BASE_URL
     return Provider(adapter, url, ServiceToken(account), concurrency=32, open_transport=pooled(url))

@@ -34,6 +34,7 @@ from angelia.delivery.channels.base import (
     load_credentials,
     require_size,
 )
+from angelia.delivery.channels.by_class import ClassSetting, for_class, read_setting
 from angelia.delivery.channels.oppo_batch import MOST, OppoBatch
 from angelia.delivery.channels.tokens import Issued, IssuedToken, gathered, json_object
 from angelia.errors import InvalidInput
@@ -65,7 +66,7 @@ _FORM = ((b"content-type", b"application/x-www-form-urlencoded"),)
 class OppoAdapter:
     """Builds notifications of one app."""
 
-    def __init__(self, options: Mapping[str, str]) -> None:
+    def __init__(self, options: Mapping[str, ClassSetting]) -> None:
         self._options = dict(options)
 
     def build_request(self, message: Message) -> Request:
@@ -75,6 +76,7 @@ class OppoAdapter:
         require_size(len(message.title), TITLE_CHARS, "characters of title")
         require_size(len(message.body), TEXT_CHARS, "characters of body")
         data = {"dispatch_id": message.dispatch_id, **({"link": message.link} if message.link else {})}
+        kind = message.wire_class
         notification: dict[str, object] = {
             "app_message_id": message.dispatch_id,
             "style": 1,
@@ -83,7 +85,7 @@ class OppoAdapter:
             "action_parameters": _json(data),
             "off_line": True,
             "off_line_ttl": min(max(message.ttl_s, 1), TTL_MAX_S),
-            **self._options,
+            **{name: word for name, setting in self._options.items() if (word := for_class(setting, kind))},
         }
         if message.collapse_key:
             # A later notification with the same id replaces the one that is shown.
@@ -148,7 +150,7 @@ def stand_in() -> StandIn:
 def open_provider(config: ChannelConfig) -> Provider:
     """Return OPPO's push for an app."""
     account = load_credentials(config, ("app_key", "master_secret"))
-    options = {name: str(account[name]) for name in ("channel_id", "category") if account.get(name)}
+    options = {name: read_setting(config, account, name) for name in ("channel_id", "category")}
     if account.get("callback"):  # at most 200 characters (the page on receipts, read 2026-11-28)
         options["call_back_url"] = str(account["callback"])
     most = account.get("per_request", PER_REQUEST)

@@ -30,6 +30,7 @@ from angelia.delivery.channels.base import (
     load_credentials,
     require_size,
 )
+from angelia.delivery.channels.by_class import ClassSetting, for_class, read_setting
 from angelia.delivery.channels.tokens import Issued, IssuedToken, json_object, pooled, require_id
 from angelia.errors import InvalidInput
 from angelia.transport.pooled_http import HEADER, TokenPlace
@@ -59,12 +60,8 @@ _JSON = ((b"content-type", b"application/json"),)
 class VivoAdapter:
     """Builds notifications of one app."""
 
-    def __init__(self, app_id: int, category: str | None = None) -> None:
-        # Marketing is 0; a system message needs a category that vivo has granted.
-        self._kind: dict[str, object] = {"classification": 0}
-        if category:
-            self._kind = {"classification": 1, "category": category}
-        self._app_id = app_id
+    def __init__(self, app_id: int, category: ClassSetting = None) -> None:
+        self._app_id, self._category = app_id, category
 
     def build_request(self, message: Message) -> Request:
         """See `Adapter.build_request`."""
@@ -73,6 +70,7 @@ class VivoAdapter:
         require_size(_width(message.body), TEXT_WIDTH, "columns of body")
         data = {"dispatch_id": message.dispatch_id, **({"link": message.link} if message.link else {})}
         is_web = message.link is not None and message.link.startswith(("https://", "http://"))
+        category = for_class(self._category, message.wire_class)
         document: dict[str, object] = {
             "appId": self._app_id,
             "regId": address,
@@ -82,7 +80,8 @@ class VivoAdapter:
             "timeToLive": min(max(message.ttl_s, TTL_MIN_S), TTL_MAX_S),
             "skipType": 2 if is_web else 1,
             **({"skipContent": message.link} if is_web else {}),
-            **self._kind,
+            # Marketing is 0; a system message needs a category that vivo has granted.
+            **({"classification": 1, "category": category} if category else {"classification": 0}),
             "clientCustomMap": data,
             "requestId": message.dispatch_id[:64],  # ours have 32
         }
@@ -144,8 +143,8 @@ def open_provider(config: ChannelConfig) -> Provider:
         is_refused = code and ERRORS.get(str(code)) != THROTTLED
         return Issued(document.get("authToken"), TOKEN_LIFE_S, code if is_refused else None)
 
-    url, category = config.base_url or BASE_URL, account.get("category")
-    adapter = VivoAdapter(int(app_id), str(category) if category else None)
+    url = config.base_url or BASE_URL
+    adapter = VivoAdapter(int(app_id), read_setting(config, account, "category"))
     place = TokenPlace(HEADER, "authToken")
     token = IssuedToken(url, ask, read, ca_file=config.ca_file)
     return Provider(adapter, url, token, concurrency=32, open_transport=pooled(url, place))

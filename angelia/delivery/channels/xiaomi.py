@@ -31,6 +31,7 @@ from angelia.delivery.channels.base import (
     require_single_address,
     require_size,
 )
+from angelia.delivery.channels.by_class import ClassSetting, for_class, read_setting
 from angelia.delivery.channels.tokens import FixedToken, json_object, pooled
 from angelia.transport.wire import Answer, Request
 
@@ -53,14 +54,14 @@ ERRORS: dict[str, str] = {
 class XiaomiAdapter:
     """Builds notifications of one app."""
 
-    def __init__(self, package_name: str, channel_id: str | None = None, callback: str | None = None) -> None:
+    def __init__(
+        self, package_name: str, channel_id: ClassSetting = None, callback: str | None = None
+    ) -> None:
         self._fixed = {"restricted_package_name": package_name, "pass_through": "0", "notify_type": "-1"}
-        if channel_id:
-            self._fixed["extra.channel_id"] = channel_id
-        if callback:
-            # 1 delivered, 2 clicked, 16 no device of this app any more. Source: the page of the limits.
-            self._fixed |= {"extra.callback": callback, "extra.callback.type": "19"}
-        self._asks = bool(callback)
+        self._channel_id = channel_id
+        # 1 delivered, 2 clicked, 16 no device of this app any more. Source: the page of the limits.
+        asks = {"extra.callback": callback, "extra.callback.type": "19"} if callback else {}
+        self._asks: dict[str, str | None] = dict(asks)
         self._headers = ((b"content-type", b"application/x-www-form-urlencoded"),)
 
     def build_request(self, message: Message) -> Request:
@@ -69,9 +70,12 @@ class XiaomiAdapter:
         require_size(len(message.title), TITLE_CHARS, "characters of title")
         require_size(len(message.body), TEXT_CHARS, "characters of body")
         data = {"dispatch_id": message.dispatch_id, **({"link": message.link} if message.link else {})}
+        channel = for_class(self._channel_id, message.wire_class)
         form = {
             "registration_id": message.address,
             **self._fixed,
+            **({"extra.channel_id": channel} if channel else {}),
+            **self._asks,
             "title": message.title,
             "description": message.body,
             "payload": json.dumps(data, ensure_ascii=False, separators=(",", ":")),
@@ -118,7 +122,7 @@ def stand_in() -> StandIn:
 def open_provider(config: ChannelConfig) -> Provider:
     """Return Xiaomi's push for an app."""
     account = load_credentials(config, ("app_secret", "package_name"))
-    channel_id = str(account["channel_id"]) if account.get("channel_id") else None
+    channel_id = read_setting(config, account, "channel_id")
     callback = str(account["callback"]) if account.get("callback") else None
     url = config.base_url or BASE_URL
     return Provider(

@@ -49,6 +49,7 @@ GONE = "gone:"
 OPTED_OUT = "opted_out:"
 # Begins the reason of a row that meets a provider's count of the day; the provider's code follows.
 QUOTA = "quota:"
+DEVICE_DAY = "device_day"  # our own count of a device, by the channel's document
 # Words for "this channel, not this message": such a row goes to the person's next channel.
 MOVES_ON = (QUOTA_SPENT, CHANNEL_OFF)
 # Words for "this address, not this message", beside the provider's code after `gone:`.

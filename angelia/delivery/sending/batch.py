@@ -19,6 +19,7 @@ from angelia.contracts import outcomes as words
 from angelia.contracts.sending import Micros
 from angelia.delivery.channels import base
 from angelia.delivery.ledger.outcomes import (
+    DEVICE_DAY,
     MOVES_ON,
     PAYLOAD_CHANGED,
     QUOTA,
@@ -87,6 +88,10 @@ class Batch:
     def refuse(self, i: int) -> None:
         """Settle a row whose payload is not the one its dispatch id was first seen with."""
         self._conclude(i, self._refusal(i))
+
+    def refuse_for_quota(self, i: int) -> None:
+        """Settle a row whose device has had its messages of the day; its next channel may take it."""
+        self._conclude(i, Settle(words.REJECTED, quota_reason(DEVICE_DAY)))
 
     def recall(self, payloads: Mapping[int, bytes]) -> None:
         """Take over the sha256 of what was sent of these rows in an earlier round."""
@@ -217,6 +222,7 @@ class Batch:
             column["address"][i], column["dispatch_id"][i], title, body, link, column["collapse_key"][i],
             column["ttl_s"][i],
             column["priority"][i] == "high",
+            self.work.classes.get(column["campaign_id"][i], words.MARKETING),
         )  # fmt: skip
         return self.sender.adapter.build_request(message)
 

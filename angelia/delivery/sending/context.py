@@ -6,7 +6,7 @@ Everything that touches the outside is injected.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from angelia.contracts.sending import Micros
 from angelia.delivery.canary.gate import CanaryGate
 from angelia.delivery.clock import Clock
 from angelia.delivery.ledger.ledger import Ledger
+from angelia.delivery.manifest.parts import Part
 from angelia.delivery.sending.holds import CampaignPace
 from angelia.lake.failpoint import armed
 from angelia.users.suppressions import Guards
@@ -59,6 +60,10 @@ class DeliveryContext:
     before_batch: Callable[[], Awaitable[None]] | None = None
     # Whether another channel may take rows of the part that a closed channel leaves.
     moves_on: Callable[[], bool] = lambda: False
+    # The rows of a part whose device has had its provider's messages of the day.
+    over_quota: Callable[[Part], Collection[int]] = lambda _: ()
+    # As which class providers count a campaign's messages.
+    classes: Mapping[str, str] = field(default_factory=dict)
     # Once set: start nothing more, wait for answers (at most request_timeout_s), leave.
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     # (user, fields) -> the fields with what must not stand in the lake, such as a one-time code.

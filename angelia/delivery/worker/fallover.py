@@ -8,7 +8,8 @@ went is then `skipped` under the same reason (a late outcome), so that no follow
 
 Surprise: only rows whose address is gone or can be none, or whose channel is off or has used up its
 provider's count of the day, fall over; never what is or ever was ambiguous, and never to a channel that the
-person has refused. A manifest that cites no features and endpoints falls over nowhere.
+person has refused. A manifest that cites no features and endpoints falls over nowhere. A message to several
+devices falls over once none of them can take it.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ import pyarrow.compute as pc
 from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import dispatch_id
 from angelia.contracts.outcomes import AMBIGUOUS, DEFERRED, REJECTED, SKIPPED
-from angelia.contracts.sending import Micros
+from angelia.contracts.sending import MOST_DEVICES, Micros
 from angelia.delivery.ledger import outcomes
 from angelia.delivery.ledger.ledger import Ledger
 from angelia.delivery.manifest.parts import FALLOVER, LEFT, Part
 from angelia.delivery.manifest.rows import PartRows, batches_of, columns_of
+from angelia.delivery.worker.devices import whole_messages
 from angelia.delivery.worker.plan_snapshot import PlanSnapshot
 from angelia.errors import Conflict
 from angelia.lake import Commit, Lake
@@ -59,7 +61,10 @@ def fall_over(
     # Most plans have one channel a campaign, and their outcomes need not be read for this.
     if not _has_routes(snapshot):
         return 0
-    best, rows = _unreachable(ledger, part, family)
+    best, known = _unreachable(ledger, part, family)
+    rows = known if part.rows is None else sorted(set(part.rows).intersection(known))
+    if rows and snapshot.to_all:
+        rows = whole_messages(lake, part, best, known, rows, snapshot.to_all)
     n_moved = 0
     # A part is concluded again after a takeover; what it once handed on may be under way.
     if rows and lake.head(FALLOVER, **leaf) is None:
@@ -142,7 +147,7 @@ def _move_on(
 
 
 def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> tuple[pa.Table, list[int]]:
-    """Return the family's best outcomes, and this part's rows that its channel cannot deliver.
+    """Return the family's best outcomes, and the file's rows that its channel cannot deliver.
 
     None of these rows ever was ambiguous.
     """
@@ -164,9 +169,7 @@ def _unreachable(ledger: Ledger, part: Part, family: Sequence[Part]) -> tuple[pa
     )
     is_left = pc.or_(pc.and_(pc.fill_null(is_gone, False), is_out), moves)
     known = pc.and_(is_left, pc.invert(pc.is_in(best["row"], was_ambiguous)))
-    rows = best["row"].filter(known).to_pylist()
-    mine = None if part.rows is None else set(part.rows)
-    return best, [row for row in rows if mine is None or row in mine]
+    return best, best["row"].filter(known).to_pylist()
 
 
 def _redirected(
@@ -182,14 +185,14 @@ def _redirected(
 
     Rows without a next channel, or whose window is over, are left out.
     """
-    contract = dataset(FALLOVER)
+    contract, seen = dataset(FALLOVER), set[str]()
     with PartRows(lake, part.entry, contract.names) as source:
         for first in range(0, len(rows), _AT_ONCE):
             table = source.read(rows[first : first + _AT_ONCE])
             # The row keeps its window: what is over on one channel is over on the next.
             table = table.filter(pc.greater(table["not_after"].cast(pa.int64()), now))
             channels_of = reach.channels(table["user_id"].to_pylist(), table["ordinal"].to_pylist())
-            people = reach.addresses(channels_of)
+            people = reach.devices(channels_of)
             names = ("user_id", "message_id", "campaign_id", "template_id", "template_version")
             kept, channels, addresses, ids = [], [], [], []
             for i, (user, message, campaign, template, version) in enumerate(
@@ -197,8 +200,11 @@ def _redirected(
             ):
                 after = snapshot.next_channels(campaign, part.channel, template, version)
                 channel = next((name for name in after if (user, name) in people and is_open(name)), None)
-                if channel is not None:
-                    address = people[user, channel]
+                # A message to all devices has a row for each, and goes on as one.
+                if channel is None or (campaign in snapshot.to_all and message in seen):
+                    continue
+                seen.add(message)
+                for address in people[user, channel][: None if campaign in snapshot.to_all else 1]:
                     kept.append(i)
                     channels.append(channel)
                     addresses.append(address)
@@ -252,10 +258,14 @@ class OpenAddresses:
         )
 
     def addresses(self, channels: Mapping[str, Collection[str]]) -> dict[tuple[str, str], str]:
-        """Return the newest usable address of each (person, channel).
+        """Return the newest usable address of each (person, channel)."""
+        return {key: of_person[0] for key, of_person in self.devices(channels).items()}
+
+    def devices(self, channels: Mapping[str, Collection[str]]) -> dict[tuple[str, str], list[str]]:
+        """Return the usable addresses of each (person, channel), the newest ten, newest first.
 
         Usable means active, on a channel that the person has not refused, not gone, and not registered by
-        somebody else since.
+        somebody else since. Two spellings of one address are one.
 
         Args:
             channels: of each person those that are not refused.
@@ -267,14 +277,14 @@ class OpenAddresses:
             if row[1] in channels[row[0]] and self._lives(*row[:4])
         ]
         owners = {key: user for key, (user, _) in self.owners({row[1:2] + row[4:] for row in known}).items()}
-        best: dict[tuple[str, str], tuple[Micros, str]] = {}
-        for user, channel, address, at, same in known:
-            before = best.get((user, channel))
-            # Of two addresses of the same instant the smaller one, so that every worker chooses the same.
-            is_newer = before is None or at > before[0] or (at == before[0] and address < before[1])
-            if is_newer and owners.get((channel, same), user) == user:
-                best[user, channel] = at, address
-        return {key: address for key, (_, address) in best.items()}
+        # Of two addresses of the same instant the smaller one, so that every worker chooses the same.
+        known.sort(key=lambda row: row[2])
+        known.sort(key=lambda row: row[3], reverse=True)
+        usable: dict[tuple[str, str], dict[str, str]] = {}
+        for user, channel, address, _, same in known:
+            if owners.get((channel, same), user) == user:
+                usable.setdefault((user, channel), {}).setdefault(same, address)
+        return {key: list(by_form.values())[:MOST_DEVICES] for key, by_form in usable.items()}
 
     def channels(self, users: Sequence[str], ordinals: Sequence[int]) -> dict[str, Sequence[str]]:
         """Return the channels that people have not refused, as the plan knew them."""

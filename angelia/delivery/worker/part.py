@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -58,6 +58,7 @@ class PartRun:
         self.problem: AngeliaError | None = None
         self.rows: Sequence[int] = range(part.entry.rows) if part.rows is None else part.rows
         self._duplicates: set[int] = set()
+        self._full: Collection[int] = ()  # rows whose device takes no more today
         self._earlier: dict[int, Earlier] = {}  # rows that another manifest had first
         self._before: SentBefore | None = None
 
@@ -77,6 +78,7 @@ class PartRun:
         else:
             # A follow-up's rows are some of its file's: what they were sent with is known from there.
             self._before = await asyncio.to_thread(SentBefore, ledger, self.family)
+        self._full = await asyncio.to_thread(self.work.over_quota, self.part)
         concluded = await asyncio.to_thread(ledger.batches_with_outcomes, self.part.id)
         try:
             await self._feed([k for k in range(n_batches) if k not in concluded], size, intents)
@@ -218,6 +220,10 @@ class PartRun:
             batch.recover()
         payloads = await payload_hashes(column, self.part.channel, work.render.digest)
         self._compare(batch, payloads, standing)
+        # After what a lost owner may have sent is ambiguous: that is no longer to be refused.
+        for i, row in enumerate(rows):
+            if row in self._full and batch.out.outcome[i] is None:
+                batch.refuse_for_quota(i)
         if self.sender.closed is not None:
             batch.set_aside(self.sender.closed)
         # Rows may be settled by now, all of them even: then nothing is sent, and nothing has to be intended.

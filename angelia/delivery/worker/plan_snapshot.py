@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from angelia.contracts.ids import direct_campaign
+from angelia.contracts.outcomes import AT_LEAST_ONCE, MARKETING, TRANSACTIONAL
+from angelia.contracts.sending import ALL
 from angelia.delivery.canary.verdict import CanaryRule
 from angelia.delivery.channels.base import ChannelConfig
 from angelia.delivery.sending.holds import CampaignPace, SpeedLimits
@@ -33,6 +36,8 @@ class PlanSnapshot:
     cancel_on: dict[str, str]  # of campaigns whose planned messages an event makes moot: its type
     canaries: dict[str, CanaryRule]
     channel_versions: dict[str, int]
+    classes: Mapping[str, str] = field(default_factory=dict)  # as which providers count a campaign's messages
+    to_all: frozenset[str] = frozenset()  # campaigns whose messages go to all of a person's devices
 
     def next_channels(self, campaign: str, channel: str, template: str, version: int) -> list[str]:
         """Return the channels a campaign falls over to after one, in order.
@@ -79,6 +84,7 @@ class PlanSnapshot:
             name: body.get("speed_limit_per_minute") for kind, name, _, body in rows if kind == "campaign"
         }
         canaries = {name: body.get("canary") for kind, name, _, body in rows if kind == "campaign"}
+        devices = {name: body.get("devices") for kind, name, _, body in rows if kind == "campaign"}
         cancel_on = {name: body.get("cancel_on") for kind, name, _, body in rows if kind == "campaign"}
         return cls(
             channels,
@@ -89,7 +95,15 @@ class PlanSnapshot:
             {name: str(event) for name, event in cancel_on.items() if event},
             {name: CanaryRule.of(body) for name, body in canaries.items() if body},
             {name: version for kind, name, version, _ in rows if kind == "channel"},
+            {name: _class_of(body) for kind, name, _, body in rows if kind == "campaign"},
+            frozenset(name for name, way in devices.items() if way == ALL),
         )
+
+
+def _class_of(body: Mapping[str, Any]) -> str:
+    if body.get("guarantee") == AT_LEAST_ONCE:
+        return TRANSACTIONAL
+    return str(body.get("message_class") or MARKETING)
 
 
 def channel_config(channel: str, document: dict[str, Any], endpoint_url: str | None) -> ChannelConfig:

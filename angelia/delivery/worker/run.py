@@ -30,8 +30,10 @@ from angelia.delivery.sending import events
 from angelia.delivery.sending.context import DeliveryContext
 from angelia.delivery.worker import fallover
 from angelia.delivery.worker.choosing import PartChoice, PlannedHour
+from angelia.delivery.worker.device_counts import DeviceCounts
 from angelia.delivery.worker.options import Options, RunResult
 from angelia.delivery.worker.part import PartRun
+from angelia.delivery.worker.plan_snapshot import PlanSnapshot
 from angelia.delivery.worker.senders import OpenTransport, Senders
 from angelia.delivery.worker.settling import Settling
 from angelia.delivery.worker.takeover import await_lease
@@ -84,6 +86,7 @@ class Delivery:
         self._first_seen = FirstSeen(lake, self.ledger, self.clock.now)
         self._choice = PartChoice(lake, options, self.clock, self.ledger, self.senders, self.result, batches)
         self._settling = Settling(lake, self.clock, self.ledger, self._choice, self.senders, self.result)
+        self._device_counts = DeviceCounts(lake)
         self._paced_until: Micros = 0
 
     async def run(self) -> RunResult:
@@ -251,6 +254,7 @@ class Delivery:
             canaries=canaries, before_batch=partial(self.senders.follow, part.channel, commit),
             reveal=self._shared.reveal if self._shared else None,
             moves_on=cache(partial(self._may_move, part, commit)),
+            classes=snapshot.classes, over_quota=partial(self._over_quota, snapshot),
         )  # fmt: skip
         # On the wall clock a waiting part would hold the run up for hours: the next run goes on with it.
         is_limited = part.kind in parts.WAITING and not self.clock.simulated
@@ -269,6 +273,10 @@ class Delivery:
         if not run.fenced:
             await asyncio.to_thread(self.ledger.release, claim)
         return how
+
+    def _over_quota(self, snapshot: PlanSnapshot, part: Part) -> set[int]:
+        most = snapshot.channels.get(part.channel, {}).get("max_per_device_day") or {}
+        return self._device_counts.over(part, most, snapshot.classes, self.clock.now())
 
     async def _report(self, plan: list[PlannedHour]) -> None:
         """Print a line every two seconds: rate, outcomes, time to go."""

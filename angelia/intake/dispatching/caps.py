@@ -44,6 +44,7 @@ class CountedMessage:
     message_id: str
     at: Micros
     is_settled: bool = True
+    channel: str | None = None  # not known of the intake's own sends: they count on each
 
 
 class NightlySends:
@@ -65,29 +66,33 @@ class NightlySends:
         counted: dict[str, CountedMessage] = {}
         settled: set[str] = set()
         for table in self._read(
-            self._ledgers, ("user_id", "campaign_id", "message_id", "outcome", "sent_ts")
+            self._ledgers, ("user_id", "campaign_id", "message_id", "outcome", "sent_ts", "channel")
         ):
             for row in table.filter(pc.is_in(table["user_id"], users)).to_pylist():
                 settled.add(row["message_id"])
                 if row["outcome"] in (ACCEPTED, AMBIGUOUS) and row["sent_ts"] is not None:
                     at = _micros(row["sent_ts"])
                     counted[row["message_id"]] = CountedMessage(
-                        row["user_id"], row["campaign_id"], row["message_id"], at
+                        row["user_id"], row["campaign_id"], row["message_id"], at, channel=row["channel"]
                     )
-        for table in self._read(self._pushes, ("ordinal", "campaign_id", "message_id", "kind", "at_ts")):
+        for table in self._read(
+            self._pushes, ("ordinal", "campaign_id", "message_id", "kind", "at_ts", "channel")
+        ):
             for row in table.filter(pc.is_in(table["ordinal"], ordinals)).to_pylist():
                 if row["kind"] == "sent" and row["message_id"] not in settled:
                     user, at = by_ordinal[row["ordinal"]], _micros(row["at_ts"])
                     counted[row["message_id"]] = CountedMessage(
-                        user, row["campaign_id"], row["message_id"], at
+                        user, row["campaign_id"], row["message_id"], at, channel=row["channel"]
                     )
         # What is planned and not accounted for yet uses room at the hour it is planned for.
-        for table in self._read(self._manifests, ("user_id", "campaign_id", "message_id", "send_ts")):
+        for table in self._read(
+            self._manifests, ("user_id", "campaign_id", "message_id", "send_ts", "channel")
+        ):
             for row in table.filter(pc.is_in(table["user_id"], users)).to_pylist():
                 if row["message_id"] not in settled and row["message_id"] not in counted:
                     at = _micros(row["send_ts"])
                     counted[row["message_id"]] = CountedMessage(
-                        row["user_id"], row["campaign_id"], row["message_id"], at
+                        row["user_id"], row["campaign_id"], row["message_id"], at, channel=row["channel"]
                     )
         return [each for each in counted.values() if each.at > since]
 
@@ -128,6 +133,14 @@ def days_counted(catalog: Catalog) -> int:
     """Return for how many days back messages count for any campaign."""
     own = [cap.days for campaign in catalog.campaigns.values() for cap in _own(campaign)]
     return max([1, -(-catalog.policy.min_gap_hours // 24), *(cap.days for cap in catalog.policy.caps), *own])
+
+
+def send_of(chosen: Chosen, now: Micros) -> IntakeSend:
+    """Return what is reserved of a message before caps are asked."""
+    row, message = chosen.row, chosen.message
+    return IntakeSend(
+        row["message_id"], message["client"], message["id"], row["user_id"], row["campaign_id"], now
+    )
 
 
 def cap(

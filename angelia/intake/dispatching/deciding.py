@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from angelia.catalog.documents import Campaign, Template
 from angelia.catalog.snapshot import Catalog
 from angelia.contracts.ids import direct_template, dispatch_id, message_id, uniform, user_keys
 from angelia.contracts.outcomes import (
+    DEVICE_QUOTA,
     HOLDOUT_CAMPAIGN,
     HOLDOUT_GLOBAL,
     NO_MATERIAL,
@@ -26,7 +27,7 @@ from angelia.contracts.outcomes import (
     SUPPRESSED,
     UNREACHABLE,
 )
-from angelia.contracts.sending import Micros
+from angelia.contracts.sending import ALL, Micros
 from angelia.delivery.sending.windows import quiet_now
 from angelia.intake.codes import MARK
 from angelia.intake.dispatching.direct import OTHER_CLASS, why_no_campaign
@@ -56,6 +57,16 @@ TO_ADDRESS, WHY_CLOSED = "to_address", "why_closed"
 NO_CHANCES = Chances()
 
 
+class HasRoom(Protocol):
+    """What devices had today, by person, channel and class of messages."""
+
+    def has_room(self, user: str, channel: str, kind: str) -> bool:
+        """Say whether another one may go."""
+
+    def take(self, user: str, channel: str, kind: str) -> None:
+        """Count one."""
+
+
 @dataclass(frozen=True)
 class Chosen:
     """A message that may be sent: its manifest row, and whether caps hold for it."""
@@ -65,6 +76,7 @@ class Chosen:
     is_marketing: bool
     deadline: Micros
     vendor: str | None
+    others: tuple[str, ...] = ()  # addresses of the person's other devices, if it goes to all
 
 
 @dataclass
@@ -79,14 +91,17 @@ class Verdicts:
 def decide(
     contents: Contents,
     people: Mapping[str, Person],
-    addresses: Mapping[tuple[str, str], str],
+    addresses: Mapping[tuple[str, str], Sequence[str]],
     rows: Sequence[Row],
     now: Micros,
     chances: Chances = NO_CHANCES,
+    day: HasRoom | None = None,
 ) -> Verdicts:
     """Return the verdict on each message of a batch; caps are asked afterwards.
 
     Args:
+        addresses: of each person and channel, newest first.
+        day: whether a device takes another message of a class; None = it does.
         chances: what the night thinks of materials, for campaigns that events set off.
     """
     verdicts, catalog = Verdicts(), contents.catalog
@@ -112,12 +127,17 @@ def decide(
             else:
                 verdicts.refused.append((row, why))
             continue
-        made = _row(contents, campaign, person, addresses, row, now, deadline, chances)
+        made = _row(contents, campaign, person, addresses, row, now, deadline, chances, day)
         if isinstance(made, str):
             verdicts.refused.append((row, made))
         else:
             is_marketing = not campaign.is_transactional
-            verdicts.chosen.append(Chosen(row, made, is_marketing, deadline, person["device_vendor"]))
+            to_all = campaign.devices == ALL and not row.get(TO_ADDRESS)
+            others = tuple(addresses[row["user_id"], made["channel"]][1:]) if to_all else ()
+            if day is not None:
+                day.take(row["user_id"], made["channel"], campaign.wire_class)
+            chosen = Chosen(row, made, is_marketing, deadline, person["device_vendor"], others)
+            verdicts.chosen.append(chosen)
     return verdicts
 
 
@@ -238,11 +258,12 @@ def _row(
     contents: Contents,
     campaign: Campaign,
     person: Person,
-    addresses: Mapping[tuple[str, str], str],
+    addresses: Mapping[tuple[str, str], Sequence[str]],
     row: Row,
     now: Micros,
     deadline: Micros,
     chances: Chances,
+    day: HasRoom | None,
 ) -> dict[str, Any] | str:
     """Return the manifest row of a message, or why there is none."""
     user, catalog = row["user_id"], contents.catalog
@@ -265,9 +286,13 @@ def _row(
         drawn = float(uniform(user_keys([user]), catalog.policy.salt, "intake", campaign.id, occurrence)[0])
     name, propensity = chances.draw(materials, scored, drawn, catalog.policy.explore.epsilon)
     template, version, body, fields = contents.of(name)
-    channel = _channel(catalog, campaign, template, addresses, person, row)
-    if channel is None:
+    reached = _channels(catalog, campaign, template, addresses, person, row)
+    if not reached:
         return UNREACHABLE
+    kind = campaign.wire_class
+    channel = next((name for name in reached if day is None or day.has_room(user, name, kind)), None)
+    if channel is None:
+        return DEVICE_QUOTA
     if is_code(row) and "code" not in template.variables:
         return NO_CODE
     values = field_values(body, fields, campaign.id, person)
@@ -277,7 +302,7 @@ def _row(
     if direct_template(campaign.id) is not None and not values.keys() >= template.variables.keys():
         return VARIABLE_MISSING
     message = message_id(campaign.id, user, occurrence)
-    address = row.get(TO_ADDRESS) or addresses[user, channel]
+    address = row.get(TO_ADDRESS) or addresses[user, channel][0]
     is_transactional = campaign.is_transactional
     quiet = (None if is_transactional else _quiet(catalog, person)) or (None, None)
     closes = deadline if is_transactional else min(deadline, now + MARKETING_WINDOW_H * HOUR_US)
@@ -334,22 +359,24 @@ def _materials(
     ]
 
 
-def _channel(
+def _channels(
     catalog: Catalog,
     campaign: Campaign,
     template: Template,
-    addresses: Mapping[tuple[str, str], str],
+    addresses: Mapping[tuple[str, str], Sequence[str]],
     person: Person,
     row: Row,
-) -> str | None:
-    """Return the first channel of the client's or the campaign's that reaches the person."""
+) -> list[str]:
+    """Return the client's or the campaign's channels that reach the person, in their order."""
     wanted = row["channels"].split(",") if row["channels"] else campaign.channels
-    for name in wanted:
-        channel = catalog.channels.get(name)
-        if channel is None or not channel.enabled or not channel.quota_per_minute:
-            continue
-        # An address that the client names need not be the newest, but the person must take the channel.
-        is_open = name in person["channels"] if row.get(TO_ADDRESS) else (row["user_id"], name) in addresses
-        if name in template.channels and is_open:
-            return str(name)
-    return None
+    # An address that the client names need not be the newest, but the person must take the channel.
+    named = row.get(TO_ADDRESS)
+    return [
+        str(name)
+        for name in wanted
+        if (channel := catalog.channels.get(name)) is not None
+        and channel.enabled
+        and channel.quota_per_minute
+        and name in template.channels
+        and (name in person["channels"] if named else (row["user_id"], name) in addresses)
+    ]

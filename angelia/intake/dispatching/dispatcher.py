@@ -29,9 +29,10 @@ from angelia.delivery.worker.run import Delivery, Shared
 from angelia.delivery.worker.senders import OpenTransport, Senders
 from angelia.errors import AngeliaError, Corrupt
 from angelia.intake.codes import Codes
-from angelia.intake.dispatching.batches import EVERY, Batches, IntakeBatch, IntakeSend, Lost
-from angelia.intake.dispatching.caps import DAY_US, NightlySends, cap, days_counted, limit_codes
+from angelia.intake.dispatching.batches import EVERY, Batches, IntakeBatch, Lost
+from angelia.intake.dispatching.caps import DAY_US, NightlySends, cap, days_counted, limit_codes, send_of
 from angelia.intake.dispatching.deciding import OCCURRENCE, Verdicts, decide, occurrence_of
+from angelia.intake.dispatching.device_day import DeviceDay
 from angelia.intake.dispatching.handing import hand_over
 from angelia.intake.dispatching.people import BatchSources, NightPeople
 from angelia.intake.dispatching.steps import OutcomeStep, counted
@@ -279,20 +280,10 @@ class Dispatcher:
         mine = find_people(self._lake, self._batches, batch, people, rows)
         persons = people.of([row["user_id"] for row in mine.rows])
         chances, addresses = people.choices.of(mine.rows, persons), people.addresses(persons)
-        verdicts = decide(people.contents, persons | mine.strangers, addresses, mine.rows, now, chances)
+        day = DeviceDay.of(people.catalog, persons, self._nightly, self._batches.sent_to, batch, now)
+        verdicts = decide(people.contents, persons | mine.strangers, addresses, mine.rows, now, chances, day)
         limit_codes(self._codes, verdicts, now)
-        sends = [
-            IntakeSend(
-                chosen.row["message_id"],
-                chosen.message["client"],
-                chosen.message["id"],
-                chosen.row["user_id"],
-                chosen.row["campaign_id"],
-                now,
-            )
-            for chosen in verdicts.chosen
-        ]
-        self._batches.reserve(batch, sends)
+        self._batches.reserve(batch, [send_of(chosen, now) for chosen in verdicts.chosen])
         failpoint("batch.reserved")
         marketing = {
             chosen.row["user_id"]: persons[chosen.row["user_id"]]

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from angelia.contracts import arrow, dataset
+from angelia.contracts.ids import dispatch_id
 from angelia.delivery.manifest.batches import seal_batch
 from angelia.delivery.manifest.parts import INTAKE
 from angelia.intake.dispatching.batches import IntakeBatch
@@ -26,7 +27,8 @@ def hand_over(lake: Lake, sources: BatchSources, batch: IntakeBatch, verdicts: V
     """Return the commit that is sent of a batch: this one, or one that was sealed before."""
     by_file: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for chosen in verdicts.chosen:
-        by_file.setdefault((chosen.row["channel"], chosen.row["priority"]), []).append(chosen.row)
+        rows = by_file.setdefault((chosen.row["channel"], chosen.row["priority"]), [])
+        rows += [chosen.row, *(_to(chosen.row, address) for address in chosen.others)]
     reasons = [reason for _, reason in verdicts.refused] + [reason for _, _, reason in verdicts.postponed]
     with lake.attempt(INTAKE, ds=batch.ds, send_hour=batch.send_hour, part=batch.id) as attempt:
         for (channel, priority), rows in sorted(by_file.items()):
@@ -39,6 +41,15 @@ def hand_over(lake: Lake, sources: BatchSources, batch: IntakeBatch, verdicts: V
         )
     failpoint("batch.before_seal")
     return seal_batch(lake, commit, lake.clock().isoformat(timespec="seconds"))
+
+
+def _to(row: dict[str, Any], address: str) -> dict[str, Any]:
+    """Return a message's row for another device of the person."""
+    return {
+        **row,
+        "address": address,
+        "dispatch_id": dispatch_id(row["message_id"], row["channel"], address),
+    }
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> pa.Table:

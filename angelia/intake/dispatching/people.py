@@ -205,11 +205,11 @@ class NightPeople:
         """Return whose each (channel, common spelling) is, if anybody's, and since when."""
         return self._reach.owners(spellings)
 
-    def addresses(self, people: Mapping[str, Person]) -> dict[tuple[str, str], str]:
-        """Return the address of each (person, channel) that may be used."""
+    def addresses(self, people: Mapping[str, Person]) -> dict[tuple[str, str], list[str]]:
+        """Return the addresses of each (person, channel) that may be used, newest first."""
         if not people:
             return {}
-        return self._reach.addresses({user: person["channels"] or () for user, person in people.items()})
+        return self._reach.devices({user: person["channels"] or () for user, person in people.items()})
 
 
 def _persons(rows: pa.Table) -> dict[str, Person]:

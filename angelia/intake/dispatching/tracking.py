@@ -88,6 +88,14 @@ def progress_of(
             (unsent if word == "failed" else sent).add(message_id)
             steps.append(OutcomeStep(clients[message], message, word, at, word, why or "", root.channel))
     is_over = is_over or now > last + _GRACE_US
+    # Of several devices on one channel those that refused say nothing of the message that others have.
+    has_it = {(step.id, step.channel) for step in steps if step.step != "failed"}
+    each = {(step.id, step.channel, step.step): step for step in reversed(steps)}
+    steps = [
+        step
+        for step in reversed(each.values())
+        if step.step != "failed" or (step.id, step.channel) not in has_it
+    ]
     # A message that fell over has a row in several parts: one that was sent settles it.
     return Progress(steps, sorted(unsent - sent) if is_over else [], is_over)
 

@@ -7,7 +7,7 @@ messages lie below 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +23,15 @@ Room = npt.NDArray[np.int16]
 class Past:
     """Messages already sent or pending, by user row.
 
-    `hours` are relative to the plan's start, `message_id` is the once-only key.
+    `hours` are relative to the plan's start, `message_id` is the once-only key. `channel` is None where it is
+    not known yet; empty: of none.
     """
 
     user: I64
     campaign: list[str]
     hours: F64
     message_id: list[str]
+    channel: list[str | None] = field(default_factory=list)
 
 
 def room_for(

@@ -14,11 +14,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from angelia.contracts.ids import U64, uniform
-from angelia.planning.problem import I64, ONE, Bools, Problem
+from angelia.planning.problem import I64, ONE, Bools, Problem, boosted
+from angelia.planning.routes.requests import with_requests
 from angelia.planning.terms import CampaignTerms, Terms
 
+F64 = npt.NDArray[np.float64]
 PRIOR_SENT = 500.0
 LEAST, MOST = 0.125, 8.0
 # Campaign -> channel -> (sent, opened).
@@ -61,7 +64,8 @@ def responses(counts: Counts) -> dict[str, float]:
 
 
 def with_responses(terms: Terms, meta: Mapping[str, Any]) -> Terms:
-    """Return terms with the responses of a commit's meta; the same where no campaign asks."""
+    """Return terms with the responses and requests of a commit's meta, if it has any."""
+    terms = with_requests(terms, meta)
     known = meta.get("channel_responses") or {}
     if not known or not any(campaign.by_value for campaign in terms.campaigns):
         return terms
@@ -86,12 +90,27 @@ def says_of(terms: Terms, campaign: CampaignTerms, may: Bools) -> str | None:
     return f"by value less cost and price: {'; '.join(each)}" if each else None
 
 
-def draw_channels(terms: Terms, problem: Problem, rows: I64, keys: U64, channel: I64) -> I64:
+def affordable(terms: Terms, problem: Problem, rows: I64, worth: F64) -> Bools:
+    """Return the channels whose cost a drawn message covers at a mean hour, (r, c).
+
+    `worth` is before priorities, (r,). No hour enters, so who is drawn says nothing of the hour.
+    """
+    weights, campaign = dict(terms.priority_weight), problem.pair_campaign[rows]
+    weight = np.array([weights[c.priority] for c in terms.campaigns], np.float64)[campaign]
+    made, boost = np.rint(worth * weight).astype(np.int64)[:, None], terms.boost()
+    if boost.size:
+        made = boosted(made, boost[campaign])
+    cost = np.array([channel.cost_micros for channel in terms.channels], np.int64)
+    return np.asarray(problem.channels[rows] & ((cost == 0) | (made >= cost)))
+
+
+def draw_channels(terms: Terms, problem: Problem, rows: I64, living: Bools, keys: U64, channel: I64) -> I64:
     """Return the exploration stratum's channels, (r,), drawn where they go by value.
 
-    What is learned of channels then does not lean on what they were chosen for. `keys` are the people's.
+    What is learned of channels then does not lean on what they were chosen for. `living` says which could
+    carry each, (r, c); `keys` are the people's.
     """
-    living, by_value = problem.channels[rows], np.array([c.by_value for c in terms.campaigns], bool)
+    by_value = np.array([c.by_value for c in terms.campaigns], bool)
     lot = uniform(keys, terms.salt, "channel draw", terms.ds)
     wanted = np.floor(lot * living.sum(axis=1)).astype(np.int64)
     at_random = (np.cumsum(living, axis=1) <= wanted[:, None]).sum(axis=1)

@@ -164,3 +164,14 @@ def test_an_open_is_read_from_the_persons_days(lake: Lake) -> None:
     assert ask(lake).opened_ts == OPENED
     publish(lake, "user_pushes", [row | {"ordinal": 4}], ds="2026-11-15")  # another person's
     assert ask(lake).opened_ts is None
+
+
+def test_devices_that_took_it_are_counted(lake: Lake) -> None:
+    emit(lake, MESSAGE)
+    ledger(
+        lake,
+        first={"outcome": "accepted", "channel": "fcm", "sent_ts": SENT},
+        second={"outcome": "rejected", "reason": "gone", "channel": "fcm", "sent_ts": SENT},
+        third={"outcome": "accepted", "channel": "fcm", "sent_ts": SENT},
+    )
+    assert ask(lake) == Fate("accepted", "fcm", None, SENT, None, (2, 3))

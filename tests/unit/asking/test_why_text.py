@@ -131,6 +131,10 @@ def test_materials_say_their_chance_and_scores_their_parts() -> None:
             "by fcm at 2026-11-15 20:01:02 UTC; no open is known",
         ),
         (
+            Fate("accepted", "fcm", None, datetime(2026, 11, 15, 20, tzinfo=UTC), None, (2, 3)),
+            "UTC on 2 of 3 devices; no open is known",
+        ),
+        (
             Fate(
                 "accepted",
                 "fcm",

@@ -153,6 +153,17 @@ def test_preview_renders_every_material_in_every_language(
     assert run(capsys, "preview", "--campaign", "sail")[0] == 2
 
 
+def test_preview_says_which_devices_get_it(
+    applied: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "device" not in run(capsys, "preview", "--campaign", "sale")[1]
+    words = ("materials: [sale_camera, sale_books]", "devices: best\nmaterials: [sale_camera, sale_books]")
+    assert run(capsys, "apply", write(words))[0] == 0
+    first = run(capsys, "preview", "--campaign", "sale")[1].splitlines()[0]
+    assert first.startswith("to the device that showed most of its recent messages")
+    assert json.loads(run(capsys, "preview", "--campaign", "sale", "--json")[1])["devices"] == "best"
+
+
 LONG = ("{{ item }} for less.", "x" * 4200)
 
 

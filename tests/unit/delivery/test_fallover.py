@@ -66,20 +66,33 @@ def write(lake: Lake, name: str, table: pa.Table, inputs: Any = (), **leaf: Any)
 
 
 def plan(
-    lake: Lake, n: int, *, route: list[str] | None = None, mail: dict[int, Any] | None = None, **changes: Any
+    lake: Lake,
+    n: int,
+    *,
+    route: list[str] | None = None,
+    mail: dict[int, Any] | None = None,
+    devices: int = 1,
+    limits: dict[str, dict[str, int]] | None = None,
+    campaign: dict[str, Any] | None = None,
+    **changes: Any,
 ) -> None:
     """Write a plan for fcm of n people who can all be mailed.
 
-    `mail` changes facts of person k's mail endpoint (None = none at all).
+    `mail` changes facts of person k's mail endpoint (None = none at all). With several `devices` each person
+    has so many phones, and the campaign goes to all. `limits`: what channels allow a device a day, by class.
     """
     route = route or ["fcm", "email"]
     documents = sample_plan.documents(channels=("fcm", "email", "webhook"))
+    to_all = {"devices": "all"} if devices > 1 else {}
+    for row in documents:
+        if most := (limits or {}).get(row["id"]):
+            row["body"] = json.dumps({**json.loads(row["body"]), "max_per_device_day": most})
     documents.append(
         {
             "kind": "campaign",
             "id": "price_drop",
             "version": 1,
-            "body": json.dumps({"id": "price_drop", "channels": route}),
+            "body": json.dumps({"id": "price_drop", "channels": route, **to_all, **(campaign or {})}),
         }
     )
     snapshot = write(
@@ -128,7 +141,11 @@ def plan(
         write(lake, "user_features", filled("user_features", features)),
         write(lake, "user_endpoints", filled("user_endpoints", endpoints)),
     ]
-    write(lake, "dispatch_manifest", sample_plan.rows(0, n, START, **changes), [snapshot, *reach])
+    rows = sample_plan.rows(0, n, START, **changes)
+    for device in range(1, devices):
+        address = {"address": lambda k, device=device: f"sandbox-{k:08d}-{device}"}
+        rows = pa.concat_tables([rows, sample_plan.rows(0, n, START, **changes, **address)])
+    write(lake, "dispatch_manifest", rows.sort_by("dispatch_id"), [snapshot, *reach])
 
 
 def gone(bench: Any, fcm_error: Error, below: int) -> Callable[[int, dict[str, Any]], Answer]:

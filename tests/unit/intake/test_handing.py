@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from angelia.delivery.manifest.batches import sealed_batch
@@ -42,3 +44,14 @@ def test_another_holders_verdicts_change_nothing_once_sealed(lake: Lake, sources
     commit = hand_over(lake, sources, BATCH, decided())
     later = IntakeBatch(BATCH.id, "second", False, 1, DS, HOUR, ())
     assert hand_over(lake, sources, later, verdicts_of(contents(), message(1))) == commit
+
+
+def test_a_message_to_all_devices_is_a_row_each(lake: Lake, sources: BatchSources) -> None:
+    people = {("u1", "fcm"): ["new", "old", "oldest"]}
+    for ways, addresses in (({"devices": "all"}, ["new", "old", "oldest"]), ({}, ["new"])):
+        verdicts = verdicts_of(contents(sale=ways), message(1), addresses=people)
+        batch = replace(BATCH, id=f"{len(addresses):032x}")
+        rows = lake.read(hand_over(lake, sources, batch, verdicts)).to_pylist()
+        assert sorted(row["address"] for row in rows) == addresses
+        assert len({row["message_id"] for row in rows}) == 1
+        assert len({row["dispatch_id"] for row in rows}) == len(addresses)

@@ -13,7 +13,7 @@ def test_everybody_is_reached_at_an_address_that_is_nobodys(lake: Lake) -> None:
     users = [sample_night.user(number) for number in range(3)]
     addresses = people.addresses(people.of([*users, sample_night.user(3)]))
     assert sorted(addresses) == [(user, "fcm") for user in users]
-    assert all(address.startswith("sandbox-") for address in addresses.values())
+    assert all(address.startswith("sandbox-") for (address,) in addresses.values())
 
 
 def test_numbers_may_begin_anywhere(lake: Lake) -> None:

@@ -9,6 +9,8 @@ import pyarrow as pa
 from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import dispatch_id, message_id
 from angelia.intake.dispatching.deciding import occurrence_of
+from angelia.intake.dispatching.sample_night import DOCUMENTS
+from angelia.users.registered import register
 from tests.unit.delivery.conftest import error
 from tests.unit.delivery.given import LOST, OK
 from tests.unit.intake.dispatching import Bench, bench
@@ -55,3 +57,22 @@ def test_receipts_come_back_as_steps(bench: Bench) -> None:
         "displayed",
         "opened",
     }
+
+
+def test_one_device_that_refuses_fails_no_message(bench: Bench) -> None:
+    documents = [{**each, "devices": "all"} if each["id"] == "sale" else each for each in DOCUMENTS]
+    bench.night(2, documents=documents)
+    person = {"user_id": "u0000000", "channel": "fcm", "registered_ts": datetime.now(UTC), "is_active": True}
+    register(bench.lake, [{**person, "address": "second"}, {**person, "address": "third"}])
+    ids = bench.accept({}, {"user_id": "u0000001"})
+    gone = error(404, "UNREGISTERED")
+    bench.wire.script = lambda message: gone if message["token"] == "second" else OK
+    report = bench.dispatch()
+    assert sorted(message["token"][:8] for message in bench.wire.sent) == ["sandbox-"] * 2 + [
+        "second",
+        "third",
+    ]
+    assert bench.states(ids)[0] == "sent"
+    assert [step for step, _ in bench.steps(ids[0])] == ["queued", "sent"]
+    assert (report.steps["sent"], report.steps["failed: gone:UNREGISTERED"]) == (2, 0)
+    assert len(bench.batches().sent_to(["u0000000"], 0)) == 1, "one message by the caps"

@@ -9,6 +9,7 @@ from angelia.catalog.documents import parse_document
 from angelia.catalog.snapshot import StoredDocument, catalog_of
 from angelia.intake.dispatching import sample_night
 from angelia.intake.dispatching.deciding import HOUR_US, Verdicts, decide
+from angelia.intake.dispatching.device_day import DeviceDay
 from angelia.intake.dispatching.people import Contents
 
 NOON = int(datetime(2026, 11, 28, 12, tzinfo=UTC).timestamp() * 1e6)
@@ -28,12 +29,21 @@ def message(number: int = 0, **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def verdicts_of(catalog: Contents, *rows: dict[str, Any], now: int = NOON, **person: Any) -> Verdicts:
+def verdicts_of(
+    catalog: Contents,
+    *rows: dict[str, Any],
+    now: int = NOON,
+    addresses: dict[tuple[str, str], list[str]] | None = None,
+    day: DeviceDay | None = None,
+    **person: Any,
+) -> Verdicts:
     known = {
         "user_id": "u1", "ordinal": 1, "timezone": "UTC", "locale": "en", "device_vendor": None,
         "opted_out_topics": [], "is_suppressed": False, **person,
     }  # fmt: skip
-    return decide(catalog, {"u1": known}, {("u1", "fcm"): "a"}, rows or [message()], now)
+    return decide(
+        catalog, {"u1": known}, addresses or {("u1", "fcm"): ["a"]}, rows or [message()], now, day=day
+    )
 
 
 def outcome(verdicts: Verdicts) -> str | tuple[str, int]:

@@ -197,6 +197,21 @@ def test_of_two_vendor_limits_the_lowest_counts(limits):
     assert problem.room.max(axis=1).tolist() == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("channels", "expected"), [(("c0",), "device_quota"), (("c0", "c1"), OPEN), (("c2",), "unreachable")]
+)
+def test_a_device_that_had_enough_is_left_out_under_a_reason(channels, expected):
+    limit = (("marketing", 1),)
+    ways = (ChannelTerms("c0", 0, 1000, max_per_device_day=limit), ChannelTerms("c1", 0, 1000))
+    terms = replace(TERMS, channels=ways, campaigns=(replace(CAMPAIGN, channels=channels), ORDER))
+    before = replace(past((0, "other", -0.5, "x")), channel=["c0"])
+    who = people(1, channels=np.ones((1, 2), bool))
+    problem, outcomes, _ = build(terms, who, pairs(1), before)
+    assert outcomes.tolist() == [expected]
+    if expected == OPEN:
+        assert problem.channels.tolist() == [[False, True]]
+
+
 @pytest.mark.parametrize(("day", "slots"), [(14, 0), (15, 14), (16, 14)])
 def test_a_campaign_runs_to_the_end_of_its_last_day(day, slots):
     """The plan begins at 4:00 on the 15th; quiet hours are from 22:00 to 8:00."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ import pytest
 
 from angelia import cli
 from angelia.catalog.documents import canonical, parse_document
+from angelia.catalog.snapshot import StoredDocument, catalog_of
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
@@ -244,3 +246,19 @@ def test_show_of_an_unknown_person_is_one_line(nights: dict[int, Lake], capsys) 
     line = shown(nights[8], 9_999_999, capsys)
     assert line.startswith("error: user_features of")
     assert line.count("\n") == 1
+
+
+def test_the_last_manifest_says_how_many_devices_there_were(lake) -> None:
+    def catalog(way: dict[str, str]) -> Any:
+        raws = (POLICY, TEMPLATE, AUDIENCE, SALE | way)
+        return catalog_of(StoredDocument(parse_document(raw), 1) for raw in raws)
+
+    to_all = catalog({"devices": "all"})
+    assert build_send_times.last_manifest(lake, DS, to_all) is None
+    for meta in ({}, {"requests_a_message": {"channels": {}, "campaigns": {}}}):
+        with lake.attempt("dispatch_manifest", ds="2026-11-13") as attempt:
+            attempt.write(valid_rows("dispatch_manifest", 1), "part-0000.parquet", conform=False)
+            commit = attempt.publish(meta=meta)
+        expected = commit if meta else None
+        assert build_send_times.last_manifest(lake, DS, to_all) == expected
+        assert build_send_times.last_manifest(lake, DS, catalog({})) is None

@@ -4,18 +4,26 @@ Each refusal is one line. tests/unit/lake/test_erase_night.py and tests/integrat
 writes.
 """
 
+from datetime import UTC, datetime
+
 import pyarrow as pa
 import pytest
 
+from angelia.asking.fate import fate_of
 from angelia.catalog.snapshot import load_snapshot
 from angelia.contracts.certificate import Messages, messages_meta
 from angelia.contracts.rows import valid_rows
 from angelia.planning.guard import guard
 from angelia.quality.verdicts import CheckVerdict, store
+from angelia.users.one_person import PersonLake
 from spark_jobs import emit_manifests
 from spark_jobs.running.session import run_job
 from tests import planned_night
 from tests.planned_night import DS, SALE, plan_a_night, put
+from tests.unit.delivery.conftest import Bench, error
+from tests.unit.delivery.given import OK
+
+HOUR = "2026-11-15T09"
 
 
 @pytest.fixture
@@ -81,6 +89,78 @@ def test_rows_carry_the_persons_quiet_hours_joined(lake, settings_home, monkeypa
     rows = emit_manifests.messages_of_shard(lake, *commits, load_snapshot(lake, DS), [], 0)
     spans = list(zip(rows["quiet_start"].to_pylist(), rows["quiet_end"].to_pylist(), strict=True))
     assert spans == [(20, 8) if row == 3 else (22, 8) for row in range(8)]
+
+
+def test_all_devices_of_a_message_stand_in_one_part():
+    slot = datetime(2026, 11, 15, 9, tzinfo=UTC)
+    pairs = [(n, device) for n in range(40) for device in range(3)]
+    batch = pa.record_batch(
+        {
+            "message_id": [f"m{n}" for n, _ in pairs],
+            "channel": ["fcm"] * 120,
+            "address": [f"t{n}-{device}" for n, device in pairs],
+            "send_ts": [slot] * 120,
+            "priority": ["medium"] * 120,
+            "campaign_id": ["sale"] * 120,
+            "dispatch_id": pa.nulls(120, pa.string()),
+        }
+    )
+    counts = {("2026-11-15T09", "fcm", "medium"): 4}
+    spread = {}
+    for to_all in ((), ("sale",)):
+        (made,) = emit_manifests.identify(counts, to_all)(iter([batch]))
+        parts = set(zip(*made.select(["message_id", "part"]).to_pydict().values(), strict=True))
+        spread[to_all] = len(parts)
+        assert len(set(made.column("dispatch_id").to_pylist())) == 120
+    assert spread[("sale",)] == 40 < spread[()]
+
+
+def test_parts_have_room_for_every_device(lake, settings_home):
+    cell = Messages("2026-11-15T09", "fcm", "sale", 150_000)
+    for way, n in (({}, 2), ({"devices": "best"}, 2), ({"devices": "all"}, 5)):
+        plan_a_night(lake, SALE | way)
+        (parts,) = emit_manifests.part_counts([cell], load_snapshot(lake, DS), 3).values()
+        assert parts == n
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("spark")
+def test_a_message_to_all_devices_is_one_message(lake, settings_home, monkeypatch):
+    """From the plan to what is said of a person: three devices, of which one is gone."""
+    plan_a_night(lake, SALE | {"devices": "all"})
+    ready(lake)
+    rows = valid_rows("user_endpoints", 8).to_pylist()[:6]
+    people = [row["user_id"] for row in lake.read(lake.require("user_features", ds=DS)).to_pylist()]
+    phone = rows[0] | {"channel": "fcm", "is_active": True, "permission": None}
+    phones = [phone | {"user_id": people[n % 4], "address": f"t{n}"} for n in range(10)]
+    put(lake, "user_endpoints", pa.Table.from_pylist(phones, valid_rows("user_endpoints", 1).schema))
+    assert run_job(emit_manifests.main, ["--ds", DS]) == 0
+    manifest = lake.require("dispatch_manifest", ds=DS)
+    assert (manifest.rows, manifest.meta["n_messages"]) == (10, 4)
+    assert manifest.meta["requests_a_message"] == {"channels": {"fcm": 2.5}, "campaigns": {"sale": 2.5}}
+    assert dict(manifest.rejects) == {"no_address": 4}, "people are counted, not devices"
+    sent = lake.read(manifest).to_pylist()
+    assert {row["address"] for row in sent if row["user_id"] == people[0]} == {"t0", "t4", "t8"}
+    gone = error(404, "UNREGISTERED")
+    bench = Bench(lake, monkeypatch)
+    first = bench.deliver(lambda _, message: gone if message["token"] == "t4" else OK, hours=(HOUR,))
+    assert first.delivered == {"accepted": 9, "rejected": 1}
+    assert bench.deliver(hours=(HOUR,)).delivered == {}, "nothing is left, and nothing goes twice"
+    slot = datetime(2026, 11, 15, 9, tzinfo=UTC)
+    fate = fate_of(lake, PersonLake(lake, 0, 14), DS, "sale", f"{0:032x}", slot)
+    assert (fate.state, fate.channel, fate.devices) == ("accepted", "fcm", (2, 3))
+
+
+def ready(lake):
+    """Give the night an index, the meta of its plan, and open verdicts of gate and guard."""
+    with lake.attempt("user_index", chain="0") as attempt:
+        attempt.write(valid_rows("user_index", 8), "part-0000.parquet")
+        index = attempt.publish(meta={"n_users": 8, "shard_bits": 14})
+    commit = lake.require("decisions", ds=DS)
+    meta = {**commit.meta, "messages": messages_meta([Messages(HOUR, "fcm", "sale", 8)])}
+    put(lake, "decisions", lake.read(commit), meta=meta, inputs=[index])
+    check_plan(lake)
+    guard(lake, DS)
 
 
 @pytest.mark.slow

@@ -356,6 +356,11 @@ def test_a_campaign_by_value_takes_the_dear_channel(monkeypatch, here, tmp_path)
     assert min(map(len, by.values())) > 20
     # At twice the opens a text bears its cost where a message by push is worth a hundred thousand.
     assert max(by["fcm"]) <= 100_000 <= min(by["sms"])
+    # Who has no push gets nothing that a text's cost exceeds, though push, the cheapest way, costs nothing.
+    texts = [one for i, one in choices if not i % 5 and one["outcome"] in ("sent", "not_chosen", "no_value")]
+    poor = [one["outcome"] for one in texts if one["outcome"] != "sent" and one["value_micros"] <= 100_000]
+    assert set(poor) == {"no_value"}
+    assert {one["outcome"] for one in texts} == {"sent", "no_value"}
 
 
 def test_what_is_paid_later_is_worked_out_from_the_net() -> None:

@@ -19,6 +19,7 @@ from angelia.contracts.rows import valid_rows
 from angelia.errors import NotFound
 from angelia.lake import Lake
 from angelia.quality.gates import measure
+from angelia.world import respond as respond_module
 from angelia.world.clock import day_number
 from angelia.world.create import create_world
 from angelia.world.parameters import parameters
@@ -318,3 +319,21 @@ def test_command(answered: tuple[Lake, str], settings_home: Path, capsys: pytest
         main(["world", "respond", "--ds", "2026-12-01"])
     assert stop.value.code == 2
     assert "user_profiles has no commit" in capsys.readouterr().err
+
+
+def test_a_person_sees_a_message_once_on_any_device(lake: Lake) -> None:
+    row = {
+        "message_id": "a" * 32, "user_id": "u0000001", "campaign_id": "sale", "material_id": "m",
+        "channel": "fcm", "reason": None, "provider_id": None, "sent_ts": START, "n_attempts": 1,
+        "payload_sha256": None,
+    }  # fmt: skip
+    rows = [
+        row | {"dispatch_id": f"{n:032x}", "outcome": outcome}
+        for n, outcome in enumerate(["rejected", "accepted", "accepted"])
+    ]
+    rows.append(row | {"dispatch_id": "9" * 32, "message_id": "b" * 32, "outcome": "accepted"})
+    with lake.attempt("delivery_ledger", ds=DS, send_hour="2026-11-15T04", part="0") as attempt:
+        attempt.write(pa.Table.from_pylist(rows, arrow.schema(dataset("delivery_ledger"))), "ledger.parquet")
+        attempt.publish()
+    _, accepted = respond_module._ledger(lake, DS)
+    assert accepted["dispatch_id"].to_pylist() == [f"{1:032x}", "9" * 32]

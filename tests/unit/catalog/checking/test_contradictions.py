@@ -58,9 +58,13 @@ def test_a_message_that_costs_more_than_it_is_worth() -> None:
         assert len(list(of_campaign(documents["campaign", "sale"], documents))) == lines
 
 
-def test_an_hour_holds_no_more_than_its_minutes() -> None:
-    assert says("channel", capacity_per_hour=540, quota_per_minute=10) == []
-    assert says("channel", capacity_per_hour=541, quota_per_minute=10) == [("capacity_per_hour", False)]
+@pytest.mark.parametrize(("workers", "most"), [(1, 540), (2, 480)])
+def test_an_hour_holds_no_more_than_its_minutes(
+    workers: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANGELIA_DELIVERY_SLOTS", str(workers))
+    assert says("channel", capacity_per_hour=most, quota_per_minute=10) == []
+    assert says("channel", capacity_per_hour=most + 1, quota_per_minute=10) == [("capacity_per_hour", False)]
     assert says("channel", enabled=False, capacity_per_hour=1) == []
     assert says("channel", max_per_vendor_day={"huawei": 0, "oppo": 1}) == [
         ("max_per_vendor_day.huawei", False)

@@ -93,6 +93,20 @@ def test_messages_follow_a_change_of_the_catalog(console, catalog, tmp_path):
     assert "Price drop: cameras" not in page
 
 
+def test_a_page_says_which_devices_get_it_and_its_class(console, catalog, tmp_path):
+    client = console("VIEWER")
+    page = client.get("/campaigns/price_drop").text
+    assert "the device that was registered last" in page
+    assert "counted as marketing" in page
+    campaign = catalog.get("campaign", "price_drop").document.model_dump(mode="json", exclude_none=True)
+    path = tmp_path / "campaign.yaml"
+    path.write_text(json.dumps(campaign | {"devices": "all", "message_class": "service"}))
+    carry_out(catalog, plan(catalog, [path]), actor="test", at=datetime(2026, 11, 15, tzinfo=UTC))
+    page = client.get("/campaigns/price_drop").text
+    assert "together one message" in page
+    assert "counted as service" in page
+
+
 def test_a_channel_is_paused_and_resumed_with_who_and_why(console, catalog, lake):
     from angelia.catalog.snapshot import paused_channels
 

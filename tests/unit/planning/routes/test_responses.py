@@ -84,6 +84,35 @@ def test_the_exploration_stratum_draws_its_channel():
     assert set(choice.bid[choice.channel == 1].tolist()) == {9_000}
 
 
+def drawn(worth, campaign=CAMPAIGN, n=40):
+    """Return the channels that people were drawn, -1 = none: mail, at 2,000, and push."""
+    problem = Problem(
+        n_users=n, pair_user=np.arange(n), pair_campaign=np.zeros(n, np.int64),
+        value=np.full((n, 24), 9_000), allowed=np.ones((n, 24), bool),
+        channels=np.column_stack([np.ones(n, bool), np.arange(n) >= 10]),
+        is_exempt=np.zeros(n, bool), is_explore=np.ones(n, bool), room=np.ones((n, 24), np.int16),
+        tie=np.zeros(n, np.uint64),
+    )  # fmt: skip
+    terms = replace(ROUTED, campaigns=(replace(campaign, value_micros=worth),))
+    terms = with_responses(terms, {"channel_responses": {"email": 2.0}})
+    choice, propensity = draw_slots(terms, people(n), problem, np.full(n, OPEN, object), np.ones(n))
+    assert np.isnan(propensity[choice.slot < 0]).all()
+    return choice.channel
+
+
+def test_no_draw_goes_by_a_channel_above_its_worth():
+    weight = dict(ROUTED.priority_weight)[CAMPAIGN.priority]
+    # Mail costs 2,000: below that it carries nobody, and who has no push is not drawn.
+    for worth, mail in ((2_000 // weight, True), (2_000 // weight - 1, False)):
+        channel = drawn(worth)
+        assert channel[:10].tolist() == [0 if mail else -1] * 10
+        assert (channel[10:] == (0 if mail else 1)).all()
+    # By value mail makes twice as much of a message.
+    by_value = ROUTED.campaigns[0]
+    assert set(drawn(1_000 // weight, by_value).tolist()) == {0, 1}
+    assert drawn(1_000 // weight - 1, by_value)[:10].tolist() == [-1] * 10
+
+
 def test_the_choice_is_put_into_words():
     terms = with_responses(ROUTED, {"channel_responses": {"email": 0.5}})
     says = says_of(terms, terms.campaigns[0], np.array([True, True]))
