@@ -114,7 +114,8 @@ def test_a_behaviour_that_knows_nothing_is_encoded_as_unknown() -> None:
 
 def test_older_looks_add_to_the_window_and_fade() -> None:
     days = events((0, 10, "view", "camera", 1), (0, 12, "view", "shoes", 1))
-    kept = pa.table({"ordinal": [7, 7, 9], "item": ["shoes", "sofa", "shoes"], "looks": [4.0, 9.0, 5.0]})
+    kept = pa.table({"ordinal": [7, 7, 9], "item": ["shoes", "sofa", "shoes"], "looks": [4.0, 9.0, 5.0],
+                     "sent": [3.0, 1.0, 9.0], "opened": [None, 1.0, 2.0]})  # fmt: skip
     before = PastLooks.of(kept, np.array([5, 7]), day=9)
     categories = POPULATION.categories
     assert looks_until(days, before, categories, day=11, n=2).tolist() == [[1, 0], [0, 4]]
