@@ -22,7 +22,7 @@ from models.behaviour import PAIR_NUMBERS, USER_NUMBERS, Behaviour
 
 Matrix = npt.NDArray[np.float32]
 
-VERSION = 4
+VERSION = 3
 MAX_VALUES = 250
 MIN_COUNT = 20  # a value seen less often in training says nothing
 
