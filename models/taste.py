@@ -190,7 +190,10 @@ class PastLooks:
 
     def pushes(self, n: int) -> tuple[Floats, Floats]:
         """Return the pushes that n users got, and those that they opened, (n,) each."""
-        sent, opened = (np.bincount(self.row, each, minlength=n) for each in (self.sent, self.opened))
+        sent, opened = (
+            np.bincount(self.row, weights=each, minlength=n).astype(np.float64)
+            for each in (self.sent, self.opened)
+        )
         return sent, opened
 
 

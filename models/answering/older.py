@@ -35,6 +35,7 @@ def older_answers(
     commits: list[Commit] = []
     for back in range(YEAR):
         commit = lake.head("user_pushes", ds=(end - timedelta(days=back)).isoformat())
+        # Most shops have no year of pushes, and a day may lack them.
         if commit is None:
             continue
         commits.append(commit)
@@ -44,6 +45,7 @@ def older_answers(
             row = np.minimum(np.searchsorted(ordinal, owner), max(n - 1, 0))
             known = ordinal[row] == owner if n else np.zeros(len(owner), bool)
             total += 0.5 ** (back / LOOKS_HALF_LIFE) * np.bincount(row[known], minlength=n)
+    # No record says something else than a record of nothing: the window then counts alone.
     if not commits:
         return None, []
     day = (end - date(1970, 1, 1)).days

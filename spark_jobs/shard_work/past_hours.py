@@ -76,10 +76,12 @@ def continued(
     kept = [leaf["ds"] for leaf in lake.partitions(name) if leaf["ds"] <= last_day]
     before = lake.require(name, ds=kept[-1]) if kept else None
     days = YEAR if before is None else days_between(kept[-1], last_day) + 1
+    # A record is continued once a week, so that a night seldom pays for it.
     if before is not None and days < FOLD_EVERY:
         return before
     parts = stretches(lake, last_day, days)
     commits = [commit for _, _, window in parts for _, commit in window]
+    # Nothing was aggregated since: pushes alone begin no record.
     if not commits:
         return before
     pushes = tuple(

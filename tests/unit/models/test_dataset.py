@@ -51,7 +51,7 @@ def test_only_mature_pushes_after_the_cutoff_get_in(lake, night) -> None:
 
 
 def peeking(before: Examples, after: Examples, until: int) -> list[str]:
-    """Return the features of pushes sent before `until` that what happened from then on has moved.
+    """Return the features of pushes before `until` that what came later has moved.
 
     Both are of the same shop; `after` has lived other days from `until` on.
     """
