@@ -1,4 +1,4 @@
-"""A person's answer to a question, and whether it counts: no answer means no, by any road.
+"""A person's answer to a question, and whether it counts; no answer always means no.
 
 Grain: answer. Reads and writes nothing. Code that acts on an answer (manifests, a resend, a promotion) asks
 here itself, so that a question which was skipped, cleared, marked as done or has run out of time decides

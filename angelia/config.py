@@ -92,7 +92,7 @@ class Settings(BaseModel):
             raise InvalidInput("ANGELIA_SPARK_CONF: a quote is not closed") from None
         if wrong := [word for word in words if not re.fullmatch(r"spark\.[\w.-]+=.*", word)]:
             raise InvalidInput(
-                f"ANGELIA_SPARK_CONF: {wrong[0]!r} is no option of Spark",
+                f"ANGELIA_SPARK_CONF: {wrong[0]!r} is not an option of Spark",
                 fix="write spark.NAME=VALUE, several with spaces between, values with spaces in quotes",
             )
         return dict(word.split("=", 1) for word in words)

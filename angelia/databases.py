@@ -18,6 +18,13 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from angelia.errors import AngeliaError, InvalidInput
 
 WAIT_S = 30
+# Of every table: MariaDB and MySQL compare texts byte for byte, as the other databases do.
+TABLE_OPTIONS: dict[str, Any] = {
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_bin",
+}
 # SQLAlchemy's drivers for plain addresses are others than the ones we ship.
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
 
@@ -26,7 +33,7 @@ def address(url: str, variable: str) -> URL:
     """Return a parsed address with the driver we ship.
 
     Raises:
-        InvalidInput: it is no SQLAlchemy URL; the message names the variable, not the address.
+        InvalidInput: it is not a SQLAlchemy URL; the message names the variable, not the address.
     """
     try:
         parsed = sa.make_url(url)
@@ -109,5 +116,6 @@ def _begin(connection: Connection) -> None:
 
 def _no_url(variable: str) -> InvalidInput:
     return InvalidInput(
-        f"{variable} is no SQLAlchemy URL", fix="e.g. sqlite:////path/name.db or postgresql://user@host/name"
+        f"{variable} is not a SQLAlchemy URL",
+        fix="e.g. sqlite:////path/name.db or postgresql://user@host/name",
     )

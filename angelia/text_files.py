@@ -1,4 +1,4 @@
-"""Text files from the outside, why one is no UTF-8, and pages that are written in part.
+"""Text files from the outside, why one is not UTF-8, and pages that are generated in part.
 
 Reads bytes and YAML of local files; writes a page between two marks. An error names file, line and the
 encoding that fits, and never the text itself: it may be an address.
@@ -69,7 +69,7 @@ def read_yaml(path: Path, loader: type[yaml.SafeLoader], name: str) -> Any:
         raise InvalidInput(f"cannot read {name} {path.name}: {error.strerror}") from None
     except UnicodeDecodeError:
         require_utf8(path)
-        raise InvalidInput(f"{path.name} is no UTF-8 text") from None
+        raise InvalidInput(f"{path.name} is not UTF-8 text") from None
     except ValueError:
         # 2026-02-30 has the form of a date, so YAML tries to make one of it.
         says = f"{path.name}: a date or number in it is none"
@@ -120,9 +120,10 @@ def require_utf8(path: Path, fix: str = "save it as UTF-8") -> None:
 def _not_utf8(path: Path, line: int, fix: str) -> InvalidInput:
     encoding = fitting_encoding(path)
     if encoding is None:
-        return InvalidInput(f"{path.name} line {line} is no UTF-8 text", fix="is it a text file at all?")
+        return InvalidInput(f"{path.name} line {line} is not UTF-8 text", fix="is it a text file at all?")
     return InvalidInput(
-        f"{path.name} line {line} is no UTF-8 text, it reads as {encoding}", fix=fix.format(encoding=encoding)
+        f"{path.name} line {line} is not UTF-8 text, it reads as {encoding}",
+        fix=fix.format(encoding=encoding),
     )
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from urllib.parse import urlencode
 
+from angelia.contracts.core import CHAIN
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Lake
 from angelia.output import progress
@@ -75,7 +76,7 @@ def main(argv: Sequence[str]) -> Result:
 
 def forms(lake: Lake, ds: str) -> dict[str, tuple[str, Fill]]:
     """Return the forms that are asked: their paths, and what the n-th question sends."""
-    ids = lake.read(lake.require("user_index", chain="0"), ["user_id"])["user_id"]
+    ids = lake.read(lake.require("user_index", chain=CHAIN), ["user_id"])["user_id"]
     people = [str(ids[n]) for n in range(0, len(ids), max(1, len(ids) // 1_000))]
     return {
         "count": ("audiences/count", lambda n: {"text": COUNTED.format(n=n % 28)}),

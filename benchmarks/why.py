@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 from angelia.asking.fate import Openings
 from angelia.asking.night import ResidentNight, open_night
 from angelia.asking.why import why
+from angelia.contracts.core import CHAIN
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.output import progress
@@ -70,7 +71,7 @@ def measure(
     lake: Lake, registry: Registry, people: int, seed: int
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return the figures of answers about people drawn from all, and of scanning for them."""
-    index = lake.require("user_index", chain="0")
+    index = lake.require("user_index", chain=CHAIN)
     ids = lake.read(index, ["user_id"])["user_id"]
     drawn = np.random.default_rng(seed).choice(len(ids), people, replace=False)
     users = [str(ids[int(number)]) for number in drawn]

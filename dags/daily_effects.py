@@ -34,13 +34,20 @@ import jinja2
 from _shared import DEFAULTS, CommandOperator, command, last_closed
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, task
 
-from angelia.config import load_settings
 from angelia.contracts.sending import FOLD_DAYS
 from angelia.contracts.sources import NAME
 
 AGES = (1, 2, 4)  # days between D and the day a plan was made for
 DRAWN_DAYS = 28
 DRIFT_DAYS = 7  # the same weekday: what people do goes by the week
+
+
+def main_lake() -> Any:
+    """Open the lake on main, which holds what was sent."""
+    # Imported here, since Airflow parses this file every few seconds.
+    from angelia.lake.configured import open_lake
+
+    return open_lake("main")
 
 
 @dag(
@@ -80,10 +87,7 @@ def daily_effects():
         ds: str | None = None, params: dict[str, str] | None = None, dag_run: Any = None
     ) -> list[list[str]]:
         """Return one command for the nights that are still folded in, if any was planned."""
-        from angelia.lake import Lake
-
-        settings = load_settings()
-        lake = Lake.open(settings.lake_url(), endpoint=settings.s3_endpoint)
+        lake = main_lake()
         last = datetime.strptime(ds or last_closed(dag_run), "%Y-%m-%d") - timedelta(days=AGES[0])
         days = [(last - timedelta(days=age)).strftime("%Y-%m-%d") for age in range(FOLD_DAYS)]
         words = ["--conversion", (params or {})["conversion"], "--json"]
@@ -98,10 +102,7 @@ def daily_effects():
         ds: str | None = None, params: dict[str, str] | None = None, dag_run: Any = None
     ) -> list[list[str]]:
         """Return one report command for each day that has a plan."""
-        from angelia.lake import Lake  # here, since Airflow parses this file every few seconds
-
-        settings = load_settings()
-        lake = Lake.open(settings.lake_url(), endpoint=settings.s3_endpoint)
+        lake = main_lake()
         last = datetime.strptime(ds or last_closed(dag_run), "%Y-%m-%d")
         days = [(last - timedelta(days=age)).strftime("%Y-%m-%d") for age in AGES]
         conversion = (params or {})["conversion"]
@@ -114,10 +115,7 @@ def daily_effects():
     @task(task_id="spans")
     def spans(ds: str | None = None, dag_run: Any = None) -> list[list[str]]:
         """Return the command that draws the last nights, if any was planned."""
-        from angelia.lake import Lake
-
-        settings = load_settings()
-        lake = Lake.open(settings.lake_url(), endpoint=settings.s3_endpoint)
+        lake = main_lake()
         last = datetime.strptime(ds or last_closed(dag_run), "%Y-%m-%d") - timedelta(days=AGES[0])
         days = [(last - timedelta(days=age)).strftime("%Y-%m-%d") for age in range(DRAWN_DAYS)]
         is_planned = any(lake.head("decisions", ds=day) for day in days)
@@ -129,10 +127,7 @@ def daily_effects():
         ds: str | None = None, params: dict[str, Any] | None = None, dag_run: Any = None
     ) -> list[list[str]]:
         """Return the command that compares D with a week before, where both have features."""
-        from angelia.lake import Lake
-
-        settings, alarm = load_settings(), float((params or {})["drift_alarm"])
-        lake = Lake.open(settings.lake_url(), endpoint=settings.s3_endpoint)
+        lake, alarm = main_lake(), float((params or {})["drift_alarm"])
         day = datetime.strptime(ds or last_closed(dag_run), "%Y-%m-%d")
         days = [(day - timedelta(days=age)).strftime("%Y-%m-%d") for age in (0, DRIFT_DAYS)]
         if not alarm or not all(lake.head("user_features", ds=each) for each in days):

@@ -1,4 +1,4 @@
-"""One file per Spark job, verb_noun == task_id: a pure transform and a four-line main.
+"""One file per Spark job, verb_noun == task_id: a pure transform, and a main around it.
 
 Run one with `spark-submit spark_jobs/NAME.py --ds D`, or several in one session with `python -m spark_jobs
 NAME [NAME ...] --ds D`.

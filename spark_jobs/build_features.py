@@ -25,6 +25,7 @@ from pyspark.sql import functions as F
 
 from angelia.config import Settings, load_settings
 from angelia.contracts import dataset
+from angelia.contracts.core import LOG
 from angelia.contracts.sending import OWN_HOURS
 from angelia.errors import NotFound
 from angelia.lake import Commit, FileEntry, Lake
@@ -277,7 +278,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     bits, shards = int(index.meta["shard_bits"]), list(all_shards(index))
     sources = [snapshot(lake, name, ds) for name in ("user_profiles", "user_endpoints", "user_preferences")]
     lift, lift_meta = kept_lift(settings)
-    choices, registered = lake.history(CHOICES, log="0"), lake.history(REGISTERED, log="0")
+    choices, registered = lake.history(CHOICES, log=LOG), lake.history(REGISTERED, log=LOG)
     days, pushes = (
         window_commits(lake, "user_days", ds, WINDOW_DAYS),
         window_commits(lake, "user_pushes", ds, WINDOW_DAYS),
@@ -341,7 +342,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 index,
                 *sources,
                 *(commit for _, commit in (*days, *pushes)),
-                *lake.history("suppressions", log="0"),
+                *lake.history("suppressions", log=LOG),
                 *choices,
                 *registered,
             ],

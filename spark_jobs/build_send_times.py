@@ -61,7 +61,6 @@ from spark_jobs.shard_work.past_hours import past_hours
 BLOCK_BITS = 8
 SAMPLE_USERS = 20_000
 MIN_ACTIVE_HOURS = 5.0  # decayed active hours below which a user's cluster is not named
-SPARSE = "sparse"
 
 
 def sum_cohorts(inputs: CurveInputs, shard: int) -> ShardResult:
@@ -156,12 +155,8 @@ def curve_table(
     # Four decimals are far below what a curve can know, and keep the last bit of a sum from changing a file.
     curves = curves_of(timezones, habit, clusters, pushes, opens, tables, choice.strength)
     curves = np.round(curves, 4).astype(np.float32)
-    nearest = likeliest(activity, zone, clusters, choice.habit).tolist()
-    is_sparse = (activity.sum(axis=1) < MIN_ACTIVE_HOURS).tolist()
-    cohorts = [
-        f"{name}|{SPARSE if few else f'cluster-{number:02d}'}"
-        for name, few, number in zip(timezones, is_sparse, nearest, strict=True)
-    ]
+    nearest = likeliest(activity, zone, clusters, choice.habit)
+    is_sparse = activity.sum(axis=1) < MIN_ACTIVE_HOURS
     half = CELLS // 2
 
     def lists(values: npt.NDArray[np.float32]) -> pa.Array:
@@ -173,7 +168,7 @@ def curve_table(
         "timezone": pa.array(timezones, pa.string()),
         "workday": lists(curves[:, :half]),
         "day_off": lists(curves[:, half:]),
-        "cohort": pa.array(cohorts, pa.string()),
+        "cluster": pa.array(nearest.astype(np.int16), mask=is_sparse),
         "evidence": pa.array(np.round(evidence(counts[0], tables.scale), 4)),
     }
     return pa.table({name: columns[name] for name in dataset("send_times").names})

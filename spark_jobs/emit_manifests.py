@@ -33,15 +33,18 @@ from angelia.answers import OperatorAnswer
 from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.contracts import arrow, dataset
 from angelia.contracts.certificate import Messages, messages_of
+from angelia.contracts.core import LOG
 from angelia.contracts.ids import dispatch_id, hash64
 from angelia.contracts.outcomes import SENT
 from angelia.contracts.sending import OWN_HOURS
+from angelia.contracts.sources import ADDRESS
 from angelia.contracts.spark import schema as spark_schema
-from angelia.delivery.manifest.parts import sealed_hours
+from angelia.delivery.manifest.parts import messages_in, sealed_files
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.citing import input_of
 from angelia.lake.commit import in_shard
+from angelia.lake.lake import MAIN
 from angelia.output import progress
 from angelia.planning.verdict import release
 from angelia.templates.rendering import field_values, user_columns
@@ -61,7 +64,6 @@ from spark_jobs.shard_work.endpoints import is_denied, living, owned, read_endpo
 PART_ROWS = 100_000
 # hours after its slot began in which a marketing message may still go; later it is dropped, not sent late
 MARKETING_WINDOW_H = 2
-ADDRESS = r"^[^\x00-\x1f\x7f]{1,4096}$"
 
 
 def addresses(endpoints: DataFrame) -> DataFrame:
@@ -220,25 +222,10 @@ def write_parts(lake: Lake, folder: str) -> Callable[[pa.Table], pa.Table]:
     return step
 
 
-def sealed_files(lake: Lake, ds: str) -> dict[str, list[FileEntry]]:
-    """Return the files of each sealed hour of a plan, from the commit that its seal names.
-
-    A sealed hour is sent whatever is decided now.
-    """
-    files = {}
-    for hour, number in sealed_hours(lake, ds).items() if lake.branch == "main" else ():
-        files[hour] = [
-            entry
-            for entry in lake.as_of("dispatch_manifest", number, ds=ds).files
-            if entry.keys["send_hour"] == hour
-        ]
-    return files
-
-
 def intended(spark: SparkSession, lake: Lake, files: Iterable[FileEntry]) -> DataFrame:
     """Return the message ids that stand in sealed hours: intended, whatever became of them."""
-    keys = [lake.read_file(entry, ["message_id"]).column(0).to_pylist() for entry in files]
-    return spark.createDataFrame([(key,) for some in keys for key in some], "message_id string").distinct()
+    keys = [(key,) for key in messages_in(lake, files)]
+    return spark.createDataFrame(keys, "message_id string").distinct()
 
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
@@ -296,7 +283,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     with spark_session("emit_manifests") as spark, lake.attempt("dispatch_manifest", ds=args.ds) as attempt:
         if not shards:
             raise NotFound("the user index is empty", fix="run index_users on a day with user_profiles")
-        standing = sealed_files(lake, args.ds)
+        # Nothing is sent from a replay's branch, so no hour of it is sealed.
+        standing = sealed_files(lake, args.ds) if lake.branch == MAIN else {}
         carried = [entry for files in standing.values() for entry in files]
         messages = (
             spark.range(len(shards), numPartitions=len(shards))
@@ -348,8 +336,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 decisions,
                 *made_from,
                 endpoints,
-                *lake.history(REGISTERED, log="0"),
-                *lake.history("suppressions", log="0"),
+                *lake.history(REGISTERED, log=LOG),
+                *lake.history("suppressions", log=LOG),
             ],
             rejects={name: count for name, count in rejects.items() if count},
             params={"held_back": held} if held else {},

@@ -150,7 +150,9 @@ def _instant(value: str) -> datetime | None:
         parsed = datetime.fromisoformat(value)
         require_day("--skip-before", value, parsed.date())
     except (ValueError, InvalidInput):
-        raise argparse.ArgumentTypeError(f"{value!r} is no instant; write it as 2026-11-15T05:00Z") from None
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is not an instant; write it as 2026-11-15T05:00Z"
+        ) from None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 

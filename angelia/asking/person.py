@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from angelia.asking.night import PlannedNight
 from angelia.asking.records import Hour, HourOffer, Later, MaterialChance
+from angelia.asking.response_curve import cohort_of
 from angelia.contracts.certificate import Limit
 from angelia.matching import inverse_gap
 from angelia.planning.before import room_for, too_near
@@ -265,6 +266,6 @@ def standing_of(features: dict[str, Any], curves: dict[str, Any] | None) -> dict
         "channels": tuple(features["channels"] or ()),
         "opted_out_topics": tuple(features["opted_out_topics"] or ()),
         "is_suppressed": bool(features["is_suppressed"]),
-        "cohort": curves["cohort"] if curves else "",
+        "cohort": cohort_of(curves) if curves else "",
         "evidence": round(float(curves["evidence"]), 3) if curves else 0.0,
     }

@@ -31,13 +31,12 @@ def curve_of(lake: Lake, commit: Commit, ordinal: int, shard: int, days: int | N
         NotFound: they have none.
         InvalidInput: an older version wrote the commit.
     """
-    ds = commit.partition["ds"]
-    # An older commit lacks the parameters, and the answer must name those that shaped the curve.
-    if "habit" not in commit.meta:
+    ds, row = commit.partition["ds"], row_of(lake, commit, ordinal, shard)
+    # An older commit lacks the parameters that shaped the curve, or names the cluster inside a text.
+    if "habit" not in commit.meta or "cluster" not in row:
         raise InvalidInput(
             f"{commit.ref} was written by an older version", fix=f"run build_send_times --ds {ds} again"
         )
-    row = row_of(lake, commit, ordinal, shard)
     return {
         "timezone": row["timezone"],
         "workday": [round(value, 4) for value in row["workday"]],
@@ -46,7 +45,7 @@ def curve_of(lake: Lake, commit: Commit, ordinal: int, shard: int, days: int | N
             "weighted_pushes": round(row["evidence"], 2),
             **({} if days is None else {**history(lake, ds, days, ordinal, shard), "days": days}),
         },
-        "shrank_to": shrank_to(row["timezone"], row["cohort"], Clusters.of(commit.meta["clusters"])),
+        "shrank_to": shrank_to(row["timezone"], row["cluster"], Clusters.of(commit.meta["clusters"])),
         "chosen": {
             "by": commit.meta["chosen_by"],
             "habit": commit.meta["habit"],
@@ -96,12 +95,21 @@ def column_of(lake: Lake, name: str, ds: str, column: str, ordinal: int, shard: 
     return values
 
 
-def shrank_to(timezone: str, cohort: str, clusters: Clusters) -> dict[str, Any]:
-    """Return the likeliest cluster, how common it is in the timezone, and its best hours."""
+def cohort_of(curves: dict[str, Any]) -> str:
+    """Name the habits that a row of send_times leans on; older commits hold the name itself."""
+    if "cohort" in curves:
+        return str(curves["cohort"])
+    return "sparse" if curves["cluster"] is None else f"cluster-{curves['cluster']:02d}"
+
+
+def shrank_to(timezone: str, number: int | None, clusters: Clusters) -> dict[str, Any]:
+    """Return the likeliest cluster, how common it is in the timezone, and its best hours.
+
+    Without a cluster they are the hours that are usual in the timezone.
+    """
     half = CELLS // 2
     zone = int(clusters.rows([timezone])[0])
-    name = cohort.rpartition("|")[2]
-    if not name.startswith("cluster-"):
+    if number is None:
         usual = clusters.usual()[zone]
         return {
             "cluster": None,
@@ -109,7 +117,6 @@ def shrank_to(timezone: str, cohort: str, clusters: Clusters) -> dict[str, Any]:
             "workday_peak": int(usual[:half].argmax()),
             "day_off_peak": int(usual[half:].argmax()),
         }
-    number = int(name.removeprefix("cluster-"))
     return {
         "cluster": number,
         "share": round(float(clusters.share[zone, number]), 4),

@@ -135,7 +135,7 @@ def texts_of(named: str) -> list[str]:
         values = None
     if not isinstance(values, dict) or not all(isinstance(one, str | int | float) for one in values.values()):
         raise InvalidInput(
-            "--settings is no JSON object of settings",
+            "--settings is not a JSON object of settings",
             fix="""write it as '{"caps.user_per_day": "1"}'""",
         )
     return [f"{name}={value}" for name, value in values.items()]
@@ -283,7 +283,7 @@ class _Changes:
         ]
         if unknown:
             raise InvalidInput(
-                f"--set channels: {unknown[0]}, which the night's catalog has not",
+                f"--set channels: {unknown[0]}, which is not in the night's catalog",
                 fix=f"it has {', '.join(changed.channels)}",
             )
         return Changed(changed, self.hours)

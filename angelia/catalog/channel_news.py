@@ -1,4 +1,4 @@
-"""What an apply changed of channels, told to running workers.
+"""Announce to running workers what an apply changed on channels.
 
 Appends to the lake's log `channel_changes`; the catalog itself has been written by then. Grain: channel.
 Surprise: if the log cannot be written, the change holds from the next night on only, and the command fails.

@@ -64,7 +64,7 @@ def sqlite_file(url: str) -> Path | None:
     """Return the file of a SQLite address, None for another database.
 
     Raises:
-        InvalidInput: the address is no SQLAlchemy URL.
+        InvalidInput: the address is not a SQLAlchemy URL.
     """
     parsed = address(url, _VARIABLE)
     return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None

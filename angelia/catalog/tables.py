@@ -7,22 +7,16 @@ every state so far, `catalog_audit` who did what when, stops and resumes include
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
+
+from angelia.databases import TABLE_OPTIONS
 
 REVISION = "0002"
 """Revision this code works on: the newest in `migrations/versions` (a test compares)."""
 VERSION_TABLE = "catalog_schema"  # our own name: other tools that use alembic may share the database
 
 _LONG = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
-_MYSQL: dict[str, Any] = {
-    "mysql_charset": "utf8mb4",
-    "mysql_collate": "utf8mb4_bin",
-    "mariadb_charset": "utf8mb4",
-    "mariadb_collate": "utf8mb4_bin",
-}
 
 metadata = MetaData()
 
@@ -35,7 +29,7 @@ documents = Table(
     Column("body", _LONG, nullable=True),
     Column("actor", String(200), nullable=False),
     Column("at_ts", String(32), nullable=False),
-    **_MYSQL,
+    **TABLE_OPTIONS,
 )
 
 versions = Table(
@@ -49,7 +43,7 @@ versions = Table(
     Column("at_ts", String(32), nullable=False),
     Column("action", String(16), nullable=False),
     Column("changed", _LONG, nullable=False),
-    **_MYSQL,
+    **TABLE_OPTIONS,
 )
 
 audit = Table(
@@ -63,5 +57,5 @@ audit = Table(
     Column("id", String(64), nullable=False),
     Column("version", Integer, nullable=True),
     Column("detail", _LONG, nullable=True),
-    **_MYSQL,
+    **TABLE_OPTIONS,
 )

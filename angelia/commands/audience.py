@@ -63,8 +63,8 @@ Ds = Annotated[
 def count(predicate: Predicate, ds: Ds = None, as_json: JsonFlag = False) -> None:
     """Count the people who match, and those of them who may be reached.
 
-    Left out of the second number: people who are suppressed, have no channel, or belong to the global
-    holdout. A condition that can never be true is named.
+    The second number leaves out people who are suppressed, have no channel, or belong to the global
+    holdout. The command names each condition that can never be true.
     """
     audience, text = _open(ds, predicate)
     counted = audience.measure(text)
@@ -147,7 +147,10 @@ def overlap(
         typer.Argument(metavar="A", help="A condition, or the name of a saved audience.", show_default=False),
     ],
     second: Annotated[
-        str, typer.Argument(metavar="B", help="A second condition or name.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="B", help="Another condition, or the name of another saved audience.", show_default=False
+        ),
     ],
     ds: Ds = None,
     as_json: JsonFlag = False,
@@ -248,7 +251,7 @@ def import_ldap(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make an explicit user list of a group of a directory (LDAP, Active Directory).
+    """Make an explicit user list from a group in a directory (LDAP, Active Directory).
 
     The password of the mapping's `bind` is in ANGELIA_LDAP_PASSWORD.
     """

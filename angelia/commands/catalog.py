@@ -98,8 +98,8 @@ def apply(
 ) -> None:
     """Check all documents, show what changes, and change it: everything or nothing.
 
-    A warning is for what can be written but may not be meant. A message that its provider would refuse from
-    anybody is an error: the request is built here, for every material, language and channel.
+    A warning marks what is allowed but may not be intended. A message that its provider would refuse for any
+    recipient is an error: the request is built here, for every material, language and channel.
     """
     who = actor_name(actor)
     store = _store()
@@ -317,8 +317,8 @@ def preview(
 ) -> None:
     """Show every material of a campaign as rendered, in all languages or for one person.
 
-    Each is built as a request of the channels that the campaign uses, and so is the message of each of 200
-    people: the preview lists what a provider would refuse.
+    The preview builds each as a request of the campaign's channels, does so with the messages of 200 people,
+    and lists what a provider would refuse.
     """
     from angelia.planning import limits
 

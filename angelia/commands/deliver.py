@@ -170,7 +170,10 @@ def sandbox(
     raw_port: Annotated[
         int,
         typer.Option(
-            "--raw-port", min=0, max=65535, help="Port of the front end that breaks as scripted; 0 = any."
+            "--raw-port",
+            min=0,
+            max=65535,
+            help="Port of the front end whose connections break as scripted; 0 = any.",
         ),
     ] = 0,
     rules: Annotated[Path | None, typer.Option("--rules", help="YAML of scripted faults.")] = None,
@@ -252,7 +255,9 @@ def ledger_due(
     now: Annotated[
         str | None,
         typer.Option(
-            "--now", metavar="TIME", help="Instant to ask about, as 2026-11-15T04:30:00Z; default: now."
+            "--now",
+            metavar="TIME",
+            help="Instant at which parts are due, as 2026-11-15T04:30:00Z; default: now.",
         ),
     ] = None,
     as_json: JsonFlag = False,
@@ -307,7 +312,7 @@ def ledger_release(
     yes: Annotated[bool, typer.Option("--yes", help="Do it; people may get a message twice.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Let ambiguous rows be sent again; some people may get a message twice.
+    """Allow ambiguous rows to be sent again; some people may get a message twice.
 
     An ambiguous row may have arrived, so this is the operator's choice.
     """
@@ -329,7 +334,9 @@ def ledger_resend(
     now: Annotated[
         str | None, typer.Option("--now", metavar="TIME", help="Instant to judge windows by; default: now.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; needs --expect. Without, only counted.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Queue them; needs --expect. Without it they are only counted.")
+    ] = False,
     expect: Annotated[
         str, typer.Option("--expect", metavar="HASH", help="With --yes: the hash that the count printed.")
     ] = "",

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import duckdb
 import typer
 
 from angelia.config import Settings, load_settings
@@ -26,6 +25,7 @@ from angelia.importing.loading import load_mapping
 from angelia.importing.mapping import Mapping
 from angelia.importing.staged import Staged, Window
 from angelia.lake.configured import open_lake
+from angelia.lake.views import scratch_connection
 from angelia.output import JsonFlag, emit, parse_ds, progress
 
 
@@ -58,7 +58,8 @@ def command(
     events: Annotated[
         bool,
         typer.Option(
-            "--events", help="Read the topic of the mapping in ANGELIA_EVENTS; without one, nothing."
+            "--events",
+            help="Read the topic of the mapping that ANGELIA_EVENTS names; do nothing if it names none.",
         ),
     ] = False,
     allow_lost: Annotated[
@@ -114,42 +115,39 @@ def run_import(
     """
     mapping = load_mapping(mapping_path)
     matched = inputs.match_files(mapping, files)
-    with tempfile.TemporaryDirectory(prefix="angelia-import-") as spill:
-        connection = duckdb.connect(":memory:", config={"temp_directory": spill})
-        # A bar of progress would stand in the standard output, before the JSON.
-        connection.execute("SET enable_progress_bar = false")
-        try:
-            opened = {}
-            for number, (name, declared) in enumerate(mapping.inputs.items()):
-                progress(f"reading {name}: {', '.join(path.name for path in matched[name])}")
-                opened[name] = inputs.open_input(connection, number, declared, matched[name], Path(spill))
-            window, staged = staging.stage(connection, mapping, opened, ds)
-            broken = [line for entry in opened.values() for line in entry.broken_lines]
-            samples = rejects.write_samples(
-                connection,
-                staged,
-                settings.home.absolute() / "rejects",
-                f"{mapping.name}-{window.ds}",
-                broken,
+    with (
+        tempfile.TemporaryDirectory(prefix="angelia-import-") as spill,
+        scratch_connection("import") as connection,
+    ):
+        opened = {}
+        for number, (name, declared) in enumerate(mapping.inputs.items()):
+            progress(f"reading {name}: {', '.join(path.name for path in matched[name])}")
+            opened[name] = inputs.open_input(connection, number, declared, matched[name], Path(spill))
+        window, staged = staging.stage(connection, mapping, opened, ds)
+        broken = [line for entry in opened.values() for line in entry.broken_lines]
+        samples = rejects.write_samples(
+            connection,
+            staged,
+            settings.home.absolute() / "rejects",
+            f"{mapping.name}-{window.ds}",
+            broken,
+        )
+        result = _result(mapping, window, staged, samples)
+        _refuse(staged, max_reject_pct, samples)
+        if not dry_run:
+            lineage = writing.Lineage(
+                mapping.name,
+                hashlib.sha256(mapping_path.read_bytes()).hexdigest(),
+                {path.name: inputs.sha256(path) for paths in matched.values() for path in paths},
+                window,
             )
-            result = _result(mapping, window, staged, samples)
-            _refuse(staged, max_reject_pct, samples)
-            if not dry_run:
-                lineage = writing.Lineage(
-                    mapping.name,
-                    hashlib.sha256(mapping_path.read_bytes()).hexdigest(),
-                    {path.name: inputs.sha256(path) for paths in matched.values() for path in paths},
-                    window,
-                )
-                progress(f"writing partitions up to {window.ds}")
-                lake = open_lake(settings=settings)
-                for name, (commits, n_new) in writing.publish(connection, lake, staged, lineage).items():
-                    result["datasets"][name] |= {
-                        "commits": [commit.ref for commit in commits],
-                        "n_new_commits": n_new,
-                    }
-        finally:
-            connection.close()
+            progress(f"writing partitions up to {window.ds}")
+            lake = open_lake(settings=settings)
+            for name, (commits, n_new) in writing.publish(connection, lake, staged, lineage).items():
+                result["datasets"][name] |= {
+                    "commits": [commit.ref for commit in commits],
+                    "n_new_commits": n_new,
+                }
     return result | {"dry_run": dry_run}
 
 

@@ -140,7 +140,7 @@ def verify(
 ) -> None:
     """Compare all bytes with their commits, contracts and citations.
 
-    Exit code 2 if anything differs.
+    The exit code is 2 if anything differs.
     """
     verdict = verification.verify(open_lake(), name, parse_ds(ds) if ds else None, progress)
     counts = f"{verdict.commits:,} commits, {verdict.files:,} files, {_mib(verdict.bytes)} checked"
@@ -176,8 +176,8 @@ def expire(
 ) -> None:
     """Delete superseded commits, days beyond retention, and leftovers of crashed writers.
 
-    What a pending plan cites is never deleted. Clients' words on addresses that later ones have superseded
-    for 30 days are left out of their log.
+    Nothing that a pending plan cites is deleted. Clients' entries about addresses leave their log 30 days
+    after a later entry superseded them.
     """
     lake = open_lake()
     if not dry_run:

@@ -122,7 +122,7 @@ def whatif_command(
         bool, typer.Option("--keep", help="Also keep the answer, which the console shows.")
     ] = False,
     listed: Annotated[
-        bool, typer.Option("--list", help="Only list what may be set, with its value.")
+        bool, typer.Option("--list", help="Only list the limits that can be set, with their values.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -153,8 +153,9 @@ def why(
 ) -> None:
     """Explain why a person got this message, at this time, and not another.
 
-    Of every campaign of the night: the part of its audience's condition that held or failed, the material's
-    score with its features, the hours with worth and price, what was full, and what became of the message.
+    For every campaign of the night it shows the part of the audience's condition that held or failed, the
+    material's score with its features, the hours with worth and price, what was full, and what became of
+    the message.
     """
     from angelia.asking import why as asking
     from angelia.asking import why_text

@@ -30,7 +30,7 @@ GateOption = Annotated[str, typer.Option("--gate", help=f"One of: {', '.join(GAT
 def check(gate: GateOption, ds: DsOption, as_json: JsonFlag = False) -> None:
     """Check a gate: measure its datasets and store the verdicts.
 
-    Exit code 2 if a critical check fails or any check crashes.
+    The exit code is 2 if a critical check fails or any check crashes.
     """
     gate_of(gate)
     progress(f"quality: checking gate {gate} of {ds}")
@@ -86,7 +86,7 @@ def rows(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Print rows that break a check, personal columns as keyed-hash prefixes."""
+    """Print rows that break a check; personal columns are shown as prefixes of keyed hashes."""
     broken = columns_first(
         offending_rows(open_lake(), gate, check, ds, limit=limit, show_personal=show_personal), check
     )

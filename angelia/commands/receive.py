@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def command(
     host: Annotated[
         str,
-        typer.Option("--host", help="Address to listen on; TLS and the public name are a reverse proxy's."),
+        typer.Option("--host", help="Address to listen on; a reverse proxy adds TLS and the public name."),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 = any.")] = 8090,
     ready_file: Annotated[
@@ -38,9 +38,7 @@ def command(
     ] = None,
     fold_seconds: Annotated[
         float,
-        typer.Option(
-            "--fold-seconds", min=0.1, help="At most this many seconds from an event to the datasets."
-        ),
+        typer.Option("--fold-seconds", min=0.1, help="Most seconds from an event's arrival to the datasets."),
     ] = 5.0,
     max_seconds: Annotated[
         float | None, typer.Option("--max-seconds", min=0.1, help="Stop after this many seconds.")
@@ -132,7 +130,7 @@ def command(
         raise typer.Exit(PARTIAL)
 
 
-intake = typer.Typer(no_args_is_help=True)
+intake = typer.Typer(no_args_is_help=True, help="Take messages by REST, keep and send them; make API keys.")
 intake_keys = typer.Typer(no_args_is_help=True)
 intake.add_typer(intake_keys, name="keys", help="API keys: make, list, revoke.")
 
@@ -141,7 +139,7 @@ intake.add_typer(intake_keys, name="keys", help="API keys: make, list, revoke.")
 def intake_serve(
     host: Annotated[
         str,
-        typer.Option("--host", help="Address to listen on; TLS and the public name are a reverse proxy's."),
+        typer.Option("--host", help="Address to listen on; a reverse proxy adds TLS and the public name."),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 = any.")] = 8091,
     ready_file: Annotated[
@@ -197,7 +195,7 @@ def intake_dispatch(
 ) -> None:
     """Send the intake's due messages through the delivery worker.
 
-    It runs until SIGTERM. Several may run at once; what a killed one held goes on in the next.
+    It runs until SIGTERM. Several may run at once; if one is killed, the next sends what it held.
     """
     import asyncio
     import logging
@@ -238,9 +236,9 @@ def intake_dispatch(
 
 @intake.command("triggers")
 def intake_triggers(as_json: JsonFlag = False) -> None:
-    """Make messages of what people did since the last run, for campaigns that say `trigger`.
+    """Make messages from what people did since the last run, for campaigns with a `trigger`.
 
-    It ends when all that is due is handed over; `dispatch` sends it. Two runs at once do no harm.
+    It ends once it has handed over everything that is due; `dispatch` sends it. Two runs at once do no harm.
     """
     from angelia.intake.database import connect
     from angelia.intake.triggers.run import TriggerRun
@@ -256,10 +254,10 @@ def intake_triggers(as_json: JsonFlag = False) -> None:
 
 @intake.command("export")
 def intake_export(as_json: JsonFlag = False) -> None:
-    """Copy to the lake what changed of messages, their steps and addresses since the last run.
+    """Copy messages, their steps and addresses that changed since the last run to the lake.
 
-    Reports, caps and addresses of the next night read them there. Neither variables nor codes go with them.
-    The newest imported `external_ids` come the other way.
+    The next night reads them there for reports, caps and addresses. Variables and codes are not copied. The
+    newest imported `external_ids` are copied the other way, into the intake's database.
     """
     from angelia.delivery.manifest.parts import require_main
     from angelia.intake.database import connect
@@ -283,14 +281,14 @@ def intake_export(as_json: JsonFlag = False) -> None:
 def intake_expire(
     older_than: Annotated[
         int,
-        typer.Option("--older-than", min=100, metavar="DAYS", help="Days that messages are kept at least."),
+        typer.Option("--older-than", min=100, metavar="DAYS", help="Days for which messages are kept."),
     ] = 400,
     as_json: JsonFlag = False,
 ) -> None:
-    """Delete messages that have been over for long.
+    """Delete messages that ended long ago.
 
-    Their steps, keys of repetition and codes go with them.
-    A hundred days are the least: caps look back up to 90. What is due later stays, whatever its age.
+    Their steps, idempotency keys and codes are deleted with them. Messages are kept for at least 100 days,
+    since caps look back up to 90 days. A message that is still due stays, whatever its age.
     """
     from angelia.intake.database import connect
     from angelia.intake.erasing import expire
@@ -303,10 +301,12 @@ def intake_expire(
 
 @intake_keys.command("make")
 def intake_keys_make(
-    client: Annotated[str, typer.Option("--client", help="Whose key: small letters, digits, - and _.")],
+    client: Annotated[
+        str, typer.Option("--client", help="Client that uses the key: lower-case letters, digits, - and _.")
+    ],
     scope: Annotated[
         list[str] | None,
-        typer.Option("--scope", help="write, read, cancel, codes or people; several times; default all."),
+        typer.Option("--scope", help="write, read, cancel, codes or people; repeatable; default: all."),
     ] = None,
     per_second: Annotated[
         int, typer.Option("--per-second", min=1, max=1_000_000, help="Messages a second at most.")
@@ -348,7 +348,7 @@ def intake_keys_revoke(
     key_id: Annotated[str, typer.Argument(help="The key's id, as `list` shows it.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Let a key open nothing; running servers follow within five seconds."""
+    """Revoke a key; running servers refuse it within five seconds."""
     from angelia.intake.message import now
 
     _keys().revoke(key_id, now())

@@ -22,9 +22,14 @@ def command(
         str, typer.Option("--version", help="A version that `python -m models.train` printed.")
     ],
     skip: Annotated[
-        str, typer.Option("--skip", metavar="WHY", help="Skip it for this reason, which the card will say.")
+        str,
+        typer.Option(
+            "--skip", metavar="WHY", help="Skip the rehearsal for this reason; the model's card repeats it."
+        ),
     ] = "",
-    by: Annotated[str, typer.Option("--by", help="With --skip: who answers for it.")] = "",
+    by: Annotated[
+        str, typer.Option("--by", help="With --skip: the person who is responsible for that.")
+    ] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Let a model version decide in a simulated shop: `angelia rehearse --version V`."""

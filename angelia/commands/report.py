@@ -13,11 +13,9 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import duckdb
 import pyarrow as pa
 import typer
 
@@ -46,9 +44,10 @@ from angelia.effects.tables import Table, run_tables
 from angelia.errors import GateClosed, InvalidInput, NotFound
 from angelia.lake import Commit, Lake
 from angelia.lake.configured import open_lake
+from angelia.lake.views import scratch_connection
 from angelia.output import DsOption, JsonFlag, days_between, emit
 
-effects_app = typer.Typer(no_args_is_help=True)
+effects_app = typer.Typer(no_args_is_help=True, help="What messages were worth over many nights.")
 FirstDay = Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First night.")]
 LastDay = Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last night.")]
 Conversion = Annotated[str, typer.Option("--conversion", help="Event type that counts as a conversion.")]
@@ -119,7 +118,7 @@ def run_report(
     target = out or folder / f"{ds}.html"
     for path in filter(None, (target, summary_json)):
         require_writable(path)
-    with _connection() as connection:
+    with scratch_connection("report") as connection:
         register(connection, lake, sources)
         tables, checks = run_tables(connection, sources.night, conversion)
     # A page that is written elsewhere stands alone: nothing beside it could be linked.
@@ -156,6 +155,12 @@ def require_conversion(conversion: str) -> None:
         )
 
 
+def require_cap(cap: float | None) -> None:
+    """Refuse what is no amount of money."""
+    if cap is not None and not (math.isfinite(cap) and cap > 0):
+        raise InvalidInput("--cap is not an amount above zero", fix="leave it out to take it from history")
+
+
 @effects_app.command("over")
 def over(
     first: FirstDay,
@@ -174,15 +179,8 @@ def over(
     rows, tests = effects(panel, planned), ratios(panel)
     result = {
         "nights": [night.ds for night in panel.nights],
-        "observed_until": panel.observed_until,
         "is_growing": panel.is_growing,
-        "conversion": conversion,
-        "planned_nights": planned,
-        "cap": dataclasses.asdict(panel.cap),
-        "not_adjusted": panel.history,
-        "left_out": dict(panel.left_out),
-        "ratios": [dataclasses.asdict(test) for test in tests],
-        "effects": [dataclasses.asdict(row) for row in rows],
+        **comparison(panel, rows, tests, conversion, planned),
     }
     if kept:
         over_nights.keep(open_lake(), result, panel, planned)
@@ -213,11 +211,11 @@ def until_seen(
     planned: Planned = PLANNED_NIGHTS,
     as_json: JsonFlag = False,
 ) -> None:
-    """Say after how many nights an effect is seen four times of five."""
+    """Say after how many nights an effect is seen four times out of five."""
     if not (math.isfinite(effect_pct) and effect_pct):
-        raise InvalidInput("--effect-pct is zero or no number", fix="give the effect to see, such as 5")
+        raise InvalidInput("--effect-pct is zero or not a number", fix="give the effect to see, such as 5")
     if metric not in METRICS:
-        raise InvalidInput(f"--metric is none of {', '.join(METRICS)}", fix="choose one of them")
+        raise InvalidInput(f"--metric is not one of {', '.join(METRICS)}", fix="choose one of them")
     if holdout_pct is not None and not 0 < holdout_pct < 100:
         raise InvalidInput("--holdout-pct is not between 0 and 100", fix="give a share such as 10")
     panel = _panel(first, last, conversion, cap)
@@ -267,10 +265,9 @@ def until_seen(
 def _panel(first: str, last: str, conversion: str, cap: float | None) -> Panel:
     days = days_between(first, last)
     require_conversion(conversion)
-    if cap is not None and not (math.isfinite(cap) and cap > 0):
-        raise InvalidInput("--cap is not an amount above zero", fix="leave it out to take it from history")
+    require_cap(cap)
     settings = load_settings()
-    with _connection() as connection:
+    with scratch_connection("report") as connection:
         return read_panel(
             connection,
             open_lake(settings=settings),
@@ -279,6 +276,22 @@ def _panel(first: str, last: str, conversion: str, cap: float | None) -> Panel:
             conversion=conversion,
             cap=cap,
         )
+
+
+def comparison(
+    panel: Panel, rows: list[Effect], tests: list[Ratio], conversion: str, planned: int
+) -> dict[str, Any]:
+    """Return a panel's figures as JSON has them."""
+    return {
+        "observed_until": panel.observed_until,
+        "conversion": conversion,
+        "planned_nights": planned,
+        "cap": dataclasses.asdict(panel.cap),
+        "not_adjusted": panel.history,
+        "left_out": dict(panel.left_out),
+        "ratios": [dataclasses.asdict(test) for test in tests],
+        "effects": [dataclasses.asdict(row) for row in rows],
+    }
 
 
 def comparison_lines(panel: Panel, rows: list[Effect], tests: list[Ratio]) -> Iterator[str]:
@@ -354,20 +367,6 @@ def publish_beside(lake: Lake, sources: ReportSources, table: Table) -> Commit |
             pa.Table.from_pylist(list(table.rows), schema=arrow.schema(contract)), "part-0000.parquet"
         )
         return attempt.publish(inputs=inputs)
-
-
-@contextmanager
-def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="angelia-report-") as folder:
-        connection = duckdb.connect(config={"temp_directory": folder})
-        # A bar of progress would stand in the standard output, before the JSON.
-        connection.execute("SET enable_progress_bar = false")
-        try:
-            yield connection
-        finally:
-            connection.close()
 
 
 def _lines(result: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which steps failed last and have not worked since, and the command that mends each.
+"""Which steps failed last and have not worked since, and the command that helps with each.
 
 Reads the end of HOME/logs/angelia.jsonl, where every step leaves a line. Grain: step x day of main.
 Surprise: a line that is cut or foreign is left out and counted; the log is for people, and may be rotated

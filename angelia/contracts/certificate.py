@@ -1,7 +1,7 @@
 """What a plan publishes beside its rows: messages by cell, each limit's use and price.
 
-Grain: meta of a `decisions` commit. `planning.certificate` makes it, manifests and reports read it. Older
-commits name their cells in text (`slot|channel|campaign`, `budget x`); only this module knows that.
+Grain: meta of a `decisions` commit. `planning.certificate` makes it, manifests and reports read it. Cells and
+limits are records; a limit's label is for people and is never read back.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from angelia.contracts.outcomes import NO_CAPACITY
-
-_BUDGET = "budget "
 
 
 class Messages(NamedTuple):
@@ -57,7 +55,7 @@ class Limit:
     @property
     def label(self) -> str:
         """Its name for people."""
-        return f"{self.channel} {self.slot}" if self.is_hourly else f"{_BUDGET}{self.campaign_id}"
+        return f"{self.channel} {self.slot}" if self.is_hourly else f"budget {self.campaign_id}"
 
     @property
     def is_hourly(self) -> bool:
@@ -154,29 +152,17 @@ def later_says(meta: Mapping[str, Any]) -> str:
 
 def messages_of(meta: Mapping[str, Any]) -> list[Messages]:
     """Return a plan's messages by hour, channel and campaign."""
-    stored = meta["messages"]
-    if isinstance(stored, Mapping):
-        cells = [(key.split("|"), n) for key, n in stored.items()]
-        return [Messages(slot, channel, campaign, n) for (slot, channel, campaign), n in cells]
-    return [Messages(**cell) for cell in stored]
+    return [Messages(**cell) for cell in meta["messages"]]
 
 
 def limits_of(meta: Mapping[str, Any]) -> list[Limit]:
     """Return a plan's limits: hours by channel, then budgets."""
-    return [_limit(stored) for stored in meta.get("constraints", [])]
+    return [
+        Limit(**{name: value for name, value in stored.items() if name != "limit"})
+        for stored in meta.get("constraints", [])
+    ]
 
 
 def messages_meta(cells: Iterable[Messages]) -> list[dict[str, Any]]:
     """Return messages as `messages_of` reads them back, in order of hour, channel and campaign."""
     return [cell._asdict() for cell in sorted(cells)]
-
-
-def _limit(stored: Mapping[str, Any]) -> Limit:
-    fields = {name: value for name, value in stored.items() if name != "limit"}
-    if "campaign_id" not in fields and "channel" not in fields:
-        label = stored["limit"]
-        if label.startswith(_BUDGET):
-            fields["campaign_id"] = label.removeprefix(_BUDGET)
-        else:
-            fields["channel"], _, fields["slot"] = label.partition(" ")
-    return Limit(**fields)

@@ -21,6 +21,8 @@ class Severity(StrEnum):
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 TIMEZONE_RULE = "iana_timezone"
+# The only leaf of an append-only log (`log=0`), and of the chain of `user_index` (`chain=0`).
+LOG = CHAIN = "0"
 
 
 @dataclass(frozen=True)

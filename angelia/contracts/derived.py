@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from angelia.contracts.core import TIMESTAMP, Column, Dataset
+from angelia.contracts.core import CHAIN, TIMESTAMP, Column, Dataset
 from angelia.contracts.intake.asked import OF_INTAKE
 from angelia.contracts.outcomes import DECIDED
 from angelia.contracts.selecting import (
@@ -37,8 +37,6 @@ def p(name: str, meaning: str, nullable: bool = False) -> Column:
     """Return a probability column."""
     return Column(name, F64, meaning, minimum=0.0, maximum=1.0, nullable=nullable)
 
-
-CHAIN = "0"  # the only leaf of user_index
 
 USER_INDEX = Dataset(
     "user_index",
@@ -236,7 +234,7 @@ USER_LOOKS = Dataset(
 
 SEND_TIMES = Dataset(
     "send_times",
-    1,
+    2,
     "user",
     ("ordinal",),
     ("ds",),
@@ -250,7 +248,7 @@ SEND_TIMES = Dataset(
             length=24,
         ),
         Column("day_off", CURVE, "24 values: the same for weekends and holidays", length=24),
-        Column("cohort", S, "timezone, and the likeliest cluster of habits (`sparse`: too few active hours)"),
+        Column("cluster", I16, "row of meta `clusters`; null = too few hours", nullable=True, minimum=0),
         Column("evidence", F32, "effective number of observations behind the user's own curve", minimum=0),
     ),
     ("build_send_times",),

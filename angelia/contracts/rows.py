@@ -188,7 +188,7 @@ _BY_NAME: dict[str, Callable[[_Row], Values]] = {
     "membership_level": lambda row: row.rng.integers(0, 4, row.n).tolist(),
     "device_vendor": lambda row: row.pick(("huawei", "xiaomi", "apple", "samsung")),
     "channels": lambda row: [["fcm", "email"][: 1 + i % 2] for i in range(row.n)],
-    "cohort": lambda row: [f"{zone}/{i % 3}" for i, zone in enumerate(row.pick(TIMEZONES))],
+    "cluster": lambda row: [i % 3 for i in range(row.n)],
     "fields": lambda row: [json.dumps({"item": MATERIALS[i % 4]}) for i in range(row.n)],
 }
 

@@ -124,7 +124,12 @@ USER_LISTS = Dataset(
         Column("cardinality", I64, "users in the bitmap", minimum=0),
         Column("bitmap", pa.binary(), "serialised roaring bitmap of ordinals"),
     ),
-    ("angelia audience list",),
+    (
+        "angelia audience list",
+        "angelia audience import-ldap",
+        "angelia audience lookalike",
+        "angelia effects uplift",
+    ),
     layout=("shards",),
     notes=(
         "One partition per list name: what in_list('name') means. Meta: n_users. Unknown ids are "

@@ -220,7 +220,7 @@ DELIVERY_LEDGER = Dataset(
         Column("n_attempts", I16, "requests made", minimum=0),
         Column("payload_sha256", S, "hash of the rendered payload; null = not rendered", nullable=True),
     ),
-    ("angelia deliver",),
+    ("angelia deliver", "angelia intake dispatch"),
     retention_days=400,  # no address is in it, and people unsubscribe from mails of last year
 )
 
@@ -240,7 +240,7 @@ CANARY_CHOICES = Dataset(
         Column("actor", S, "who"),
         Column("reason", S, "why"),
     ),
-    ("angelia catalog canary",),
+    ("angelia catalog canary", "the console"),
     notes="Append-only; the newest entry of a campaign and night holds, over what the canary's messages say.",
 )
 
@@ -270,6 +270,11 @@ def number_of(name: str, meaning: str) -> Column:
     return Column(name, I64, meaning, minimum=0)
 
 
+def device_vendor() -> Column:
+    """Return the column of phone makers by which figures are told apart."""
+    return Column("device_vendor", S, "phone maker; null = unknown", nullable=True)
+
+
 _CELL = (
     Column("night", S, "plan day D (ds), so that many nights may be read together"),
     campaign_id(),
@@ -283,7 +288,7 @@ _CELL = (
     Column("arm", S, "arm of the campaign's experiment; null = no experiment", nullable=True),
     material_id(nullable=True),
     Column("channel", S, "channel it went through; null = not planned", nullable=True, pattern=CHANNEL),
-    Column("device_vendor", S, "phone maker; null = unknown", nullable=True),
+    device_vendor(),
     Column("country", S, "ISO 3166-1 alpha-2 country; null = unknown", nullable=True),
     Column("tenure", S, "new: signed up within 28 days", allowed=("new", "known", "unknown")),
     Column("send_hour", TIMESTAMP, "UTC hour it was sent, or planned; null = not planned", nullable=True),

@@ -155,7 +155,7 @@ USER_PREFERENCES = Dataset(
 PREFERENCE_CHOICES = Dataset(
     "preference_choices",
     1,
-    "one choice on a preferences page",
+    "one choice of a person: a topic, a channel, a language, or quiet hours",
     ("user_id", "kind", "name", "updated_ts"),
     ("log",),
     (
@@ -172,7 +172,7 @@ PREFERENCE_CHOICES = Dataset(
         ),
         Column("updated_ts", TIMESTAMP, "when the person last said so"),
     ),
-    ("angelia receive",),
+    ("angelia receive", "angelia intake serve"),
     notes="Append-only: one leaf, log=0, one commit a visit; read all of them. The night reads them beside "
     "user_preferences, and the later word holds. A channel's refusal stands in suppressions, too, at once. "
     "Of languages and of hours a person has one, the newest.",
@@ -275,7 +275,13 @@ PUSH_RECEIPTS = Dataset(
         ),
         Column("reason", S, "provider code or reason word", nullable=True),
     ),
-    ("angelia deliver", "angelia receive", "angelia world respond", "angelia import"),
+    (
+        "angelia deliver",
+        "angelia intake dispatch",
+        "angelia receive",
+        "angelia world respond",
+        "angelia import",
+    ),
     notes="ds is the plan day D whose manifest the dispatch came from, so a night for D+1 reads ds <= D.",
 )
 
@@ -293,7 +299,14 @@ SUPPRESSIONS = Dataset(
         Column("since_ts", TIMESTAMP, "from when on"),
         Column("reason", S, "unsubscribed, complaint, gone, erased, operator; opted_in opens again"),
     ),
-    ("angelia receive", "angelia deliver", "angelia lake erase", "build_features"),
+    (
+        "angelia receive",
+        "angelia deliver",
+        "angelia intake dispatch",
+        "angelia lake erase",
+        "build_features",
+        "the console",
+    ),
     notes=(
         "Append-only: one leaf, log=0, one commit an entry; read all of them. Delivery re-reads it at "
         "most 10 s before a send."
@@ -333,7 +346,7 @@ STOPS = Dataset(
         Column("reason", S, "why", nullable=True),
         Column("channel", S, "channel it holds for; null = all", nullable=True, pattern=CHANNEL),
     ),
-    ("angelia catalog stop", "angelia catalog resume"),
+    ("angelia catalog stop", "angelia catalog resume", "the console"),
     notes=(
         "Append-only; the newest entry of a campaign and channel holds. Entries of version 1 have no channel."
     ),

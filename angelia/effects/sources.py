@@ -16,6 +16,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from angelia.contracts import dataset
+from angelia.contracts.core import LOG
 from angelia.contracts.duckdb import identifier, literal, sql_type
 from angelia.delivery.manifest.batches import is_of_batch
 from angelia.delivery.manifest.served import served
@@ -128,7 +129,7 @@ def _of_reach(lake: Lake, ds: str) -> dict[str, tuple[Commit, ...]]:
     return {
         "user_endpoints": (lake.require("user_endpoints", ds=days[-1]),) if days else (),
         "user_features": (features,) if features else (),
-        "registered_addresses": tuple(lake.history("registered_addresses", log="0")),
+        "registered_addresses": tuple(lake.history("registered_addresses", log=LOG)),
     }
 
 

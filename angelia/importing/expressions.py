@@ -206,7 +206,7 @@ class Compiler:
         else:
             if spec.timestamp:
                 raise InvalidInput(
-                    f"{self.output.dataset}.{name}: is no moment, so it takes no timestamp rule"
+                    f"{self.output.dataset}.{name}: is not a moment, so it takes no timestamp rule"
                 )
             changed = self.layers.add(cast(step, SQL_TYPES[column.type]), [step])
             self._failed(problems, step, changed, f"{name}: not {_article(SQL_TYPES[column.type])}")

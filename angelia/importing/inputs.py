@@ -57,7 +57,7 @@ def match_files(mapping: Mapping, files: Sequence[Path]) -> dict[str, list[Path]
     names = [path.name for path in files]
     for path in sorted(files, key=lambda path: (path.name, str(path))):
         if not path.is_file():
-            raise InvalidInput(f"{path.name} is no file")
+            raise InvalidInput(f"{path.name} is not a file")
         if names.count(path.name) > 1:
             raise InvalidInput(
                 f"two files are named {path.name}", fix="rename one: rejects and lineage name files"

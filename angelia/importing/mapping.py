@@ -391,5 +391,5 @@ class Mapping(_Document):
         stamps = [spec.timestamp for out in self.outputs for spec in out.columns.values() if spec.timestamp]
         for zone in filter(None, [self.timezone, *(stamp.timezone for stamp in stamps)]):
             if zone not in zoneinfo.available_timezones():
-                raise ValueError(f"{zone!r} is no IANA timezone")
+                raise ValueError(f"{zone!r} is not an IANA timezone")
         return self

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
+from angelia.contracts.core import LOG
 from angelia.errors import AngeliaError, Corrupt
 from angelia.importing.inputs import quote
 from angelia.importing.staged import BROKEN_LINE, Staged, Window
@@ -232,7 +233,7 @@ def _log(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, attempts:
     table = table.filter(pc.invert(pc.is_in(table[contract.key[0]], value_set=known.combine_chunks())))
     if not table.num_rows:
         return []
-    attempt = attempts.enter_context(lake.attempt(name, log="0"))
+    attempt = attempts.enter_context(lake.attempt(name, log=LOG))
     attempt.write(_cast(table, name), "entries.parquet")
     attempt.audit()
     return [_Written(name, None, lambda: attempt.publish(params={"entry": attempt.nonce}))]

@@ -62,7 +62,7 @@ class Keys:
         if not re.fullmatch(CLIENT, client):
             raise InvalidInput(
                 "a client's name must have another form",
-                fix="use 1 to 32 small letters, digits, - and _, the first a letter or digit",
+                fix="use 1 to 32 lower-case letters, digits, - and _, the first a letter or digit",
             )
         if not scopes or not set(scopes) <= set(SCOPES):
             raise InvalidInput("a key needs scopes that exist", fix=f"give any of {', '.join(SCOPES)}")

@@ -6,8 +6,6 @@ id begins with its millisecond of acceptance: the primary key (client, id) is al
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -22,23 +20,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
+from angelia.databases import TABLE_OPTIONS
+
 REVISION = 5
 """The form of these tables; a database with a higher number belongs to newer code. A lower one lacks whole
 tables only, which are made on connecting: 2 added batches, steps, sends, codes and their uses, 3 triggers,
 4 changes, 5 addresses, external ids and imports."""
 PRIORITIES = ("high", "medium", "low")  # the number in the table is the position here
 
-_MYSQL: dict[str, Any] = {
-    "mysql_charset": "utf8mb4",
-    "mysql_collate": "utf8mb4_bin",
-    "mariadb_charset": "utf8mb4",
-    "mariadb_collate": "utf8mb4_bin",
-}
 
 metadata = MetaData()
 
 schema = Table(
-    "intake_schema", metadata, Column("revision", Integer, primary_key=True, autoincrement=False), **_MYSQL
+    "intake_schema",
+    metadata,
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    **TABLE_OPTIONS,
 )
 
 messages = Table(
@@ -66,7 +63,7 @@ messages = Table(
     Column("due_us", BigInteger, nullable=False),
     UniqueConstraint("client", "key_hash", name="intake_idempotency"),
     Index("intake_due", "is_open", "priority", "due_us"),
-    **_MYSQL,
+    **TABLE_OPTIONS,
 )
 
 batches = Table(
@@ -86,7 +83,7 @@ batches = Table(
     # `client/id` a line: one row read, where an index over all messages would be paid for at each insert.
     Column("members", Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
     Index("intake_batches_due", "is_open", "lease_us"),
-    **_MYSQL,
+    **TABLE_OPTIONS,
 )
 
 steps = Table(
@@ -98,7 +95,7 @@ steps = Table(
     Column("channel", String(32), primary_key=True),  # empty where a step is no channel's
     Column("at_us", BigInteger, nullable=False),
     Column("reason", String(200), nullable=False),
-    **_MYSQL,
+    **TABLE_OPTIONS,
 )
 
 # What was handed to the worker, or is about to be: caps count these, and receipts find their message here.
@@ -112,7 +109,7 @@ sends = Table(
     Column("campaign_id", String(64), nullable=False),
     Column("at_us", BigInteger, nullable=False),
     Index("intake_sends_of", "user_id", "at_us"),
-    **_MYSQL,
+    **TABLE_OPTIONS,
 )
 
 # One-time codes: the id is their message's; neither the code nor whom it is for can be read from a row.
@@ -128,7 +125,7 @@ codes = Table(
     Column("attempts_left", SmallInteger, nullable=False),
     Column("verified_us", BigInteger, nullable=False),
     Index("intake_codes_of", "person_hash", "made_us"),
-    **_MYSQL,
+    **TABLE_OPTIONS,
 )
 
 # How often codes were asked for, by keyed hashes of person, network and address.
@@ -139,11 +136,13 @@ code_uses = Table(
     Column("id", String(32), primary_key=True),
     Column("at_us", BigInteger, nullable=False),
     Index("intake_code_uses_at", "used_by", "at_us"),
-    **_MYSQL,
+    **TABLE_OPTIONS,
 )
 
 # A row to lock, so that two requests about one person are judged one after the other on servers, too.
-code_locks = Table("intake_code_locks", metadata, Column("used_by", String(64), primary_key=True), **_MYSQL)
+code_locks = Table(
+    "intake_code_locks", metadata, Column("used_by", String(64), primary_key=True), **TABLE_OPTIONS
+)
 
 # Which commit of a leaf of `user_events` was read last.
 trigger_reads = Table(
@@ -151,7 +150,7 @@ trigger_reads = Table(
     metadata,
     Column("leaf", String(64), primary_key=True),
     Column("number", BigInteger, nullable=False),
-    **_MYSQL,
+    **TABLE_OPTIONS,
 )
 
 # Events that set a campaign's message off. Stage 1 waits for its moment, 2 has become a message that has not
@@ -169,7 +168,7 @@ trigger_events = Table(
     Column("message", String(32), nullable=False),
     Index("intake_trigger_due", "stage", "due_us"),
     Index("intake_trigger_of", "user_id"),
-    **_MYSQL,
+    **TABLE_OPTIONS,
 )
 
 # Events that make a message moot: the types that campaigns name as `without`.
@@ -180,7 +179,7 @@ trigger_moots = Table(
     Column("event_type", String(64), primary_key=True),
     Column("at_us", BigInteger, primary_key=True),
     Index("intake_trigger_moots_at", "at_us"),
-    **_MYSQL,
+    **TABLE_OPTIONS,
 )
 
 # Hours of acceptance with messages that changed since they were exported to the lake: a row a transaction, so
@@ -190,7 +189,7 @@ changes = Table(
     metadata,
     Column("token", String(32), primary_key=True),
     Column("accept_hour", String(13), nullable=False),
-    **_MYSQL,
+    **TABLE_OPTIONS,
 )
 
 # Clients' last word on each address of a person. State 1 is theirs, 0 no more, 2 waits for the person's yes.
@@ -206,7 +205,7 @@ addresses = Table(
     Column("said_us", BigInteger, nullable=False),
     Column("is_exported", SmallInteger, nullable=False),
     Index("intake_addresses_new", "is_exported"),
-    **_MYSQL,
+    **TABLE_OPTIONS,
 )
 
 external_ids = Table(
@@ -217,7 +216,7 @@ external_ids = Table(
     Column("user_id", String(64), nullable=False),
     Column("linked_us", BigInteger, nullable=False),
     Index("intake_external_ids_of", "user_id"),
-    **_MYSQL,
+    **TABLE_OPTIONS,
 )
 
 # Which commit of a dataset was taken over last.
@@ -226,7 +225,7 @@ imports = Table(
     metadata,
     Column("dataset", String(64), primary_key=True),
     Column("ref", String(200), nullable=False),
-    **_MYSQL,
+    **TABLE_OPTIONS,
 )
 
 keys = Table(
@@ -239,5 +238,5 @@ keys = Table(
     Column("per_second", Integer, nullable=False),
     Column("made_us", BigInteger, nullable=False),
     Column("revoked_us", BigInteger, nullable=False),
-    **_MYSQL,
+    **TABLE_OPTIONS,
 )

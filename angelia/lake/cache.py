@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from angelia.errors import AngeliaError, Corrupt, InvalidInput, NotFound
-from angelia.lake.commit import FileEntry
+from angelia.lake.commit import MEND, FileEntry
 from angelia.lake.store import Store
 
 FETCH_THREADS = 8
@@ -60,13 +60,9 @@ def _fetch_one(store: Store, entry: FileEntry, folder: Path) -> tuple[str, bool]
     try:
         data = store.read(entry.path)
     except NotFound:
-        raise Corrupt(
-            f"{entry.path}: missing", fix="run `angelia lake verify`, then rerun the job that wrote it"
-        ) from None
+        raise Corrupt(f"{entry.path}: missing", fix=MEND) from None
     if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
-        raise Corrupt(
-            f"{entry.path}: bytes differ from its commit's sha256", fix="rerun the job that wrote it"
-        )
+        raise Corrupt(f"{entry.path}: bytes differ from its commit's sha256", fix=MEND)
     path.parent.mkdir(exist_ok=True)
     temporary = folder / f".tmp-{secrets.token_hex(8)}"
     try:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+MEND = "run `angelia lake verify`, then rerun the job that wrote it"  # what helps if bytes are damaged
+
 
 @dataclass(frozen=True)
 class FileEntry:

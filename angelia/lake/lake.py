@@ -17,10 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from angelia.contracts import Dataset, arrow, dataset
+from angelia.contracts.core import LOG
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import cache
 from angelia.lake.attempt import Attempt, write_file
-from angelia.lake.commit import Commit, FileEntry, leaf_folder
+from angelia.lake.commit import MEND, Commit, FileEntry, leaf_folder
 from angelia.lake.opening import open_store
 from angelia.lake.store import Store, each
 
@@ -30,7 +31,6 @@ LIST_THREADS = 8
 _VALUE = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
 _COMMIT = re.compile(r"^(\d{8})\.(json|expired)$")
 _CITATION = re.compile(r"^(?:([^:/]+):)?([a-z0-9_]+)/([^@]+)@(\d{1,8})(?:#([0-9a-f]{16}))?$")
-MEND = "run `angelia lake verify`, then rerun the job that wrote it"
 
 
 def utc_now() -> datetime:
@@ -39,10 +39,7 @@ def utc_now() -> datetime:
 
 
 class Lake:
-    """All datasets on one branch of one store.
-
-    Cheap to open or to pickle; also opened inside Spark workers.
-    """
+    """All datasets on one branch of one store; cheap to open or to pickle."""
 
     def __init__(self, store: Store, branch: str = MAIN, clock: Callable[[], datetime] = utc_now) -> None:
         if not re.fullmatch(BRANCH, branch):
@@ -107,7 +104,7 @@ class Lake:
         """
         match = _CITATION.fullmatch(citation)
         if not match or any("=" not in part for part in match[3].split("/")):
-            raise InvalidInput(f"{citation!r} is no commit", fix="write it as user_events/ds=2026-11-14@7")
+            raise InvalidInput(f"{citation!r} is not a commit", fix="write it as user_events/ds=2026-11-14@7")
         branch, name, parts, number, content = match.groups()
         leaf = self._leaf(name, dict(part.split("=", 1) for part in parts.split("/")))
         commit = self.load(branch or MAIN, name, leaf, int(number))
@@ -272,7 +269,7 @@ class Lake:
 
         Every commit holds its own rows only.
         """
-        with self.attempt(name, log="0") as attempt:
+        with self.attempt(name, log=LOG) as attempt:
             attempt.write(table, "entries.parquet")
             return attempt.publish(params={"entry": attempt.nonce})
 
@@ -281,7 +278,7 @@ class Lake:
 
         Entries that this lake object has read before are not read again, unless somebody was erased since.
         """
-        leaf = self._leaf(name, {"log": "0"})
+        leaf = self._leaf(name, {"log": LOG})
         # Counted before the entries are read: an erasure that ends meanwhile has them read again next time.
         erasures = self.erasures()
         if erasures != self._log_entries[0]:

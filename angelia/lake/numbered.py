@@ -43,7 +43,7 @@ def load(lake: Lake, topic: str, ds: str, branch: str | None = None) -> tuple[st
         return key, json.loads(lake.store.read(key))
     except ValueError:
         raise Corrupt(
-            f"{key} is no JSON",
+            f"{key} is not JSON",
             fix="write it again, the newest number wins: check the gate, or run the guard",
         ) from None
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import duckdb
 
 from angelia.contracts import dataset
-from angelia.contracts.derived import CHAIN
+from angelia.contracts.core import CHAIN, LOG
 from angelia.contracts.duckdb import identifier, literal, sql_type
 from angelia.lake import Commit, Lake
 
@@ -44,7 +44,7 @@ def newest(lake: Lake, name: str, ds: str) -> tuple[Commit, ...]:
     """
     keys = dataset(name).partition
     if keys[0] == "log":
-        return tuple(lake.history(name, log="0"))
+        return tuple(lake.history(name, log=LOG))
     leaves = (
         [{"chain": CHAIN}]
         if keys[0] == "chain"
@@ -84,13 +84,20 @@ class Views:
 
 
 @contextmanager
-def open_views(lake: Lake) -> Iterator[Views]:
-    """Yield views on a connection of their own; its temporary files go when it closes."""
-    with tempfile.TemporaryDirectory(prefix="angelia-quality-") as folder:
-        connection = duckdb.connect(config={"temp_directory": folder, "preserve_insertion_order": "false"})
+def scratch_connection(purpose: str, **settings: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a DuckDB connection with settings; its temporary files go when it closes."""
+    with tempfile.TemporaryDirectory(prefix=f"angelia-{purpose}-") as folder:
+        connection = duckdb.connect(config={"temp_directory": folder, **settings})
         # A bar of progress would stand in the standard output, before the JSON.
         connection.execute("SET enable_progress_bar = false")
         try:
-            yield Views(lake, connection)
+            yield connection
         finally:
             connection.close()
+
+
+@contextmanager
+def open_views(lake: Lake) -> Iterator[Views]:
+    """Yield views on a connection of their own."""
+    with scratch_connection("quality", preserve_insertion_order="false") as connection:
+        yield Views(lake, connection)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from angelia.contracts import dataset
-from angelia.contracts.derived import CHAIN
+from angelia.contracts.core import CHAIN, LOG
 from angelia.lake import Commit, Lake
 
 Versions = dict[str, list[str]]
@@ -39,7 +39,7 @@ def _newest(lake: Lake, name: str, ds: str) -> list[Commit]:
     if key == "chain":
         leaves = [{"chain": CHAIN}]
     elif key == "log":
-        leaves = [{"log": "0"}]
+        leaves = [{"log": LOG}]
     else:
         leaves = lake.partitions(name, ds=ds)
     heads = (lake.head(name, **leaf) for leaf in leaves)

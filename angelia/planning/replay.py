@@ -62,7 +62,7 @@ def parse_changes(text: str) -> dict[str, dict[str, Any]]:
         changes = None
     if not isinstance(changes, dict) or not all(isinstance(fields, dict) for fields in changes.values()):
         raise InvalidInput(
-            "--changes is no JSON object of objects",
+            "--changes is not a JSON object of objects",
             fix="""write it as '{"price_drop": {"caps": [{"messages": 1, "days": 7}]}}'""",
         )
     for name, fields in changes.items():

@@ -1,4 +1,4 @@
-"""What gate and guard said of a plan: what was judged is what goes out.
+"""The verdicts of gate and guard on a plan: only a plan that they judged goes out.
 
 Grain: night. Reads the newest verdicts of the gate `plan` and of the guard from `quality/{branch}/{ds}`;
     writes nothing. A verdict cites the commits it judged, by content; its id is a hash of all that it says,
@@ -138,7 +138,7 @@ def release(lake: Lake, decisions: Commit, others: Sequence[Commit], answer: Ope
         raise NotFound(f"the guard of {ds} has no verdict, nothing is emitted", fix=again)
     key, verdict = stored
     if not isinstance(verdict, dict) or identified(verdict) != verdict:
-        raise Corrupt(f"{key} is no verdict as the guard stores it, nothing is emitted", fix=again)
+        raise Corrupt(f"{key} is not a verdict as the guard stores it, nothing is emitted", fix=again)
     if verdict["verdict"] == "crashed":
         raise GateClosed(f"the guard of {ds} crashed ({verdict['error']}), nothing is emitted", fix=again)
     for commit in (decisions, *others):

@@ -73,7 +73,7 @@ def flat_curves(site: Site, ds: str) -> None:
         "timezone": zones["timezone"],
         "workday": even,
         "day_off": even,
-        "cohort": pa.array(["none"] * n),
+        "cluster": pa.nulls(n, pa.int16()),
         "evidence": pa.array(np.zeros(n, np.float32)),
     }
     site.publish("send_times", ds, pa.table(table))

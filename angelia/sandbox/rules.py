@@ -1,4 +1,4 @@
-"""Scripted faults: which request gets which misfortune.
+"""Scripted faults: which request meets which fault.
 
 A rule file is YAML:
 

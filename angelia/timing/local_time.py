@@ -60,12 +60,12 @@ def resolve_timezones(names: Sequence[str | None], default: str) -> tuple[list[s
     Returns the names and which of them were unknown, both (n,).
 
     Raises:
-        InvalidInput: the default itself is no IANA name.
+        InvalidInput: the default itself is not an IANA name.
     """
     known = known_timezones()
     if default not in known:
         raise InvalidInput(
-            f"default timezone {default!r} is no IANA name",
+            f"default timezone {default!r} is not an IANA name",
             fix="set ANGELIA_DEFAULT_TIMEZONE, for example to UTC or Asia/Shanghai",
         )
     unknown = np.fromiter((name not in known for name in names), dtype=bool, count=len(names))
@@ -258,6 +258,6 @@ def _unique_zones(timezones: Sequence[str]) -> tuple[list[str], npt.NDArray[np.i
     for name in position:
         if name not in known_timezones():
             raise InvalidInput(
-                f"{name!r} is no IANA timezone", fix="pass names through resolve_timezones first"
+                f"{name!r} is not an IANA timezone", fix="pass names through resolve_timezones first"
             )
     return list(position), zone_of

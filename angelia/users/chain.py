@@ -10,61 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from angelia.contracts.derived import CHAIN
+from angelia.contracts.core import CHAIN
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import FileEntry
 
 Writer = Callable[[str], Sequence[FileEntry]]
-
-
-def append_chain(
-    lake: Lake,
-    name: str,
-    tables: Sequence[pa.Table],
-    *,
-    expected: Commit | None,
-    shard_bits: int,
-    inputs: Iterable[Commit | str] = (),
-    params: Mapping[str, Any] | None = None,
-    meta: Mapping[str, Any] | None = None,
-    rejects: Mapping[str, int] | None = None,
-) -> Commit:
-    """Append tables of users, a file each, to the head that was read; see `append_files`.
-
-    Args:
-        tables: in order; their ordinals continue the head's without a gap.
-
-    Raises:
-        InvalidInput: also if ordinals do not continue it.
-    """
-
-    def write(folder: str) -> list[FileEntry]:
-        # A gap or a repeat would give one ordinal two meanings in every file that exists.
-        first, filled = expected.rows if expected else 0, [table for table in tables if table.num_rows]
-        for table in filled:
-            wanted = pa.array(np.arange(first, first + table.num_rows))
-            ordinals = table["ordinal"].cast(pa.int64()).combine_chunks()
-            if not pc.all(pc.equal(ordinals, wanted)).as_py():
-                raise InvalidInput(f"{name}: ordinals must be consecutive from {first}, in row order")
-            first += table.num_rows
-        return [write_users(lake, name, folder, table, shard_bits) for table in filled]
-
-    return append_files(
-        lake,
-        name,
-        write,
-        expected=expected,
-        shard_bits=shard_bits,
-        inputs=inputs,
-        params=params,
-        meta=meta,
-        rejects=rejects,
-    )
 
 
 def write_users(lake: Lake, name: str, folder: str, table: pa.Table, shard_bits: int) -> FileEntry:
@@ -88,7 +41,6 @@ def append_files(
     shard_bits: int,
     inputs: Iterable[Commit | str] = (),
     params: Mapping[str, Any] | None = None,
-    meta: Mapping[str, Any] | None = None,
     rejects: Mapping[str, int] | None = None,
 ) -> Commit:
     """Append files of users to the head that was read, and return the new head.
@@ -97,8 +49,7 @@ def append_files(
 
     Args:
         write: writes them below the folder that it is given, by `write_users`, and returns them in order.
-        expected: the head that the caller read (`index_head`), None if there was
-            none.
+        expected: the head that the caller read (`index_head`), None if there was none.
         shard_bits: log2 of ordinals per shard; the first commit records it, with `n_users`, in its meta.
 
     Raises:
@@ -133,7 +84,7 @@ def append_files(
         return attempt.publish(
             inputs=inputs,
             params=params,
-            meta={**(meta or {}), "shard_bits": shard_bits, "n_users": n_users},
+            meta={"shard_bits": shard_bits, "n_users": n_users},
             rejects=rejects,
             expected=expected.number if expected else 0,
         )

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from angelia.contracts.derived import CHAIN
+from angelia.contracts.core import CHAIN
 from angelia.errors import Conflict, NotFound
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import FileEntry

@@ -1,4 +1,4 @@
-"""One person in the lake: who an id is, and the lake as if nobody else lived in it.
+"""One person in the lake: the number behind an id, and a lake that shows their rows only.
 
 Grain: person. Reads `user_index`, and whatever is asked of a `PersonLake`; writes nothing. Code that works on
 a shard works on one person when it is handed a `PersonLake`, so that an explanation comes from the very code
@@ -24,7 +24,7 @@ from pyroaring import BitMap
 from angelia.contracts import Dataset, arrow
 from angelia.errors import Corrupt, NotFound
 from angelia.lake import Commit, FileEntry, Lake
-from angelia.lake.lake import MEND
+from angelia.lake.commit import MEND
 
 PREFETCH_THREADS = 4
 BATCH_ROWS = 2_048  # decoded at a time on the way to a person's rows: fewer a batch cost more than they save

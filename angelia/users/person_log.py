@@ -13,11 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from angelia.contracts.core import LOG
 from angelia.lake import Lake
 from angelia.lake.commit import leaf_folder
 from angelia.lake.lake import MAIN
 
-_LEAF = {"log": "0"}
+_LEAF = {"log": LOG}
 _LEAST = 1_000  # so many new entries are held beside the sorted ones
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
+from angelia.contracts.core import LOG
 from angelia.contracts.devices.endpoints import DENIED
 from angelia.lake import Commit, Lake
 from angelia.lake.expire import REPLACES
@@ -111,8 +112,8 @@ def compact(lake: Lake, now: datetime) -> int:
     The newest word on an address stays, whatever its age: it may say that the address is over. `lake expire`
     removes the commits that are replaced, once readers that began before have ended.
     """
-    numbers = lake.numbers(MAIN, REGISTERED, {"log": "0"})
-    commits = [lake.load(MAIN, REGISTERED, {"log": "0"}, number) for number in numbers]
+    numbers = lake.numbers(MAIN, REGISTERED, {"log": LOG})
+    commits = [lake.load(MAIN, REGISTERED, {"log": LOG}, number) for number in numbers]
     already = {number for commit in commits for number in commit.meta.get(REPLACES, ())}
     ours = [commit for commit in commits if commit.number not in already]
     if not ours:
@@ -129,7 +130,7 @@ def compact(lake: Lake, now: datetime) -> int:
     ]
     n_over = counts.count(False)
     if n_over or len(ours) >= MANY_COMMITS:
-        with lake.attempt(REGISTERED, log="0") as attempt:
+        with lake.attempt(REGISTERED, log=LOG) as attempt:
             attempt.write(log.filter(pa.array(counts, pa.bool_())), "entries.parquet")
             numbers_of = [commit.number for commit in ours]
             attempt.publish(params={"entry": attempt.nonce}, meta={REPLACES: numbers_of})

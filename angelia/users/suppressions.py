@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
+from angelia.contracts.core import LOG
 from angelia.contracts.sending import Micros
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
@@ -289,10 +290,10 @@ class Guards:
             "preference_choices": self._choices,
         }
         for name, take in take_in.items():
-            head = self._lake.head(name, log="0")
+            head = self._lake.head(name, log=LOG)
             newest = head.number if head else 0
             for number in range(self._seen[name] + 1, newest + 1):
-                table = self._lake.read(self._lake.as_of(name, number, log="0"))
+                table = self._lake.read(self._lake.as_of(name, number, log=LOG))
                 take(table.to_pylist())
                 self._seen[name] = number
                 changed = True

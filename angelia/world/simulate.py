@@ -1,4 +1,4 @@
-"""Live through a window of days for one block of people. Grain: user x day.
+"""Simulate a window of days for one block of people. Grain: user x day.
 
 Each day has pushes, answers, fatigue, visits and events. Days follow each other because fatigue and the
 policy's rules look back; blocks of people do not touch, so they may run in any process.

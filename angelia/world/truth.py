@@ -53,7 +53,7 @@ class World:
         index = user_index(user_ids)
         if (index < 0).any():
             raise InvalidInput(
-                "a user id is none of the simulated world's",
+                "a user id does not belong to the simulated world",
                 fix="ask only about people of `angelia world create`",
             )
         return self.people(index)

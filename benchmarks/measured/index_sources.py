@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from angelia.contracts import arrow, dataset
 from angelia.lake import Commit, Lake
-from angelia.users.chain import append_chain
+from angelia.users.chain import append_files, write_users
 
 DS = "2026-11-14"
 DAYS = 28
@@ -110,7 +110,13 @@ def write_sources(lake: Lake, users: int, seed: int) -> Commit:
         )
         for a, n in spans
     ]
-    index = append_chain(lake, "user_index", ids, expected=None, shard_bits=SHARD_BITS)
+    index = append_files(
+        lake,
+        "user_index",
+        lambda folder: [write_users(lake, "user_index", folder, table, SHARD_BITS) for table in ids],
+        expected=None,
+        shard_bits=SHARD_BITS,
+    )
     with lake.attempt("user_features", ds=DS) as attempt:
         for shard, (first, n) in enumerate(spans):
             attempt.write(features(first, n, seed), f"shard-{shard:05d}.parquet", shards=(shard, shard))

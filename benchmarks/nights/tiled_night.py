@@ -12,8 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.contracts.core import CHAIN
 from angelia.lake import Commit, Lake
-from angelia.users.chain import append_chain
+from angelia.lake.commit import FileEntry
+from angelia.users.chain import append_files, write_users
 from spark_jobs import build_bitmaps, select_audiences
 
 PART_ROWS = 50_000  # of a ledger's file, as compaction writes them
@@ -25,7 +27,7 @@ class Tiled:
     def __init__(self, base: Lake, lake: Lake, ds: str, users: int, shard_bits: int) -> None:
         self.base, self.lake, self.ds, self.users, self.bits = base, lake, ds, users, shard_bits
         self.plan = base.require("decisions", ds=ds)
-        self.n = int(base.require("user_index", chain="0").meta["n_users"])
+        self.n = int(base.require("user_index", chain=CHAIN).meta["n_users"])
         self.made: dict[str, list[Commit]] = {}
 
     def write(self) -> None:
@@ -60,17 +62,16 @@ class Tiled:
 
     def _index(self, cited: Iterable[Commit]) -> Commit:
         base = next(commit for commit in cited if commit.dataset == "user_index")
-        table = self.base.read(base).sort_by("ordinal")
-        tables = [
-            self._tile(table, lo, min(lo + (1 << 20), self.users)) for lo in range(0, self.users, 1 << 20)
-        ]
-        return append_chain(
-            self.lake,
-            "user_index",
-            [one.select(["user_id", "ordinal"]) for one in tables],
-            expected=None,
-            shard_bits=self.bits,
-        )
+        table = self.base.read(base).select(["user_id", "ordinal"]).sort_by("ordinal")
+
+        def write(folder: str) -> list[FileEntry]:
+            tiles = (
+                self._tile(table, low, min(low + (1 << 20), self.users))
+                for low in range(0, self.users, 1 << 20)
+            )
+            return [write_users(self.lake, "user_index", folder, tile, self.bits) for tile in tiles]
+
+        return append_files(self.lake, "user_index", write, expected=None, shard_bits=self.bits)
 
     def _tile(self, table: pa.Table, low: int, high: int) -> pa.Table:
         """Return the rows of the people from `low` to `high`."""

@@ -20,6 +20,7 @@ import pyarrow as pa
 from angelia.catalog.documents import canonical, parse_document
 from angelia.commands.loop import PROJECT
 from angelia.contracts import arrow, dataset
+from angelia.contracts.certificate import Messages, messages_meta
 from angelia.contracts.ids import message_id
 from angelia.contracts.rows import user_name, valid_rows
 from angelia.lake import Lake
@@ -75,8 +76,9 @@ def plan(lake: Lake, ds: str, start: datetime) -> None:
         {"ordinal": i, "user_id": name, "choices": [choice | {"message_id": message_id("sale", name, ds)}]}
         for i, name in enumerate(map(user_name, range(PEOPLE)))
     ]
+    cell = Messages(f"{start:%Y-%m-%dT%H}", "fcm", "sale", PEOPLE)
     meta = {
-        "start": start.isoformat(), "messages": {f"{start:%Y-%m-%dT%H}|fcm|sale": PEOPLE},
+        "start": start.isoformat(), "messages": messages_meta([cell]),
         "outcomes": {"sent": PEOPLE}, "primal_micros": PEOPLE, "bound_micros": PEOPLE, "gap_pct": 0.0,
         "hours_passed": 0,
     }  # fmt: skip

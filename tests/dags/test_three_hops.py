@@ -56,7 +56,10 @@ def file_of(dag, task) -> Path:
     if not words:
         return PROJECT / "dags" / f"{dag.dag_id}.py"
     module = COMMANDS[words[1]][0] if words[0] == "angelia" else words[0]
-    return Path(str(importlib.import_module(module).__file__))
+    path = Path(str(importlib.import_module(module).__file__))
+    # A group that is a folder has a file a command.
+    own = path.with_name(f"{words[-1]}.py")
+    return own if path.parent.name == words[min(1, len(words) - 1)] and own.is_file() else path
 
 
 def contracts_of(dag, task) -> set[str]:

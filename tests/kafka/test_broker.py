@@ -170,7 +170,7 @@ def test_a_produced_event_becomes_a_push(shop: Bench, broker: str, session: Any,
     code, answer, words = Importing(path).end()
     assert code == 0, words
     taken = json.loads(answer)
-    assert (taken["read"], taken["rows"], taken["rejected"]) == (3, 2, {"message is no JSON object": 1})
+    assert (taken["read"], taken["rows"], taken["rejected"]) == (3, 2, {"message is not a JSON object": 1})
     report = run(shop, T + 61 * MINUTE)
     assert report.outcomes == {"handed_over": 2}
     shop.dispatch()

@@ -21,7 +21,7 @@ from angelia.audience.language import nodes
 from angelia.audience.language.fields import FIELDS, FieldKind
 from angelia.contracts import arrow, dataset
 from angelia.lake import Lake
-from angelia.users.chain import append_chain
+from tests.user_index import append_people
 
 DS = "2026-11-14"
 DAY = date.fromisoformat(DS)
@@ -90,7 +90,7 @@ def write_index(lake: Lake, world: World, shard_bits: int = 4, block_bits: int =
     ids = pa.table(
         {"user_id": [f"u{o}" for o in range(n_ordinals)], "ordinal": pa.array(range(n_ordinals), pa.uint32())}
     )
-    inputs = [append_chain(lake, "user_index", [ids], expected=None, shard_bits=shard_bits)]
+    inputs = [append_people(lake, [ids], shard_bits=shard_bits)]
     n_blocks, per_block = -(-n_ordinals >> block_bits), block_bits - shard_bits
     for back in range(HISTORY):
         day = (DAY - timedelta(days=back)).isoformat()

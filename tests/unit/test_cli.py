@@ -56,7 +56,7 @@ def test_each_command_has_help(capsys, name):
         (["lake", "expire", "--older-than", "1" + "0" * 20], "Invalid value for '--older-than'"),
         (
             [*["plan", "replay", "--from", "2026-11-14", "--to", "2026-11-14", "--changes"], "[" * 20_000],
-            "--changes is no JSON object of objects",
+            "--changes is not a JSON object of objects",
         ),
     ],
 )

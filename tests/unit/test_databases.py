@@ -31,7 +31,7 @@ def test_a_plain_address_gets_the_driver_we_ship(url: str, driver: str) -> None:
 
 @pytest.mark.parametrize("url", ["secret words", "nosuchbase://u:secret@h/n"])
 def test_a_refused_address_is_named_by_its_variable_alone(url: str) -> None:
-    with pytest.raises(InvalidInput, match="ANGELIA_CATALOG is no SQLAlchemy URL") as refused:
+    with pytest.raises(InvalidInput, match="ANGELIA_CATALOG is not a SQLAlchemy URL") as refused:
         engine_of(url)
     assert "secret" not in refused.value.one_line()
 

@@ -105,6 +105,14 @@ def test_a_circle_would_be_seen() -> None:
         list(TopologicalSorter(arrows).static_order())
 
 
+def test_every_room_may_know_jobs_or_is_forbidden_to() -> None:
+    text = (ROOT / ".importlinter").read_text("utf-8")
+    contract = text.partition("[importlinter:contract:roots]")[2].partition("forbidden_modules")[0]
+    rooms = {path.parent.name for path in (ROOT / "angelia").glob("*/__init__.py")}
+    forbidden = set(re.findall(r"^ +angelia\.(\w+)$", contract, re.MULTILINE))
+    assert rooms - forbidden == {"asking", "commands", "console", "rehearsal"}
+
+
 def test_no_folder_over_fifteen_modules() -> None:
     folders: dict[str, int] = {}
     for path in modules(*CODE).values():

@@ -34,7 +34,7 @@ def test_the_encoding_that_fits_is_named(tmp_path: Path, encoding: str, names: s
     path.write_bytes((PLAIN + names).encode(encoding))
     assert fitting_encoding(path) == named
     line = 1 if encoding.startswith("utf") else 42
-    with pytest.raises(InvalidInput, match=f"people.csv line {line} is no UTF-8 text, it reads as {named}"):
+    with pytest.raises(InvalidInput, match=f"people.csv line {line} is not UTF-8 text, it reads as {named}"):
         require_utf8(path)
 
 

@@ -1,4 +1,4 @@
-"""Whom a group of a directory has, those of the groups in it included.
+"""The members of a directory's group, with those of the groups inside it.
 
 Grain: person. Reads a mapping file, and entries of a server or a file; writes nothing. Surprises: names (DNs)
 are equal whatever their case and blanks; who has no value of the id's attribute is counted and left out.

@@ -69,7 +69,7 @@ def _pair(name: str, number: int, line: str) -> tuple[str, str]:
     match = _LINE.fullmatch(line)
     if match is None:
         raise InvalidInput(
-            f"{name} line {number} is no line of LDIF", fix="write the file by `ldapsearch -LLL`"
+            f"{name} line {number} is not a line of LDIF", fix="write the file by `ldapsearch -LLL`"
         )
     if match[2] == "<":
         raise InvalidInput(f"{name} line {number}: values at an address are not read", fix="write it out")

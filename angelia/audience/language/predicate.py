@@ -265,7 +265,7 @@ class _Tree:
             FieldKind.TEXT,
             FieldKind.SET,
         ):
-            raise self.fail(expression.this, f"LIKE needs a text field, and {term.sql()} is none")
+            raise self.fail(expression.this, f"LIKE needs a text field, and {term.sql()} is not one")
         pattern = expression.expression
         if not isinstance(pattern, exp.Literal) or not pattern.is_string:
             raise self.fail(pattern, "LIKE needs a quoted text", "LIKE 'prefix%'")

@@ -1,4 +1,4 @@
-"""Events that campaigns wait for and nobody ever did: a name that may be misspelt.
+"""Events that campaigns wait for but that never occurred: their names may be misspelt.
 
 Grain: campaign. Reads the event types of the newest `user_days`. Surprise: an event may be new, so this warns
 and refuses nothing; before the first night nothing is known, and nothing is said.

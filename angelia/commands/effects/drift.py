@@ -1,4 +1,7 @@
-"""`angelia effects drift`: which features and scores have moved since another night."""
+"""`angelia effects drift`: which features and scores have moved since another night.
+
+Reads user_features and material_scores of two nights; writes nothing.
+"""
 
 from __future__ import annotations
 

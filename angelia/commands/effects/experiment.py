@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import re
 from typing import Annotated
 
 import typer
 
 from angelia.commands.effects.mart import connected
-from angelia.commands.report import Conversion, DayCap, Planned, comparison_lines, require_conversion
+from angelia.commands.report import (
+    Conversion,
+    DayCap,
+    Planned,
+    comparison,
+    comparison_lines,
+    require_cap,
+    require_conversion,
+)
 from angelia.contracts.sources import NAME
 from angelia.days import parse_day
 from angelia.effects.over import PLANNED_NIGHTS, effects, ratios
@@ -43,11 +49,12 @@ def experiment(
     require_conversion(conversion)
     for option, value in (("--name", name), ("--control", control)):
         if not re.fullmatch(NAME, value):
-            raise InvalidInput(f"{option} is no name", fix=f"give one as it was imported; it matches {NAME}")
+            raise InvalidInput(
+                f"{option} is not a name", fix=f"give one as it was imported; it matches {NAME}"
+            )
     if control_pct is not None and not 0 < control_pct < 100:
         raise InvalidInput("--control-pct is not between 0 and 100", fix="give a share such as 50")
-    if cap is not None and not (math.isfinite(cap) and cap > 0):
-        raise InvalidInput("--cap is not an amount above zero", fix="leave it out to take it from history")
+    require_cap(cap)
     with connected() as connection:
         trial = read_experiment(
             connection,
@@ -66,14 +73,7 @@ def experiment(
         "control": control,
         "arms": trial.arms,
         "first_day": panel.nights[0].ds,
-        "observed_until": panel.observed_until,
-        "conversion": conversion,
-        "planned_nights": planned,
-        "cap": dataclasses.asdict(panel.cap),
-        "not_adjusted": panel.history,
-        "left_out": dict(panel.left_out),
-        "ratios": [dataclasses.asdict(test) for test in tests],
-        "effects": [dataclasses.asdict(row) for row in rows],
+        **comparison(panel, rows, tests, conversion, planned),
     }
     shares = ", ".join(f"{arm} {n:,}" for arm, n in trial.arms.items())
     head = f"experiment {name}: arms {shares}; each compared with {control} (below: held out)"

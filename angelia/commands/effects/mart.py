@@ -1,8 +1,11 @@
-"""`angelia effects mart, figures, export`: make the marts, add them up, write a file."""
+"""`angelia effects mart, figures, export`: make the marts, add them up, write a file.
+
+`mart` reads decisions, manifests, the ledger, receipts, events and features of the nights, and writes
+effects_mart; `figures` and `export` read that, and `export` writes the file that it is given.
+"""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -21,6 +24,7 @@ from angelia.effects.attribution.reading import DIMENSIONS, read_mart, write_fig
 from angelia.effects.attribution.words import completeness_line
 from angelia.errors import InvalidInput
 from angelia.lake.configured import open_lake
+from angelia.lake.views import scratch_connection
 from angelia.output import JsonFlag, days_between, emit
 
 MEMORY = "3GB"  # of DuckDB; what does not fit goes to its temporary folder
@@ -41,9 +45,9 @@ def make(
     conversion: Conversion = "purchase",
     as_json: JsonFlag = False,
 ) -> None:
-    """Make the marts of these nights, again where anything late has come in.
+    """Make the marts of these nights; make them again where something came in late.
 
-    A night whose inputs are those of its newest mart is left alone.
+    A night whose inputs have not changed since its newest mart is left alone.
     """
     require_conversion(conversion)
     days = days_between(first or first_folded(last), last)
@@ -147,16 +151,6 @@ def _figures(first: str, last: str, by: str) -> Any:
 @contextmanager
 def connected() -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection whose memory is bounded; its temporary files go when it closes."""
-    with tempfile.TemporaryDirectory(prefix="angelia-effects-") as folder:
-        settings = {
-            "temp_directory": folder,
-            "memory_limit": MEMORY,
-            "preserve_insertion_order": "false",
-        }
-        connection = duckdb.connect(config=settings)
-        # A bar of progress would stand in the standard output, before the JSON.
-        connection.execute("SET enable_progress_bar = false")
-        try:
-            yield connection
-        finally:
-            connection.close()
+    settings = {"memory_limit": MEMORY, "preserve_insertion_order": "false"}
+    with scratch_connection("effects", **settings) as connection:
+        yield connection

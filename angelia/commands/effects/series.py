@@ -1,4 +1,7 @@
-"""`angelia effects series`: a span of nights as one page with charts."""
+"""`angelia effects series`: a span of nights as one page with charts.
+
+Reads effects_mart, and writes HOME/reports/series.html or the file that it is given.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 
 from angelia.audience.lists import put_ordinals
 from angelia.commands.effects.mart import connected
-from angelia.commands.report import Conversion, DayCap, FirstDay, LastDay, require_conversion
+from angelia.commands.report import Conversion, DayCap, FirstDay, LastDay, require_cap, require_conversion
 from angelia.config import load_settings
 from angelia.contracts.sources import NAME
 from angelia.errors import GateClosed, InvalidInput, NotFound
@@ -42,7 +41,7 @@ def uplift(
     scope: Annotated[str, typer.Option("--scope", help="A campaign with a holdout, or all.")] = "all",
     metric: Annotated[str, typer.Option("--metric", help=f"One of {', '.join(METRICS)}.")] = "converted",
     name: Annotated[
-        str | None, typer.Option("--list", help="Keep the most moved people as this list.")
+        str | None, typer.Option("--list", help="Keep the people who are moved most as this list.")
     ] = None,
     size: Annotated[int | None, typer.Option("--size", min=1, help="How many people the list has.")] = None,
     keep: Annotated[
@@ -54,7 +53,7 @@ def uplift(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the split and of the trees.")] = 1,
     force: Annotated[
-        bool, typer.Option("--force", help="Keep list and model although the order may be chance.")
+        bool, typer.Option("--force", help="Keep list and model even if their order may be due to chance.")
     ] = False,
     conversion: Conversion = "purchase",
     cap: DayCap = None,
@@ -126,14 +125,13 @@ def _require(
 ) -> None:
     require_conversion(conversion)
     if metric not in METRICS:
-        raise InvalidInput(f"--metric is none of {', '.join(METRICS)}", fix="choose one of them")
+        raise InvalidInput(f"--metric is not one of {', '.join(METRICS)}", fix="choose one of them")
     for option, value in (("--scope", scope), ("--list", name), ("--keep", keep)):
         if value is not None and not re.fullmatch(NAME, value):
-            raise InvalidInput(f"{option} is no name", fix="lower-case letters, digits and _")
+            raise InvalidInput(f"{option} is not a name", fix="lower-case letters, digits and _")
     if (name is None) != (size is None):
         raise InvalidInput("--list and --size go together", fix="give both, or neither")
-    if cap is not None and not (math.isfinite(cap) and cap > 0):
-        raise InvalidInput("--cap is not an amount above zero", fix="leave it out to take it from history")
+    require_cap(cap)
 
 
 def _keep(

@@ -1,4 +1,4 @@
-"""Contracts of devices: people's addresses, clients' words on them, and reach.
+"""Contracts of devices: people's addresses, what clients say of them, and reach.
 
 Enter at `endpoints.OF_DEVICES`, which `contracts` takes over. Reads and writes nothing.
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from angelia.contracts.core import TIMESTAMP, Column, Dataset, Severity
-from angelia.contracts.sending import number_of
+from angelia.contracts.sending import device_vendor, number_of
 from angelia.contracts.sources import ADDRESS, channel, user_id
 
 S = pa.string()
@@ -68,19 +68,19 @@ USER_ENDPOINTS = Dataset(
 REGISTERED_ADDRESSES = Dataset(
     "registered_addresses",
     2,
-    "one word of a client on an address of a person",
+    "what a client said once of an address of a person",
     ("user_id", "channel", "address", "registered_ts"),
     ("log",),
     tuple(user_id() if column.name == "user_id" else column for column in USER_ENDPOINTS.columns),
     ("angelia intake export", "angelia receive"),
-    notes="Append-only: one leaf, log=0; read all of them. They count beside user_endpoints, and the later "
-    "word on an address holds; is_active=false: the person has it no more. `lake expire` leaves out words "
-    "that were superseded 30 days ago.",
+    notes="Append-only: one leaf, log=0; read all of them. They count beside user_endpoints, and of "
+    "two entries on an address the later holds; is_active=false: the person has it no more. `lake expire` "
+    "leaves out entries that were superseded 30 days ago.",
 )
 
 _GROUP = (
     channel(),
-    Column("device_vendor", S, "phone maker; null = unknown", nullable=True),
+    device_vendor(),
     Column("app_version", S, "version of the app; null = unknown", nullable=True),
     Column("permission", S, "as the devices say", allowed=PERMISSIONS),
 )

@@ -95,7 +95,7 @@ EXTERNAL_IDS = Dataset(
         Column("namespace", S, "the other system", pattern=NAME),
         Column("external_id", S, "the person's id there", pattern=ID, personal=True),
         user_id(),
-        Column("linked_ts", TIMESTAMP, "since when it is this person's; of two words the later holds"),
+        Column("linked_ts", TIMESTAMP, "since when it is this person's; of two entries the later holds"),
     ),
     ("angelia import",),
     retention_days=30,

@@ -1,4 +1,4 @@
-"""People's words on canaries: the log `canary_choices`, folded.
+"""People's decisions on canaries: the log `canary_choices`, folded.
 
 Grain: campaign x night. Reads the log; its writer is `angelia catalog canary`. Surprise: the log's order
 decides, never `at_ts`: machines' clocks differ.

@@ -1,4 +1,4 @@
-"""The verdict on a canary, by its rule, its messages' outcomes, and a person's word.
+"""The verdict on a canary, by its rule, its messages' outcomes, and a person's decision.
 
 Grain: campaign x night. Pure. Surprise: rejections and opt-outs fail a canary as soon as there is enough
 evidence, opens only once the wait is over, since they come late.

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import re
 
+from angelia.delivery.channels.answers import judge
 from angelia.delivery.channels.base import (
     ACCEPTED,
-    AMBIGUOUS,
     AUTH,
     HALT,
     REJECTED,
@@ -42,7 +42,6 @@ ERRORS: dict[str, str] = {
     "143204": THROTTLED, "143205": REJECTED, "143206": REJECTED, "1430000": REJECTED, "1430002": REJECTED,
     "1430003": THROTTLED, "1430004": REJECTED,
 }  # fmt: skip
-STATUSES: dict[int, str] = {429: THROTTLED, 500: RETRY, 502: RETRY, 503: RETRY, 504: RETRY}
 _USER = re.compile(r"[^\s,]{1,64}")  # a list of several is separated by commas
 
 
@@ -66,13 +65,12 @@ class DingtalkAdapter:
         """See `Adapter.classify`."""
         document = json_object(answer)
         code, task = document.get("errcode"), document.get("task_id")
-        if not isinstance(code, int):
-            kind = AMBIGUOUS if answer.status == 200 else STATUSES.get(answer.status, REJECTED)
-            return Verdict(kind, "answer_without_code" if answer.status == 200 else f"HTTP_{answer.status}")
-        if code == 0:
+        if code == 0 and code is not False:
             return Verdict(ACCEPTED, None, str(task) if isinstance(task, int) else None)
-        word = str(document.get("sub_code") or code) if code == 88 else str(code)
-        return Verdict(ERRORS.get(word, HALT if code == 88 else REJECTED), word)
+        if code == 88:
+            word = str(document.get("sub_code") or code)
+            return Verdict(ERRORS.get(word, HALT), word)
+        return judge(answer, code, ERRORS)
 
 
 CAPABILITIES = Capabilities(

@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 import jwt
 
+from angelia.delivery.channels.answers import judge
 from angelia.delivery.channels.base import (
     ACCEPTED,
-    AMBIGUOUS,
     AUTH,
     GONE,
     HALT,
@@ -127,13 +127,10 @@ class HuaweiAdapter:
         code, number = document.get("code"), document.get("requestId")
         if code == SUCCESS and answer.status == 200:
             return Verdict(ACCEPTED, None, number if isinstance(number, str) else None)
-        if not isinstance(code, str):
-            kind = AMBIGUOUS if answer.status == 200 else STATUSES.get(answer.status, REJECTED)
-            return Verdict(kind, "answer_without_code" if answer.status == 200 else f"HTTP_{answer.status}")
         why = _refused_token(document.get("msg"))
         if why:
             return Verdict(TOKEN_ERRORS.get(why, REJECTED), f"{code}.{why}")
-        return Verdict(ERRORS.get(code, STATUSES.get(answer.status, REJECTED)), code)
+        return judge(answer, code, ERRORS, STATUSES)
 
 
 def _refused_token(text: object) -> str | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-from urllib.parse import urlsplit
 
 from angelia.delivery.channels.answers import judge, provider_id
 from angelia.delivery.channels.base import (
@@ -29,10 +28,9 @@ from angelia.delivery.channels.base import (
     Verdict,
     load_credentials,
 )
-from angelia.delivery.channels.mail_format import Mailbox, parse_mailbox
-from angelia.delivery.channels.smtp import PAYLOAD_LIMIT, SmtpAdapter
+from angelia.delivery.channels.mail_format import Mailbox
+from angelia.delivery.channels.smtp import ACCOUNT, PAYLOAD_LIMIT, SmtpAdapter, mail_of
 from angelia.delivery.channels.tokens import json_object, pooled
-from angelia.errors import InvalidInput
 from angelia.transport.wire import Answer, Request
 
 # Source: rubydoc.info/gems/mandrill-api (messages/send-raw: fields and answers; its errors' names) and
@@ -109,15 +107,8 @@ def stand_in() -> StandIn:
 
 def open_provider(config: ChannelConfig) -> Provider:
     """Return Mandrill for an account."""
-    account = load_credentials(config, ("from", "unsubscribe_url", "unsubscribe_secret", "api_key"))
-    sender, link = parse_mailbox(str(account["from"])), str(account["unsubscribe_url"])
-    is_plain = re.fullmatch(r"[\x21-\x3e\x40-\x7e]{1,800}", link) and urlsplit(link).scheme == "https"
-    if sender is None or not is_plain:
-        raise InvalidInput(
-            f"channel {config.channel}: the sender or the unsubscribe address is not usable",
-            fix='write "from" as Shop <news@shop.example> and unsubscribe_url as https, without query',
-        )
-    mail = SmtpAdapter(sender, link, str(account["unsubscribe_secret"]).encode())
+    account = load_credentials(config, (*ACCOUNT, "api_key"))
+    sender, mail = mail_of(config, account)
     url = config.base_url or BASE_URL
     adapter = MandrillAdapter(mail, sender.address, str(account["api_key"]))
     return Provider(adapter, url, None, concurrency=32, open_transport=pooled(url))

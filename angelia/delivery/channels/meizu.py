@@ -143,7 +143,7 @@ def open_provider(config: ChannelConfig) -> Provider:
     if callback is not None and len(callback.encode()) > CALLBACK_BYTES:
         raise InvalidInput(
             f"the callback of the meizu credentials is longer than {CALLBACK_BYTES} bytes",
-            fix="Meizu takes no longer one: shorten its key or path",
+            fix="shorten its key or path",
         )
     adapter = MeizuAdapter(
         str(account["app_id"]),

@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 
 import jwt
 
-from angelia.delivery.channels.base import ChannelConfig
+from angelia.delivery.channels.base import ChannelConfig, load_credentials
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.transport.client import Http2Client
 from angelia.transport.wire import Request
@@ -53,29 +53,8 @@ class ServiceAccount:
         Raises:
             InvalidInput: it is not named, missing or incomplete.
         """
-        variable = f"ANGELIA_{config.channel.upper()}_CREDENTIALS"
-        if config.credentials is None:
-            raise InvalidInput(
-                f"channel {config.channel} has no credentials",
-                fix=f"set {variable} to a service account's JSON file",
-            )
-        try:
-            account = json.loads(config.credentials.read_text("utf-8"))
-            missing = [
-                key
-                for key in ("project_id", "private_key", "private_key_id", "client_email", "token_uri")
-                if not account.get(key)
-            ]
-        except (OSError, ValueError, AttributeError):
-            raise InvalidInput(
-                f"{variable} names no readable JSON file", fix="download the key of a service account again"
-            ) from None
-        if missing:
-            raise InvalidInput(
-                f"{variable}: the file lacks {', '.join(missing)}",
-                fix="download the key of a service account again",
-            )
-        return cls(account, scope, config.ca_file)
+        needed = ("project_id", "private_key", "private_key_id", "client_email", "token_uri")
+        return cls(load_credentials(config, needed), scope, config.ca_file)
 
     def current(self) -> bytes | None:
         """See `Credentials.current`."""

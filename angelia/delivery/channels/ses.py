@@ -17,12 +17,12 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as Keys
 
+from angelia.delivery.channels.answers import judge
 from angelia.delivery.channels.base import (
     ACCEPTED,
     AMBIGUOUS,
     HALT,
     REJECTED,
-    RETRY,
     THROTTLED,
     Capabilities,
     ChannelConfig,
@@ -33,9 +33,9 @@ from angelia.delivery.channels.base import (
     Verdict,
     load_credentials,
 )
-from angelia.delivery.channels.mail_format import Mailbox, parse_mailbox
+from angelia.delivery.channels.mail_format import Mailbox
 from angelia.delivery.channels.ses_bulk import MOST, TAG, SesBulk
-from angelia.delivery.channels.smtp import PAYLOAD_LIMIT, SmtpAdapter
+from angelia.delivery.channels.smtp import ACCOUNT, PAYLOAD_LIMIT, SmtpAdapter, mail_of
 from angelia.delivery.channels.tokens import gathered, json_object, pooled
 from angelia.errors import InvalidInput
 from angelia.transport.pooled_http import TokenPlace
@@ -51,15 +51,6 @@ ERRORS: dict[str, str] = {
     "ThrottlingException": THROTTLED, "AccessDeniedException": HALT, "InvalidSignatureException": HALT,
     "UnrecognizedClientException": HALT, "ExpiredTokenException": HALT, "SignatureDoesNotMatch": HALT,
 }  # fmt: skip
-STATUSES: dict[int, str] = {
-    401: HALT,
-    403: HALT,
-    429: THROTTLED,
-    500: RETRY,
-    502: RETRY,
-    503: RETRY,
-    504: RETRY,
-}
 _REGION = re.compile(r"[a-z]{2}(-[a-z0-9]+)+")
 
 
@@ -100,8 +91,7 @@ class SesAdapter:
         error_type = answer.header(b"x-amzn-errortype") or str(document.get("__type") or "")
         # The header may go on with an address, `Name:http://…`; the body's may begin with a namespace.
         code = error_type.partition(":")[0].rpartition("#")[2]
-        kind = ERRORS.get(code, STATUSES.get(answer.status, REJECTED))
-        return Verdict(kind, code or f"HTTP_{answer.status}")
+        return judge(answer, code, ERRORS)
 
 
 CAPABILITIES = Capabilities(
@@ -135,24 +125,17 @@ def require_region(region: str) -> None:
 
 def open_provider(config: ChannelConfig) -> Provider:
     """Return SES for an account and region."""
-    needed = ("from", "unsubscribe_url", "unsubscribe_secret", "region", "access_key_id", "secret_access_key")
-    loaded = load_credentials(config, needed)
+    loaded = load_credentials(config, (*ACCOUNT, "region", "access_key_id", "secret_access_key"))
     account = {name: str(value) for name, value in loaded.items() if value}
-    sender, link = parse_mailbox(account["from"]), account["unsubscribe_url"]
-    if sender is None or not re.fullmatch(r"https://[\x21-\x3e\x40-\x7e]{1,792}", link):
-        raise InvalidInput(
-            f"channel {config.channel}: the sender or the unsubscribe address is not usable",
-            fix='write "from" as Shop <news@shop.example> and unsubscribe_url as https, without query',
-        )
+    _, mail = mail_of(config, account)
     require_region(account["region"])
     url = config.base_url or f"https://email.{account['region']}.amazonaws.com"
     keys = Keys(account["access_key_id"], account["secret_access_key"], account.get("session_token"))
-    mail = SmtpAdapter(sender, link, account["unsubscribe_secret"].encode())
     adapter = SesAdapter(mail, url, account["region"], keys, account.get("configuration_set"))
     most = loaded.get("per_request", 1)
     if not isinstance(most, int) or not 1 <= most <= MOST:
         raise InvalidInput(
-            f"per_request of channel {config.channel} is none", fix=f"write a number from 1 to {MOST}"
+            f"per_request of channel {config.channel} is out of range", fix=f"write a number from 1 to {MOST}"
         )
     if most == 1:
         return Provider(adapter, url, None, concurrency=32, open_transport=pooled(url))

@@ -12,10 +12,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Mapping
 from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formataddr
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from angelia.delivery.channels.base import (
@@ -70,6 +72,8 @@ CODES: dict[int, str] = {
 }
 PAYLOAD_LIMIT = 256 * 1024
 URL_LIMIT = 800  # a header line that cannot be folded ends at 998 (RFC 5322 2.1.1)
+ACCOUNT = ("from", "unsubscribe_url", "unsubscribe_secret")  # what every sender of mails has to name
+_LINK = re.compile(r"https://[\x21-\x3e\x40-\x7e]+")
 
 
 def unsubscribe_token(secret: bytes, dispatch_id: str) -> str:
@@ -157,9 +161,31 @@ def stand_in() -> StandIn:
     return StandIn(SmtpAdapter(Mailbox("n" * 60, address), url, b"stand-in"), address)
 
 
+def mail_of(config: ChannelConfig, account: Mapping[str, Any]) -> tuple[Mailbox, SmtpAdapter]:
+    """Return the sender that a file of `ACCOUNT` names, and what writes its mails.
+
+    Raises:
+        InvalidInput: the sender is no mailbox, or the link is not one that fits into the header.
+    """
+    sender, link = parse_mailbox(str(account["from"])), str(account["unsubscribe_url"])
+    if sender is None:
+        raise InvalidInput(
+            f"channel {config.channel}: the sender is not an address",
+            fix='write "from" as news@shop.example or Shop <news@shop.example>',
+        )
+    # The link goes into a header that cannot be folded, and its query is ours.
+    if len(link) > URL_LIMIT or not _LINK.fullmatch(link):
+        raise InvalidInput(
+            f"channel {config.channel}: unsubscribe_url is not an https address of at most {URL_LIMIT} ASCII "
+            "characters, without query",
+            fix="one-click unsubscribing needs https (RFC 8058)",
+        )
+    return sender, SmtpAdapter(sender, link, str(account["unsubscribe_secret"]).encode())
+
+
 def open_provider(config: ChannelConfig) -> Provider:
     """Return e-mail over the server that `ANGELIA_EMAIL_URL` names."""
-    account = load_credentials(config, ("from", "unsubscribe_url", "unsubscribe_secret"))
+    account = load_credentials(config, ACCOUNT)
     variable = f"ANGELIA_{config.channel.upper()}_URL"
     parts = urlsplit(config.base_url or "")
     # A path would be ignored, so it is more likely a mistake than meant.
@@ -167,19 +193,7 @@ def open_provider(config: ChannelConfig) -> Provider:
         raise InvalidInput(
             f"{variable} is not smtps://host:465 or smtp://host:587", fix="name the mail server there"
         )
-    sender, url = parse_mailbox(str(account["from"])), str(account["unsubscribe_url"])
-    if sender is None:
-        raise InvalidInput(
-            "the e-mail sender is not an address",
-            fix='write "from" as news@shop.example or Shop <news@shop.example>',
-        )
-    # The link goes into a header that cannot be folded, and its query is ours.
-    is_plain = url.isascii() and not has_control(url) and "?" not in url and len(url) <= URL_LIMIT
-    if urlsplit(url).scheme != "https" or not is_plain:
-        raise InvalidInput(
-            f"unsubscribe_url is not an https address of at most {URL_LIMIT} ASCII characters, without query",
-            fix="one-click unsubscribing needs https (RFC 8058)",
-        )
+    sender, adapter = mail_of(config, account)
     user = (str(account["user"]), str(account["password"])) if account.get("user") else None
 
     def transport(given: ChannelConfig, timeout_s: float) -> SmtpTransport:
@@ -195,7 +209,6 @@ def open_provider(config: ChannelConfig) -> Provider:
             ca_file=given.ca_file,
         )
 
-    adapter = SmtpAdapter(sender, url, str(account["unsubscribe_secret"]).encode())
     # A rehearsal reaches nobody through a server on this machine; any other server may deliver.
     is_local = parts.hostname in ("127.0.0.1", "::1", "localhost")
     return Provider(

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
+from angelia.delivery.channels.answers import judge
 from angelia.delivery.channels.base import (
     ACCEPTED,
     AMBIGUOUS,
@@ -18,7 +19,6 @@ from angelia.delivery.channels.base import (
     HALT,
     OPTED_OUT,
     REJECTED,
-    RETRY,
     THROTTLED,
     Capabilities,
     ChannelConfig,
@@ -31,6 +31,7 @@ from angelia.delivery.channels.base import (
 )
 from angelia.delivery.channels.tokens import FixedToken, json_object, plain_text, pooled, require_id
 from angelia.errors import InvalidInput
+from angelia.transport.addresses import PHONE
 from angelia.transport.wire import Answer, Request
 
 BASE_URL = "https://api.twilio.com"
@@ -39,20 +40,12 @@ BASE_URL = "https://api.twilio.com"
 TEXT_LIMIT_CHARS, VALIDITY_MAX_S = 1600, 36_000
 # Error code -> meaning. Source: twilio.com/docs/api/errors/CODE, read 2026-11-28 (21611, 30001, 90007), or
 # docs/reference/channels.md, written down 2026-11-21 (the others). 21610: the person answered STOP.
-ERRORS: dict[int, str] = {
-    20003: HALT, 20404: HALT, 20429: THROTTLED, 21211: GONE, 21408: REJECTED, 21606: HALT, 21610: OPTED_OUT,
-    21611: THROTTLED, 21612: REJECTED, 21614: GONE, 21617: REJECTED, 30001: THROTTLED, 90007: REJECTED,
+ERRORS: dict[str, str] = {
+    "20003": HALT, "20404": HALT, "20429": THROTTLED, "21211": GONE, "21408": REJECTED, "21606": HALT,
+    "21610": OPTED_OUT, "21611": THROTTLED, "21612": REJECTED, "21614": GONE, "21617": REJECTED,
+    "30001": THROTTLED, "90007": REJECTED,
 }  # fmt: skip
-STATUSES: dict[int, str] = {
-    401: HALT,
-    403: HALT,
-    429: THROTTLED,
-    500: RETRY,
-    502: RETRY,
-    503: RETRY,
-    504: RETRY,
-}
-_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+_NUMBER = re.compile(PHONE)
 
 
 class TwilioAdapter:
@@ -82,10 +75,7 @@ class TwilioAdapter:
         if answer.status in (200, 201):
             known = isinstance(sid, str)
             return Verdict(ACCEPTED, None, str(sid)) if known else Verdict(AMBIGUOUS, "answer_without_sid")
-        if isinstance(code, int) and code in ERRORS:
-            return Verdict(ERRORS[code], str(code))
-        reason = str(code) if isinstance(code, int) else f"HTTP_{answer.status}"
-        return Verdict(STATUSES.get(answer.status, REJECTED), reason)
+        return judge(answer, code, ERRORS)
 
 
 CAPABILITIES = Capabilities(

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import re
 
+from angelia.delivery.channels.answers import judge
 from angelia.delivery.channels.base import (
     ACCEPTED,
-    AMBIGUOUS,
     AUTH,
     HALT,
     REJECTED,
@@ -38,11 +38,11 @@ TEXT_LIMIT, REPEAT_S = 2048, 1800
 # blog.csdn.net/weixin_42101641/article/details/115790737 and .../zheng_shukai/article/details/120199935, read
 # 2026-11-28; the provider's own page (developer.work.weixin.qq.com/document/path/90313) could not be read.
 # 81013 and `invaliduser`: unknown, or not in the application's visible range; the address stays.
-ERRORS: dict[int, str] = {
-    -1: RETRY, 40001: HALT, 40003: REJECTED, 40008: REJECTED, 40014: AUTH, 40035: REJECTED, 40056: HALT,
-    41001: AUTH, 42001: AUTH, 45009: THROTTLED, 60011: HALT, 60020: HALT, 81013: REJECTED, 301002: HALT,
+ERRORS: dict[str, str] = {
+    "-1": RETRY, "40001": HALT, "40003": REJECTED, "40008": REJECTED, "40014": AUTH, "40035": REJECTED,
+    "40056": HALT, "41001": AUTH, "42001": AUTH, "45009": THROTTLED, "60011": HALT, "60020": HALT,
+    "81013": REJECTED, "301002": HALT,
 }  # fmt: skip
-STATUSES: dict[int, str] = {429: THROTTLED, 500: RETRY, 502: RETRY, 503: RETRY, 504: RETRY}
 # Source: the first of these pages, 40003: 1 to 64 letters, digits, hyphens, underscores and dots.
 _USER = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 
@@ -72,14 +72,11 @@ class WecomAdapter:
         """See `Adapter.classify`."""
         document = json_object(answer)
         code, name = document.get("errcode"), document.get("msgid")
-        if not isinstance(code, int):
-            kind = AMBIGUOUS if answer.status == 200 else STATUSES.get(answer.status, REJECTED)
-            return Verdict(kind, "answer_without_code" if answer.status == 200 else f"HTTP_{answer.status}")
-        if code == 0:
+        if code == 0 and code is not False:
             if document.get("invaliduser"):
                 return Verdict(REJECTED, "invaliduser")
             return Verdict(ACCEPTED, None, name if isinstance(name, str) else None)
-        return Verdict(ERRORS.get(code, REJECTED), str(code))
+        return judge(answer, code, ERRORS)
 
 
 CAPABILITIES = Capabilities(

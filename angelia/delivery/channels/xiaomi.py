@@ -11,6 +11,7 @@ import json
 import zlib
 from urllib.parse import urlencode
 
+from angelia.delivery.channels.answers import judge
 from angelia.delivery.channels.base import (
     ACCEPTED,
     AMBIGUOUS,
@@ -40,23 +41,13 @@ PATH = b"/v3/message/regid"
 TITLE_CHARS, TEXT_CHARS, TTL_MAX_S = 49, 127, 10 * 86_400
 # Code in the body -> meaning. Source: dev.mi.com/xiaomihyperos/documentation/detail?pId=1560 of 2024-10-18,
 # read 2026-11-28. 10034 is the app's count of the day: nothing gets through until tomorrow.
-ERRORS: dict[int, str] = {
-    -1: RETRY, 1: RETRY, 10001: RETRY, 10002: RETRY, 10003: RETRY, 10008: REJECTED, 10012: REJECTED,
-    10016: REJECTED, 10017: REJECTED, 10027: THROTTLED, 10029: REJECTED, 10031: HALT, 10034: SPENT,
-    10036: HALT, 20301: REJECTED, 21301: HALT, 21302: HALT, 21303: HALT, 21305: HALT, 22000: HALT,
-    22006: HALT, 22007: HALT, 22022: HALT, 22102: REJECTED, 26003: RETRY, 26006: HALT, 27001: HALT,
-    65009: REJECTED, 65029: RETRY,
+ERRORS: dict[str, str] = {
+    "-1": RETRY, "1": RETRY, "10001": RETRY, "10002": RETRY, "10003": RETRY, "10008": REJECTED,
+    "10012": REJECTED, "10016": REJECTED, "10017": REJECTED, "10027": THROTTLED, "10029": REJECTED,
+    "10031": HALT, "10034": SPENT, "10036": HALT, "20301": REJECTED, "21301": HALT, "21302": HALT,
+    "21303": HALT, "21305": HALT, "22000": HALT, "22006": HALT, "22007": HALT, "22022": HALT,
+    "22102": REJECTED, "26003": RETRY, "26006": HALT, "27001": HALT, "65009": REJECTED, "65029": RETRY,
 }  # fmt: skip
-STATUSES: dict[int, str] = {
-    401: HALT,
-    403: HALT,
-    404: HALT,
-    429: THROTTLED,
-    500: RETRY,
-    502: RETRY,
-    503: RETRY,
-    504: RETRY,
-}
 
 
 class XiaomiAdapter:
@@ -100,16 +91,13 @@ class XiaomiAdapter:
         document = json_object(answer)
         code, data = document.get("code"), document.get("data")
         data = data if isinstance(data, dict) else {}
-        if not isinstance(code, int):
-            kind = AMBIGUOUS if answer.status == 200 else STATUSES.get(answer.status, REJECTED)
-            return Verdict(kind, "answer_without_code" if answer.status == 200 else f"HTTP_{answer.status}")
         # The one registration id of this request is no longer one; this comes with success and with 20301.
         if data.get("bad_regids"):
             return Verdict(GONE, "bad_regids")
-        if code == 0 and answer.status == 200:
+        if code == 0 and code is not False and answer.status == 200:
             name = data.get("id")
             return Verdict(ACCEPTED, None, name) if isinstance(name, str) else Verdict(AMBIGUOUS, "no_id")
-        return Verdict(ERRORS.get(code, STATUSES.get(answer.status, REJECTED)), str(code))
+        return judge(answer, code, ERRORS)
 
 
 CAPABILITIES = Capabilities(

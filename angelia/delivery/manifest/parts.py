@@ -166,31 +166,28 @@ def _sealed(lake: Lake, key: str) -> tuple[int, str]:
         return int(document["manifest"]), str(document["sha256"])
 
 
-def sealed_hours(lake: Lake, ds: str) -> dict[str, int]:
-    """Return the sealed hours of a plan, with the number of the manifest each is sealed to.
+def sealed_files(lake: Lake, ds: str) -> dict[str, list[FileEntry]]:
+    """Return the files of each sealed hour of a plan, from the commit that its seal names.
 
-    `emit_manifests` must leave these hours alone.
+    A sealed hour is sent whatever is decided now, so `emit_manifests` must leave it alone.
 
     Raises:
         Corrupt: a seal is damaged.
     """
-    return {hour: _sealed(lake, f"seals/{ds}/{hour}")[0] for hour in lake.store.children(f"seals/{ds}")}
+    sealed = {hour: _sealed(lake, f"seals/{ds}/{hour}")[0] for hour in lake.store.children(f"seals/{ds}")}
+    commits = {hour: lake.as_of("dispatch_manifest", number, ds=ds) for hour, number in sealed.items()}
+    return {
+        hour: [entry for entry in commit.files if entry.keys["send_hour"] == hour]
+        for hour, commit in commits.items()
+    }
 
 
-def sealed_messages(lake: Lake, ds: str) -> pa.Array:
-    """Return the message ids of a plan's sealed hours; no other hour may hold them.
+def messages_in(lake: Lake, files: Iterable[FileEntry]) -> list[str]:
+    """Return the message ids that stand in files of a manifest.
 
-    They are sent, intended or pending.
+    Those of sealed hours are sent, intended or pending: no other hour may hold them.
     """
-    tables = []
-    for hour, number in sealed_hours(lake, ds).items():
-        commit = lake.as_of("dispatch_manifest", number, ds=ds)
-        tables += [
-            lake.read_file(entry, ["message_id"])
-            for entry in commit.files
-            if entry.keys.get("send_hour") == hour
-        ]
-    return pa.concat_tables(tables)["message_id"].combine_chunks() if tables else pa.nulls(0, pa.string())
+    return [key for entry in files for key in lake.read_file(entry, ["message_id"]).column(0).to_pylist()]
 
 
 def standing_manifest(lake: Lake, ds: str, send_hour: str) -> Commit:

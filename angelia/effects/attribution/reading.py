@@ -46,13 +46,13 @@ def read_mart(
     """Return every figure of the span by these dimensions, in their order.
 
     Raises:
-        InvalidInput: a name is no dimension of the mart, or stands twice.
+        InvalidInput: a name is not a dimension of the mart, or stands twice.
         NotFound: no night of the span has a mart.
     """
     unknown = [name for name in by if name not in DIMENSIONS]
     if unknown or len(set(by)) != len(by):
         raise InvalidInput(
-            "--by names a dimension twice" if not unknown else f"--by {unknown[0]} is no dimension",
+            "--by names a dimension twice" if not unknown else f"--by {unknown[0]} is not a dimension",
             fix=f"choose from {', '.join(DIMENSIONS)}",
         )
     commits = {day: commit for day in days if (commit := lake.head("effects_mart", ds=day)) is not None}

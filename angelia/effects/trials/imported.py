@@ -100,7 +100,9 @@ def _require(
         )
     if control not in arms or len(arms) < 2:
         raise InvalidInput(
-            f"{control} is no arm of {name}" if control not in arms else f"{name} has no arm but {control}",
+            f"{control} is not an arm of {name}"
+            if control not in arms
+            else f"{name} has no arm but {control}",
             fix=f"its arms are {', '.join(arms)}",
         )
 

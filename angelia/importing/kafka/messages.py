@@ -1,6 +1,6 @@
 """Messages as an input of a mapping: a column a field, every value a text.
 
-Grain: message. Reads an Arrow table; writes a table of the connection. A message that is no JSON object is
+Grain: message. Reads an Arrow table; writes a table of the connection. A message that is not a JSON object is
 counted, and named by its topic, partition and offset.
 """
 # ruff: noqa: S608 - statements are made of quoted identifiers and names of our own; every value is a parameter.
@@ -15,7 +15,7 @@ from angelia.importing.inputs import OpenedInput, quote
 from angelia.importing.kafka.source import KafkaSource
 from angelia.importing.layers import FILE, ROW
 
-NO_OBJECT = "message is no JSON object"
+NO_OBJECT = "message is not a JSON object"
 TIMESTAMP = "kafka.timestamp"
 SCHEMA = pa.schema(
     [

@@ -29,6 +29,7 @@ from angelia.importing.kafka.offsets import EVENTS, Offsets, TopicPosition, find
 from angelia.importing.kafka.source import INPUT, KafkaSource
 from angelia.importing.staged import Staged
 from angelia.lake import Lake
+from angelia.lake.views import scratch_connection
 
 AT_ONCE = 200_000  # messages a portion: rows and their JSON are in memory at once
 LEAST_JUDGED = 100  # messages: of fewer, one bad one would be too large a share
@@ -171,9 +172,7 @@ class Taker:
 
     def _map(self, messages: pa.Table, place: TopicPosition, now: datetime, portion: Taken) -> pa.Table:
         """Return a portion's rows, without those that the day has or must not have."""
-        connection = duckdb.connect(":memory:")
-        try:
-            connection.execute("SET enable_progress_bar = false")
+        with scratch_connection("import") as connection:
             opened = open_messages(connection, self.kafka, messages)
             # A phone's clock may be ahead over midnight.
             beyond = (now.date() + timedelta(days=1)).isoformat()
@@ -198,8 +197,6 @@ class Taker:
                 "ORDER BY event_id"
             ).to_arrow_table()
             return rows.cast(pa.schema([pa.field(c.name, c.type) for c in dataset(EVENTS).columns]))
-        finally:
-            connection.close()
 
     def _leave_out(
         self, connection: duckdb.DuckDBPyConnection, item: Staged, place: TopicPosition, now: datetime

@@ -21,6 +21,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from angelia.contracts import CONTRACTS, arrow, dataset
+from angelia.contracts.core import LOG
 from angelia.errors import Conflict, InvalidInput, NotFound
 from angelia.lake import cache
 from angelia.lake.attempt import Attempt, write_file
@@ -220,7 +221,7 @@ def _suppress(lake: Lake, journal: ErasureJournal, people: Mapping[str, ErasedPe
         "since_ts": [*[at] * len(fresh), *[datetime(1970, 1, 1, tzinfo=UTC)] * len(fresh)],
         "reason": ["erased"] * n,
     }
-    with lake.attempt("suppressions", log="0") as attempt:
+    with lake.attempt("suppressions", log=LOG) as attempt:
         # The file names them: if we are killed before the commit, a rerun must know whose it was.
         journal.note_drops([f"{attempt.folder}/entries.parquet"])
         attempt.write(pa.table(columns, schema=arrow.schema(dataset("suppressions"))), "entries.parquet")

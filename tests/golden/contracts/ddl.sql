@@ -254,7 +254,7 @@ CREATE TABLE "send_times" (
   "timezone" VARCHAR NOT NULL,
   "workday" FLOAT[] NOT NULL CHECK (NOT (len("workday") <> 24)),
   "day_off" FLOAT[] NOT NULL CHECK (NOT (len("day_off") <> 24)),
-  "cohort" VARCHAR NOT NULL,
+  "cluster" SMALLINT CHECK (NOT ("cluster" < 0)),
   "evidence" FLOAT NOT NULL CHECK (NOT (NOT isfinite("evidence") OR "evidence" < 0))
 );
 

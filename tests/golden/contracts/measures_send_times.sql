@@ -8,7 +8,7 @@ SELECT
   count(*) FILTER (WHERE "day_off" IS NULL) AS "day_off.not_null",
   count(*) FILTER (WHERE len(list_filter("day_off", lambda x: x IS NULL OR NOT isfinite(x))) > 0) AS "day_off.finite",
   count(*) FILTER (WHERE len("day_off") <> 24) AS "day_off.length",
-  count(*) FILTER (WHERE "cohort" IS NULL) AS "cohort.not_null",
+  count(*) FILTER (WHERE "cluster" < 0) AS "cluster.range",
   count(*) FILTER (WHERE "evidence" IS NULL) AS "evidence.not_null",
   count(*) FILTER (WHERE NOT isfinite("evidence") OR "evidence" < 0) AS "evidence.range",
   (SELECT coalesce(sum(n - 1), 0)::BIGINT FROM (SELECT count(*) AS n FROM "send_times" WHERE "ordinal" IS NOT NULL GROUP BY "ordinal" HAVING count(*) > 1)) AS "key.unique"

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from angelia.asking.response_curve import column_of, curve_of, history, row_of, shrank_to
+from angelia.asking.response_curve import cohort_of, column_of, curve_of, history, row_of, shrank_to
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
 from angelia.errors import InvalidInput, NotFound
@@ -51,6 +51,11 @@ def test_a_row_is_the_persons_own_or_missing(lake: Lake) -> None:
     with pytest.raises(InvalidInput, match="written by an older version") as refused:
         curve_of(lake, commit, 4, 0, None)
     assert refused.value.fix == f"run build_send_times --ds {DS} again"
+    with lake.attempt("send_times", ds=NEXT) as attempt:
+        attempt.write(lake.read(commit).drop_columns(["cluster"]), "part-0000.parquet", conform=False)
+        old = attempt.publish(meta={"habit": {}})
+    with pytest.raises(InvalidInput, match="written by an older version"):
+        curve_of(lake, old, 4, 0, None)
 
 
 def clusters() -> Clusters:
@@ -60,8 +65,8 @@ def clusters() -> Clusters:
     return Clusters(("Asia/Tokyo", "UTC"), share, hours)
 
 
-def test_a_cohort_names_its_cluster_and_how_common_it_is() -> None:
-    assert shrank_to("Asia/Tokyo", "Asia/Tokyo|cluster-1", clusters()) == {
+def test_a_cluster_is_shown_with_how_common_it_is() -> None:
+    assert shrank_to("Asia/Tokyo", 1, clusters()) == {
         "cluster": 1,
         "share": 0.9,
         "workday_peak": 20,
@@ -69,8 +74,20 @@ def test_a_cohort_names_its_cluster_and_how_common_it_is() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"cluster": 7}, "cluster-07"),
+        ({"cluster": None}, "sparse"),
+        ({"cohort": "UTC|cluster-07"}, "UTC|cluster-07"),  # a commit of 0.2.0
+    ],
+)
+def test_habits_are_named_for_old_and_new_rows(row: dict[str, object], words: str) -> None:
+    assert cohort_of(row) == words
+
+
 def test_too_few_hours_mean_what_is_usual_in_the_timezone() -> None:
-    assert shrank_to("UTC", "UTC|sparse", clusters()) == {
+    assert shrank_to("UTC", None, clusters()) == {
         "cluster": None,
         "share": None,
         "workday_peak": 9,

@@ -121,7 +121,10 @@ def test_every_listed_setting_can_be_set_as_it_is(tight: Lake) -> None:
         ("window.sale=18-9", "--set window.sale: campaign/sale: send_window: end 9 is not after start 18"),
         ("priority.sale=urgent", "--set priority.sale: campaign/sale: priority: "),
         ("budget.sale=0", "budget.sale=0: a budget is at least 1; leave it out with stop.sale=yes"),
-        ("channels.sale=fcm,email", "sale may use email, which the night's catalog has not; it has fcm, sms"),
+        (
+            "channels.sale=fcm,email",
+            "sale may use email, which is not in the night's catalog; it has fcm, sms",
+        ),
         ("stop.sale=maybe", "say yes or no"),
         ("value.sale=nan", "--set value.sale: "),
         ("fcm", "is not NAME=VALUE; e.g. --set caps.user_per_day=1"),

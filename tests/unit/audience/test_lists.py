@@ -44,8 +44,8 @@ def test_export_writes_the_ids_and_never_over_a_file(
         ("ragged.csv", "user_id,name\nu1,a\n\nu2,b,c\n", "ragged.csv line 4 has 3 columns, its header 2"),
         ("quote.csv", 'user_id,name\nu1,"a\nu2,b\n', "quote.csv line 2: a quote opens and does not close"),
         ("close.csv", 'user_id\nu1\n"u2\nu3\n"u4\n', "close.csv line 3: a quote opens and does not close"),
-        ("latin.csv", "user_id,name\nu1,M\udcfcller\n", "line 2 is no UTF-8 text, it reads as windows-1252"),
-        ("utf_16.csv", "\udcff\udcfeu\0s\0", "line 1 is no UTF-8 text, it reads as utf-16"),
+        ("latin.csv", "user_id,name\nu1,M\udcfcller\n", "line 2 is not UTF-8 text, it reads as windows-1252"),
+        ("utf_16.csv", "\udcff\udcfeu\0s\0", "line 1 is not UTF-8 text, it reads as utf-16"),
     ],
 )
 def test_a_file_that_is_no_list_is_refused(

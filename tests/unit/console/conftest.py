@@ -131,18 +131,16 @@ def indexed(tmp_path_factory):
     from angelia.contracts import arrow, dataset
     from angelia.contracts.rows import valid_rows
     from angelia.lake.configured import open_lake
-    from angelia.users.chain import append_chain
     from spark_jobs import build_bitmaps, select_audiences
     from tests.planned_night import DS, put
+    from tests.user_index import append_people
 
     with pytest.MonkeyPatch.context() as patch:
         home = tmp_path_factory.mktemp("indexed")
         patch.setenv("ANGELIA_HOME", str(home))
         patch.setenv("ANGELIA_SPARK_MASTER", "inline")
         lake = open_lake()
-        index = append_chain(
-            lake, "user_index", [valid_rows("user_index", 600)], expected=None, shard_bits=14
-        )
+        index = append_people(lake, [valid_rows("user_index", 600)], shard_bits=14)
         with lake.attempt("user_features", ds=DS) as attempt:
             attempt.write(valid_rows("user_features", 600, ds=DS), "part-0000.parquet", shards=(0, 0))
             attempt.publish(inputs=[index])

@@ -21,8 +21,8 @@ from angelia.delivery.manifest.parts import FALLOVER
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from angelia.transport.wire import UNKNOWN, Answer
-from angelia.users.chain import append_chain
 from angelia.users.suppressions import address_hash, address_key
+from tests.user_index import append_people
 
 DS, HOUR = "2026-11-14", "2026-11-15T04"
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
@@ -88,11 +88,9 @@ def plan(
         pa.Table.from_pylist(documents, schema=arrow.schema(dataset("catalog_snapshot"))),
     )
     people = [f"u{k:08d}" for k in range(n)]
-    append_chain(
+    append_people(
         lake,
-        "user_index",
         [pa.table({"user_id": people, "ordinal": pa.array(range(n), pa.uint32())})],
-        expected=None,
         shard_bits=14,
     )
     refused = {k for k, facts in (mail or {}).items() if facts == "refused"}

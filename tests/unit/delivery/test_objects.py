@@ -24,7 +24,6 @@ from angelia.errors import Corrupt
 from angelia.lake import Lake
 from angelia.receive.journal import Event, Journal
 from angelia.transport.wire import Answer
-from spark_jobs.emit_manifests import sealed_files
 from tests.unit.delivery.given import DS, HOUR, OK
 
 NOW = datetime(2026, 11, 15, 6, tzinfo=UTC)
@@ -102,8 +101,7 @@ READERS: dict[str, list[Callable[[Lake], Any]]] = {
     "seals": [
         lambda lake: parts.seal(lake, DS, HOUR, "now"),
         lambda lake: parts.standing_manifest(lake, DS, HOUR),
-        lambda lake: parts.sealed_hours(lake, DS),
-        lambda lake: sealed_files(lake, DS),
+        lambda lake: parts.sealed_files(lake, DS),
     ],
     "followups": [lambda lake: parts.parts_of(lake, parts.standing_manifest(lake, DS, HOUR), HOUR)],
     "received": [journal],

@@ -30,10 +30,12 @@ def test_the_first_worker_of_an_hour_seals_its_manifest(lake: Lake) -> None:
     assert parts.seal(lake, DS, HOUR, "later").number == 1
     assert parts.seal(lake, DS, "2026-11-15T05", "later").number == 2
     assert read_json(lake.store, f"seals/{DS}/{HOUR}")["sha256"] == first.sha256
-    assert parts.sealed_hours(lake, DS) == {HOUR: 1, "2026-11-15T05": 2}
-    assert len(parts.sealed_messages(lake, DS)) == 5 + 10
-    assert parts.sealed_hours(lake, "2026-11-13") == {}
-    assert len(parts.sealed_messages(lake, "2026-11-13")) == 0
+    files = parts.sealed_files(lake, DS)
+    assert {hour: len(parts.messages_in(lake, each)) for hour, each in files.items()} == {
+        HOUR: 5,
+        "2026-11-15T05": 10,
+    }
+    assert parts.sealed_files(lake, "2026-11-13") == {}
     assert {part.n_rows for part in parts.parts_of(lake, parts.standing_manifest(lake, DS, HOUR), HOUR)} == {
         5
     }

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from angelia.contracts import arrow, dataset, ids
+from angelia.contracts.certificate import Limit
 from angelia.contracts.rows import roaring, user_name
 from angelia.lake import Lake
 
@@ -253,10 +254,11 @@ def certificate(night: Night) -> dict[str, Any]:
         used[hour] = used.get(hour, 0) + 1
     hours = [f"{START + timedelta(hours=k):%Y-%m-%dT%H}" for k in range(24)]
     most = int(0.9 * max(used.values()))
-    limits = [{"limit": f"fcm {hour}", "capacity": most, "used": min(most, used.get(hour, 0)),
-               "price_micros": max(0,
-               used.get(hour, 0) - int(0.7 * most)) * 150} for hour in hours]  # fmt: skip
-    limits.append({"limit": "budget price_drop", "capacity": 5000, "used": 900, "price_micros": 0})
+    limits = [
+        Limit(most, min(most, n), max(0, n - int(0.7 * most)) * 150, channel="fcm", slot=hour).as_meta()
+        for hour, n in ((hour, used.get(hour, 0)) for hour in hours)
+    ]
+    limits.append(Limit(5000, 900, 0, campaign_id="price_drop").as_meta())
     return {"outcomes": {}, "primal_micros": 41_250_000, "bound_micros": 41_400_000, "gap_pct": 0.3623,
     "n_explore": 120, "constraints": limits,
             "messages": [{"slot": hour, "channel": "fcm", "campaign_id": "price_drop", "n": n}

@@ -223,7 +223,7 @@ def test_power_says_when_an_effect_can_be_seen(lake: Lake, night: Any, capsys: A
         (["over", "--from", DS, "--to", DS, "--conversion", "Not one"], "--conversion is not"),
         (["over", "--from", NEXT, "--to", DS], "is not a span"),
         (["power", "--from", DS, "--to", DS, "--effect-pct", "0"], "--effect-pct is zero"),
-        (["power", "--from", DS, "--to", DS, "--effect-pct", "5", "--metric", "love"], "--metric is none"),
+        (["power", "--from", DS, "--to", DS, "--effect-pct", "5", "--metric", "love"], "--metric is not one"),
         (["power", "--from", DS, "--to", DS, "--effect-pct", "5", "--scope", "x"], "too little happened"),
     ],
 )

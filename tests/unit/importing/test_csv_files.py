@@ -58,7 +58,7 @@ def text(*lines: str, end: str = "\n", header: str = "id,province,born") -> str:
 @pytest.mark.parametrize("encoding", ["windows-1252", "utf-16"])
 def test_another_encoding_is_refused_by_its_name(tmp_path: Path, encoding: str) -> None:
     data = text(*[f"u{n:03},berlin,1990" for n in range(5, 500)], *PEOPLE).encode(encoding)
-    with pytest.raises(InvalidInput, match="is no UTF-8 text, it reads as") as refused:
+    with pytest.raises(InvalidInput, match="is not UTF-8 text, it reads as") as refused:
         imported(tmp_path, data)
     assert f"give its input `encoding: {encoding}`" in refused.value.one_line()
 

@@ -120,7 +120,7 @@ def test_a_condition_is_never_null(op: str, value: Any, cell: str | None, holds:
     [
         ({"birth_year": "borne"}, "the file has no column 'borne'"),
         ({"birth_year": {"list": ["born"]}}, "holds one value, not a list"),
-        ({"birth_year": {"from": "born", "timestamp": {"unit": "s"}}}, "is no moment"),
+        ({"birth_year": {"from": "born", "timestamp": {"unit": "s"}}}, "is not a moment"),
         ({"birth_year": {"constant": ["a"]}}, "a list of constants belongs to a list column"),
         ({"signup_ts": {"from": "born", "default": "2026-01-01"}}, "a moment takes no default"),
         ({"tags": "born"}, "is a list"),

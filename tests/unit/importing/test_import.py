@@ -169,7 +169,7 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
     damaged = csv(tmp_path, "log2.parquet", "PAR1 and then nothing")
     other = csv(tmp_path, "log3.csv", "eid,uid,kind,ms\n")
     for files, message in (
-        ([tmp_path / "log_missing.csv"], "is no file"),
+        ([tmp_path / "log_missing.csv"], "is not a file"),
         ([csv(tmp_path, "else.csv", "a\n")], "belongs to no input"),
         ([good, damaged], "log2.parquet cannot be read as Parquet"),
         ([good, other], "has other columns than"),

@@ -61,7 +61,7 @@ def _home(settings_home: Path) -> None:
                     "event_ts": {"from": "ms", "timestamp": {"unit": "ms", "timezone": "Mars/Base"}},
                 }
             },
-            "no IANA timezone",
+            "not an IANA timezone",
         ),
         ({"filter": [{"column": "ms", "op": "gt", "value": "ten"}]}, "gt compares numbers"),
         (
@@ -117,5 +117,5 @@ def test_the_examples_are_mappings(name: str) -> None:
 def test_a_mapping_in_another_encoding_is_told_which(tmp_path: Path) -> None:
     path = tmp_path / "mapping.yaml"
     path.write_bytes("name: m\ndescription: Köln\n".encode("cp1252"))
-    with pytest.raises(InvalidInput, match="line 2 is no UTF-8 text, it reads as windows-1252"):
+    with pytest.raises(InvalidInput, match="line 2 is not UTF-8 text, it reads as windows-1252"):
         load_mapping(path)

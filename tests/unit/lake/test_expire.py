@@ -19,7 +19,7 @@ from angelia.lake import Commit, Lake
 from angelia.lake.expire import expire
 from angelia.lake.store import LocalStore, Store
 from angelia.lake.verify import verify
-from angelia.users.chain import append_chain
+from tests.user_index import append_people
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -136,7 +136,7 @@ def test_logs_and_chain_files_never_expire(store: Store) -> None:
                 "ordinal": pa.array(range(first, first + 10), pa.uint32()),
             }
         )
-        head = append_chain(lake, "user_index", [table], expected=head, shard_bits=8)
+        head = append_people(lake, [table], expected=head, shard_bits=8)
     result = expire(lake_at(store), 1)
     assert (result.commits, result.files) == (["user_index/chain=0@1"], 0)
     assert lake_at(store).read_log("stops").num_rows == 4

@@ -53,7 +53,7 @@ def test_writers_at_the_same_time_lose_nothing(lake: Lake) -> None:
 def test_what_is_no_verdict_is_corrupt_and_names_the_fix(lake: Lake) -> None:
     lake.store.create(f"quality/main/{DS}/sources/0001.json", b"[{torn")
     lake.store.create(f"quality/main/{DS}/plan/0001.json", b'[{"gate": "plan"}]')
-    for gate, message in (("sources", "is no JSON"), ("plan", "holds no verdicts")):
+    for gate, message in (("sources", "is not JSON"), ("plan", "holds no verdicts")):
         with pytest.raises(Corrupt, match=f"{gate}/0001.json {message}") as corrupt:
             load(lake, gate, DS)
         assert corrupt.value.fix == f"run `angelia quality check --gate {gate} --ds {DS}` again"

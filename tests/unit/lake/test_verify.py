@@ -15,7 +15,7 @@ from angelia.lake import Commit, Lake
 from angelia.lake import attempt as attempts
 from angelia.lake.store import Store
 from angelia.lake.verify import verify
-from angelia.users.chain import append_chain
+from tests.user_index import append_people
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -43,7 +43,7 @@ def test_a_whole_lake_has_no_problems(store: Store) -> None:
                 "ordinal": pa.array(range(first, first + 10), pa.uint32()),
             }
         )
-        head = append_chain(lake, "user_index", [table], expected=head, shard_bits=8)
+        head = append_people(lake, [table], expected=head, shard_bits=8)
     verdict = verify(lake)
     assert verdict.problems == []
     # The chain's second commit lists a file known from the first.

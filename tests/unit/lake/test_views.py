@@ -10,7 +10,7 @@ import pytest
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Commit, Lake
 from angelia.lake.views import newest, open_views
-from angelia.users.chain import append_chain
+from tests.user_index import append_people
 
 DS = "2026-11-14"
 
@@ -45,7 +45,7 @@ def test_a_log_is_all_its_entries_and_a_chain_its_head(lake: Lake) -> None:
     for first in (0, 10):
         names = [f"u{i}" for i in range(first, first + 10)]
         table = pa.table({"user_id": names, "ordinal": pa.array(range(first, first + 10), pa.uint32())})
-        head = append_chain(lake, "user_index", [table], expected=head, shard_bits=8)
+        head = append_people(lake, [table], expected=head, shard_bits=8)
     with open_views(lake) as views:
         for name in ("stops", "user_index"):
             views.add(name, newest(lake, name, DS))

@@ -7,7 +7,6 @@ import pyarrow as pa
 import pytest
 
 from angelia.errors import GateClosed, NotFound
-from angelia.users.chain import append_chain
 from models.behaviour import behaviour
 from models.features import Context
 from models.past import read_past
@@ -16,6 +15,7 @@ from models.promote import promote
 from models.registry import Registry
 from models.scorer import Scorer
 from models.train import main as train_main
+from tests.user_index import append_people
 
 DS, AT = "2026-11-14", "2026-11-15T03:00:00+00:00"
 
@@ -25,7 +25,7 @@ def shop(lake, night):
     """Return a lake with a catalog and events of two people, and no push."""
     night.write_features_and_catalog(lake, 2)
     index = pa.table({"user_id": ["u00000", "u00001"], "ordinal": pa.array([0, 1], pa.uint32())})
-    append_chain(lake, "user_index", [index], expected=None, shard_bits=8)
+    append_people(lake, [index], shard_bits=8)
     rows = [
         {"ordinal": user, "event_type": "view", "item": item, "n_events": 9, "value_sum": 0.0, "hours": 1}
         for user, item in ((0, "camera"), (1, "shoes"))

@@ -22,8 +22,8 @@ from angelia.planning.eligibility import build
 from angelia.planning.inputs import days_needed, find_inputs, load_shard, terms_of
 from angelia.planning.offers import MaterialFacts
 from angelia.planning.terms import Terms
-from angelia.users.chain import append_chain
 from angelia.users.features import refused_topics
+from tests.user_index import append_people
 
 DS = "2026-11-14"
 NO_FACTS = MaterialFacts({}, {})
@@ -94,7 +94,7 @@ def night(lake: Lake) -> Lake:
 
     User 1 got `welcome` 40 days ago, and another campaign's message with it.
     """
-    append_chain(lake, "user_index", [valid_rows("user_index", 4)], expected=None, shard_bits=14)
+    append_people(lake, [valid_rows("user_index", 4)], shard_bits=14)
     features = valid_rows("user_features", 4, ds=DS)
     free = {"opted_out_topics": pa.array([[]] * 4, pa.list_(pa.string())),
     "is_suppressed": pa.array([False] * 4),

@@ -239,11 +239,11 @@ def test_a_verdict_that_the_guard_did_not_write_is_none(held, text):
     key, verdict = numbered.load(held, "guard", DS)
     number = key.removesuffix(".json")[-4:]
     held.store.create(key.replace(number, "0002"), text.encode())
-    with pytest.raises(Corrupt, match=r"0002\.json is no verdict as the guard stores it"):
+    with pytest.raises(Corrupt, match=r"0002\.json is not a verdict as the guard stores it"):
         emitted(held)
     changed = json.dumps({**verdict, "held": []})
     held.store.create(key.replace(number, "0003"), changed.encode())
-    with pytest.raises(Corrupt, match=r"0003\.json is no verdict"):
+    with pytest.raises(Corrupt, match=r"0003\.json is not a verdict"):
         emitted(held)
 
 

@@ -22,7 +22,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_shown(week: Lake) -> None:
     history = gather(week, LAST, 28)
     assert len(history.unreadable) == 3
     page = render(history)
-    assert "quality/main/2026-11-12/plan/0001.json is no JSON" in page
+    assert "quality/main/2026-11-12/plan/0001.json is not JSON" in page
     assert squares(page)["user_events"][-1] == "14 failed"
 
 

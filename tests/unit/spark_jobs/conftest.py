@@ -12,7 +12,7 @@ import pytest
 
 from angelia.contracts import arrow, dataset, ids
 from angelia.lake import Lake
-from angelia.users.chain import append_chain
+from tests.user_index import append_people
 
 DS = "2026-11-14"
 N_USERS = 600
@@ -54,7 +54,7 @@ def small_night(settings_home: Path, lake: Lake) -> Lake:
     index = pa.table(
         {"user_id": [user(i) for i in range(N_USERS)], "ordinal": pa.array(range(N_USERS), pa.uint32())}
     )
-    append_chain(lake, "user_index", [index], expected=None, shard_bits=SHARD_BITS)
+    append_people(lake, [index], shard_bits=SHARD_BITS)
     profiles: list[dict[str, object]] = [
         {
             "user_id": user(i), "gender": "f" if i % 3 else "m", "birth_year": 1990, "country": "DE",

@@ -10,9 +10,9 @@ import pytest
 
 from angelia.contracts import arrow, dataset, ids
 from angelia.errors import InvalidInput
-from angelia.users.chain import append_chain
 from spark_jobs import aggregate_days
 from spark_jobs.running.session import run_job
+from tests.user_index import append_people
 
 TODAY = datetime(2026, 11, 14, tzinfo=UTC)
 DS = "2026-11-14"
@@ -64,11 +64,9 @@ def receipt(message, user, kind, at):
 def sources(spark, settings_home, lake, monkeypatch):
     """Three days of sources; users a and b are known, with shards of 256 people."""
     monkeypatch.setenv("ANGELIA_SHARD_BITS", "8")
-    append_chain(
+    append_people(
         lake,
-        "user_index",
         [pa.table({"user_id": ["a", "b"], "ordinal": pa.array([0, 1], pa.uint32())})],
-        expected=None,
         shard_bits=8,
     )
     put(
@@ -222,11 +220,9 @@ def test_receipts_become_pushes_once_without_robots(sources) -> None:
 
 
 def test_days_without_sources_are_refused(spark, settings_home, lake) -> None:
-    append_chain(
+    append_people(
         lake,
-        "user_index",
         [pa.table({"user_id": ["a"], "ordinal": pa.array([0], pa.uint32())})],
-        expected=None,
         shard_bits=14,
     )
     with pytest.raises(InvalidInput, match="user_events has no rows"):
@@ -235,11 +231,9 @@ def test_days_without_sources_are_refused(spark, settings_home, lake) -> None:
 
 
 def test_a_source_without_a_column_is_refused_by_name(spark, settings_home, lake, capsys) -> None:
-    append_chain(
+    append_people(
         lake,
-        "user_index",
         [pa.table({"user_id": ["a"], "ordinal": pa.array([0], pa.uint32())})],
-        expected=None,
         shard_bits=14,
     )
     with lake.attempt("user_events", ds=DS) as attempt:

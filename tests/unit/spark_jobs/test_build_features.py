@@ -108,7 +108,7 @@ def test_features_and_curves_of_a_small_night(spark, small_night) -> None:
     )
     assert early > 100
     assert late < -100
-    assert (curves[5]["cohort"], curves[5]["evidence"]) == ("UTC|sparse", 0.0)
+    assert (curves[5]["cluster"], curves[5]["evidence"]) == (None, 0.0)
     assert curves[6]["evidence"] > 5
     assert commit.meta["chosen_by"] in ("responses", "activity", "nothing")
 

@@ -22,9 +22,9 @@ from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
 from angelia.timing.category_hours import STRENGTHS
 from angelia.timing.curves import CURVE_RANGE
-from angelia.users.chain import append_chain
 from spark_jobs import build_send_times
 from spark_jobs.running.session import run_job
+from tests.user_index import append_people
 
 DS, N, DAYS = "2026-11-14", 600, 28
 COLD = 5
@@ -107,7 +107,7 @@ def write_catalog(lake: Lake) -> None:
 def curves_of(home: Path, shard_bits: int, *, has_catalog: bool = True) -> Lake:
     """Run the job in a home of its own and return its lake."""
     lake = Lake.open(str(home / "lake"))
-    append_chain(lake, "user_index", [valid_rows("user_index", N)], expected=None, shard_bits=shard_bits)
+    append_people(lake, [valid_rows("user_index", N)], shard_bits=shard_bits)
     people = valid_rows("user_features", N, ds=DS)
     for name, value in (("timezone", "UTC"), ("country", None)):
         at = people.schema.get_field_index(name)
@@ -174,7 +174,7 @@ def test_each_persons_own_hour_stands_out(nights: dict[int, Lake]) -> None:
     table = nights[8].read(nights[8].require("send_times", ds=DS)).to_pylist()
     assert len(table) == N
     assert table[COLD]["evidence"] == 0.0
-    assert table[COLD]["cohort"] == "UTC|sparse"
+    assert table[COLD]["cluster"] is None
 
 
 def test_categories_have_their_factors_in_the_meta(nights: dict[int, Lake]) -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from angelia.catalog.snapshot import load_snapshot
+from angelia.contracts.certificate import Messages, messages_meta
 from angelia.contracts.rows import valid_rows
 from angelia.planning.guard import guard
 from angelia.quality.verdicts import CheckVerdict, store
@@ -90,7 +91,7 @@ def test_what_the_guard_holds_goes_only_with_an_answer_to_it(planned, capsys):
         index = attempt.publish(meta={"n_users": 8, "shard_bits": 14})
     put(planned, "user_endpoints", valid_rows("user_endpoints", 8))
     commit = planned.require("decisions", ds=DS)
-    meta = {**commit.meta, "messages": {"2026-11-15T09|fcm|sale": 8}}
+    meta = {**commit.meta, "messages": messages_meta([Messages("2026-11-15T09", "fcm", "sale", 8)])}
     put(planned, "decisions", planned.read(commit), meta=meta, inputs=[index])
     check_plan(planned)
     name = guard(planned, DS)["verdict_id"]

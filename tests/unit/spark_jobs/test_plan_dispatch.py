@@ -27,9 +27,9 @@ from angelia.contracts.ids import message_id
 from angelia.contracts.outcomes import DECIDED
 from angelia.contracts.rows import user_name, valid_rows
 from angelia.lake import Lake
-from angelia.users.chain import append_chain
 from spark_jobs import plan_dispatch
 from spark_jobs.running.session import run_job
+from tests.user_index import append_people
 
 DS, BEFORE = "2026-11-14", "2026-11-13"
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
@@ -105,7 +105,7 @@ PENDING = [pending(i) for i in range(0, N, 3)]
 
 def prepare_night(lake: Lake, shard_bits: int) -> None:
     """Write all that a plan reads."""
-    append_chain(lake, "user_index", [valid_rows("user_index", N)], expected=None, shard_bits=shard_bits)
+    append_people(lake, [valid_rows("user_index", N)], shard_bits=shard_bits)
     people = valid_rows("user_features", N, ds=DS)
     reach = [["fcm", "sms"] if i % 5 else ["sms"] for i in range(N)]
     people = people.set_column(

@@ -12,7 +12,6 @@ from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
-from angelia.users.chain import append_chain
 from models import logistic
 from models.behaviour import Behaviour, Population, behaviour
 from models.features import CATEGORICAL, FEATURES, Context
@@ -25,6 +24,7 @@ from models.uplift.people import KEPT, USER_COLUMNS, encode
 from spark_jobs import score_materials
 from spark_jobs.running.session import run_job
 from spark_jobs.score_materials import Candidate, candidates, lift_models, lift_of, score_shard
+from tests.user_index import append_people
 
 DS = "2026-11-14"
 N = 600
@@ -114,7 +114,7 @@ def files() -> dict[str, bytes]:
 def night(lake, settings_home, files):
     """Return a lake ready to be scored, shard_bits 8, and a registry with a champion."""
     index = pa.table({"user_id": [f"u{i:07d}" for i in range(N)], "ordinal": pa.array(range(N), pa.uint32())})
-    append_chain(lake, "user_index", [index], expected=None, shard_bits=8)
+    append_people(lake, [index], shard_bits=8)
     people = valid_rows("user_features", N, ds=DS)
     members = {"even": BitMap(range(0, N, 2)), "low": BitMap(range(300))}
     with (

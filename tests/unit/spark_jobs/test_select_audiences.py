@@ -22,9 +22,9 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import uniform, user_keys
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
-from angelia.users.chain import append_chain
 from spark_jobs import build_bitmaps, select_audiences
 from spark_jobs.running.session import run_job
+from tests.user_index import append_people
 
 DS, N, SHARD_BITS = "2026-11-14", 600, 8
 POLICY = {
@@ -67,7 +67,7 @@ def indexed(lake: Lake, settings_home, monkeypatch: pytest.MonkeyPatch) -> Lake:
     """
     monkeypatch.setenv("ANGELIA_SPARK_MASTER", "inline")
     names = [valid_rows("user_index", N)]
-    index = append_chain(lake, "user_index", names, expected=None, shard_bits=SHARD_BITS)
+    index = append_people(lake, names, shard_bits=SHARD_BITS)
     write(lake, "user_features", valid_rows("user_features", N, ds=DS), inputs=[index])
     bought = [
         {"ordinal": i, "event_type": "purchase", "item": None, "n_events": 1, "value_sum": 9.0, "hours": 1}

@@ -129,7 +129,7 @@ def test_unknown_timezones_become_the_default_and_are_flagged() -> None:
     assert unknown.tolist() == [False, True, True, True, True, True]
     with pytest.raises(InvalidInput, match="default timezone"):
         resolve_timezones([], "Mars/Base")
-    with pytest.raises(InvalidInput, match="no IANA"):
+    with pytest.raises(InvalidInput, match="not an IANA"):
         utc_hours_to_local(["Mars/Base"], hours("2026-11-14T00", 1))
     with pytest.raises(InvalidInput, match="2 timezones"):
         utc_hours_to_local(["UTC", "UTC"], hours("2026-11-14T00", 1))

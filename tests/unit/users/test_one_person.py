@@ -11,8 +11,8 @@ import pytest
 from angelia.contracts.rows import user_name, valid_rows
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Commit, Lake
-from angelia.users.chain import append_chain
 from angelia.users.one_person import Footers, PersonLake, find_ordinal, rows_of_user
+from tests.user_index import append_people
 
 DS, BITS, N = "2026-11-14", 8, 600
 
@@ -20,8 +20,8 @@ DS, BITS, N = "2026-11-14", 8, 600
 @pytest.fixture
 def index(lake: Lake) -> Commit:
     users = valid_rows("user_index", N)
-    first = append_chain(lake, "user_index", [users.slice(0, 400)], expected=None, shard_bits=BITS)
-    return append_chain(lake, "user_index", [users.slice(400)], expected=first, shard_bits=BITS)
+    first = append_people(lake, [users.slice(0, 400)], shard_bits=BITS)
+    return append_people(lake, [users.slice(400)], expected=first, shard_bits=BITS)
 
 
 def features(lake: Lake, groups: int = 64) -> Commit:

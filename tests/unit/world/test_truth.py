@@ -112,7 +112,7 @@ def test_other_peoples_data_has_no_truth(lake: Lake) -> None:
     with pytest.raises(InvalidInput, match="not written by a simulated world"):
         World.load(lake, "2026-11-14")
     assert WORLD.people_of(["u0000007"]).index.tolist() == [7]
-    with pytest.raises(InvalidInput, match="none of the simulated world's"):
+    with pytest.raises(InvalidInput, match="does not belong to the simulated world"):
         WORLD.people_of(["u0000001", "customer-7"])
 
 

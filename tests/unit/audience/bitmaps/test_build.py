@@ -20,8 +20,8 @@ from angelia.contracts.rows import valid_rows
 from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
 from angelia.lake.store import LocalStore
-from angelia.users.chain import append_chain
 from spark_jobs.running.spread import in_processes
+from tests.user_index import append_people
 
 DS, NEXT = "2026-11-14", "2026-11-15"
 N, SHARD_BITS, HISTORY = 70_000, 14, 5  # two blocks
@@ -94,7 +94,7 @@ def people(lake: Lake, ds: str, n: int) -> None:
         fresh = pa.table(
             {"user_id": [f"u{i}" for i in range(known, n)], "ordinal": pa.array(range(known, n), pa.uint32())}
         )
-        head = append_chain(lake, "user_index", [fresh], expected=head, shard_bits=SHARD_BITS)
+        head = append_people(lake, [fresh], expected=head, shard_bits=SHARD_BITS)
     rng = np.random.default_rng(7)
     rows = valid_rows("user_features", 100, ds=ds)
     rows = rows.take(pa.array(rng.integers(0, 100, n)))

@@ -33,7 +33,7 @@ def test_entries_are_read_as_ldapsearch_writes_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("dn: cn=a\nno colon\n", "line 2 is no line of LDIF"),
+        ("dn: cn=a\nno colon\n", "line 2 is not a line of LDIF"),
         ("dn: cn=a\njpegPhoto:< file:///etc/passwd\n", "line 2: values at an address"),
         ("dn: cn=a\n\ncn:: %%%\n", "line 3: not base64"),
     ],

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.usefixtures("settings_home")
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--name", "Not one", "--control", "a"], "--name is no name"),
-        (["--name", "a", "--control", "b c"], "--control is no name"),
+        (["--name", "Not one", "--control", "a"], "--name is not a name"),
+        (["--name", "a", "--control", "b c"], "--control is not a name"),
         (["--name", "a", "--control", "b", "--control-pct", "0"], "--control-pct is not between 0 and 100"),
         (["--name", "a", "--control", "b", "--control-pct", "100"], "--control-pct is not between 0 and 100"),
         (["--name", "a", "--control", "b", "--control-pct", "nan"], "--control-pct is not between 0 and 100"),

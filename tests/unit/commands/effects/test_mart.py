@@ -21,7 +21,7 @@ DS = "2026-11-14"
         (["mart", "--to", "tomorrow"], "--to 'tomorrow' is not a date"),
         (["mart", "--from", DS, "--to", "2026-11-13"], "name the earlier day first"),
         (["mart", "--from", DS, "--to", DS, "--conversion", "Not one"], "--conversion is not"),
-        (["figures", "--from", DS, "--to", DS, "--by", "city"], "--by city is no dimension"),
+        (["figures", "--from", DS, "--to", DS, "--by", "city"], "--by city is not a dimension"),
         (["figures", "--from", DS, "--to", DS], f"angelia effects mart --from {DS} --to {DS}"),
     ],
 )

@@ -17,11 +17,11 @@ SPAN = ("--from", "2026-11-14", "--to", "2026-11-14")
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--metric", "love"], "--metric is none of"),
+        (["--metric", "love"], "--metric is not one of"),
         (["--list", "moved"], "--list and --size go together"),
         (["--size", "5"], "--list and --size go together"),
-        (["--list", "Not one", "--size", "5"], "--list is no name"),
-        (["--keep", "Not one"], "--keep is no name"),
+        (["--list", "Not one", "--size", "5"], "--list is not a name"),
+        (["--keep", "Not one"], "--keep is not a name"),
         (["--cap", "-1"], "--cap is not an amount above zero"),
         ([], "2026-11-14"),
     ],

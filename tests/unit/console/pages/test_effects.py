@@ -94,7 +94,7 @@ def test_a_damaged_figure_is_named_and_the_page_stands(console, counted):
     counted.store.create(f"quality/main/{DS}/{over_nights.TOPIC}/0001.json", b"{")
     page = console("VIEWER").get("/effects")
     assert page.status_code == 200
-    assert "is no JSON" in page.text
+    assert "is not JSON" in page.text
 
 
 def test_nights_without_a_plan_are_not_compared(console, counted):

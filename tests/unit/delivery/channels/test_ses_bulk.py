@@ -92,7 +92,7 @@ def test_what_is_no_mail_is_refused_before_it_is_sent() -> None:
 def test_a_bulk_has_a_size(most: object, tmp_path: Path) -> None:
     assert isinstance(opened(tmp_path, "ses_v2", ACCOUNT | {"per_request": 2}).adapter, SesBulk)
     assert isinstance(opened(tmp_path, "ses_v2", ACCOUNT | {"per_request": 1}).adapter, SesAdapter)
-    with pytest.raises(InvalidInput, match="per_request of channel second is none"):
+    with pytest.raises(InvalidInput, match="per_request of channel second is out of range"):
         opened(tmp_path, "ses_v2", ACCOUNT | {"per_request": most})
 
 

@@ -78,7 +78,7 @@ def test_without_a_mart_each_way_says_how_to_make_it(lake: Lake, story: Story, c
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["figures", *SPAN, "--by", "city"], "--by city is no dimension"),
+        (["figures", *SPAN, "--by", "city"], "--by city is not a dimension"),
         (["figures", *SPAN, "--by", "night,night"], "--by names a dimension twice"),
         (["figures", *SPAN, "--by", ","], "--by names no dimension"),
         (["mart", "--to", "2020-01-01"], "nothing was decided"),

@@ -118,12 +118,12 @@ def test_an_experiment_of_uneven_sides_raises_an_alarm(
     ("words", "says"),
     [
         (["--name", "other", "--control", "control"], "nobody was assigned in experiment other"),
-        (["--name", "copy_test", "--control", "green"], "green is no arm of copy_test"),
+        (["--name", "copy_test", "--control", "green"], "green is not an arm of copy_test"),
         (
             ["--name", "copy_test", "--control", "control", "--to", "2026-10-01"],
             "before the first assignment",
         ),
-        (["--name", "Not one", "--control", "control"], "--name is no name"),
+        (["--name", "Not one", "--control", "control"], "--name is not a name"),
         (["--name", "copy_test", "--control", "control", "--control-pct", "0"], "--control-pct is not"),
     ],
 )

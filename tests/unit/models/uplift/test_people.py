@@ -97,9 +97,9 @@ def test_equal_scores_go_to_the_lower_ordinals() -> None:
     [
         (["--scope", "weekly_digest"], "nobody of weekly_digest is held out"),
         (["--scope", "other"], "no scope other"),
-        (["--metric", "love"], "--metric is none of"),
+        (["--metric", "love"], "--metric is not one of"),
         (["--list", "moved"], "--list and --size go together"),
-        (["--list", "Not one", "--size", "5"], "--list is no name"),
+        (["--list", "Not one", "--size", "5"], "--list is not a name"),
     ],
 )
 def test_bad_questions_are_one_line(
