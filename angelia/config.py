@@ -26,6 +26,9 @@ class Settings(BaseModel):
     lake: str = Field("", description="lake root: a folder or s3://bucket/prefix; default HOME/lake")
     catalog: str = Field("", description="SQLAlchemy URL of the catalog; default sqlite in HOME/catalog.db")
     intake: str = Field("", description="SQLAlchemy URL of the intake; default sqlite in HOME/intake.db")
+    intake_follower: str = Field(
+        "", description="SQLAlchemy URL of a replica of the intake, from which messages are read"
+    )
     models: str = Field("", description="model registry: a folder or s3://bucket/prefix; default HOME/models")
     reports: Path = Field(Path(), description="report folder; default HOME/reports")
     branch: str = Field(

@@ -6,45 +6,37 @@ SQLAlchemy with one row a transaction, takes the same single ones. For `lost` an
 killed `--kills` times at a drawn moment under load and started again, and the client sends again what it did
 not hear of. Lost are acknowledged keys that the database does not have; doubled are keys that it has twice or
 acknowledged under two ids. `due_query_ms` is the median of finding the next 500 due among `--timed` messages
-of five years. `dispatched_per_s` is from `angelia intake dispatch --once` beginning to everything being
-accounted for, to a sandbox in a process of its own. `high_handed_over_p99_ms` is from acceptance to the
+of five years. `dispatched_per_s` is from `--dispatched` messages falling due together to their outcomes, by
+`--dispatchers` processes that are running, to a sandbox in a process of its own; `dispatched_by_one` is one
+process alone. `high_handed_over_p99_ms` is from acceptance to the
 worker, `trigger_handed_over_p95_s` from an event's arrival. Figures by processor second count the server's
-process, since a busy machine stretches time.
+process, since a busy machine stretches time. `--only` measures some of these alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import random
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-import sqlalchemy as sa
-
 from angelia.errors import InvalidInput
-from angelia.intake.database import connect, writing
-from angelia.intake.dispatching.batches import due_query
-from angelia.intake.keys import SCOPES, Keys
-from angelia.intake.message import IntakeMessage, draft, now
-from angelia.intake.tables import messages
+from angelia.intake.serving import tune_interpreter
 from angelia.output import progress
 from benchmarks.harness.result import Result
-from benchmarks.harness.serving import loaded, start_server, uvicorn_peer
-from benchmarks.measured.intake_dispatch import dispatched_of
-from benchmarks.measured.intake_latency import latency_of
+from benchmarks.harness.serving import loaded, uvicorn_peer
+from benchmarks.messages.dispatch import dispatched_of
+from benchmarks.messages.due import due_query_ms
+from benchmarks.messages.kills import kills_of, load, make_key, start_intake
+from benchmarks.messages.latency import latency_of
 
 BATCH = 500
-_YEARS_US = 5 * 366 * 86_400_000_000
+PARTS = ("load", "kills", "due", "dispatch", "latency")
 
 
 def main(argv: Sequence[str]) -> Result:
@@ -57,68 +49,86 @@ def main(argv: Sequence[str]) -> Result:
     parser.add_argument("--kills", type=int, default=10, help="how often the server is killed")
     parser.add_argument("--timed", type=int, default=1_000_000, help="messages for later, for the due query")
     parser.add_argument("--dispatched", type=int, default=20_000, help="messages through the dispatcher")
+    parser.add_argument("--dispatchers", type=int, default=2, help="processes that dispatch them")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts of it")
+    parser.add_argument("--first-kill", type=int, default=0, help="number of the first point of the kills")
     args = parser.parse_args(argv)
-    if args.connections < 1 or args.kills < 0 or min(args.timed, args.dispatched) < 1 or args.seconds <= 0:
+    if (
+        args.connections < 1
+        or args.kills < 0
+        or min(args.timed, args.dispatched, args.dispatchers) < 1
+        or args.seconds <= 0
+    ):
         raise InvalidInput(
-            "--connections, --timed, --dispatched and --seconds are above 0, --kills is 0 or more"
+            "--connections, --timed, --dispatched, --dispatchers and --seconds are above 0, "
+            "--kills is 0 or more"
         )
     folder = Path(tempfile.mkdtemp(prefix="angelia-intake-"))
-    peer_url = f"sqlite:///{folder / 'peer.db'}"
+    ours: dict[str, Any] = {}
+    peers: dict[str, dict[str, Any]] = {}
+    # What is asked for alone is measured alone, so that a long benchmark fits into stretches.
     try:
-        key = _key(folder)
-        # Our server ends before the peer's begins, so that the two never share the processor.
-        with _server(folder) as (port, pid):
-            single = _load(port, pid, key, args.seconds, args.connections, 1, "single")
-            progress("intake: single messages taken")
-            batch = _load(port, pid, key, args.seconds, 4, BATCH, "batch")
-        progress("intake: batches taken")
-        with uvicorn_peer("benchmarks.peers.intake_peer:app", {"INTAKE_PEER_URL": peer_url}) as (port, pid):
-            peer = _load(port, pid, key, args.seconds, args.connections, 1, "peer")
-        progress("intake: peer measured")
-        lost, doubled, acknowledged = _kills(folder, args.kills, random.Random(args.seed))
-        due = _due_query_ms(folder, args.timed, args.seed)
-        progress("intake: killed, and asked for what is due")
-        sent = dispatched_of(folder, args.dispatched)
-        progress("intake: dispatched")
-        waits = latency_of(folder, args.seconds, min(args.dispatched, 10_000))
+        if "load" in args.only:
+            ours |= _taken(folder, args)
+            peers["row_a_transaction"] = _taken_by_peer(folder, args)
+        if "kills" in args.only:
+            ours |= kills_of(folder, range(args.first_kill, args.first_kill + args.kills), args.seed)
+        if "due" in args.only:
+            tune_interpreter()  # as a dispatcher does
+            ours |= due_query_ms(folder, args.timed, args.seed)
+            progress("intake: asked for what is due")
+        if "dispatch" in args.only:
+            ours |= dispatched_of(folder, args.dispatched, args.dispatchers)
+            progress("intake: dispatched")
+        if "latency" in args.only:
+            ours |= latency_of(folder, args.seconds, min(args.dispatched, 10_000))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    ours = {
+    return {"params": vars(args), "ours": ours, "peers": peers, "runs": 1}
+
+
+def _taken(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Return the figures of single messages and of batches."""
+    key = make_key(folder)
+    with _server(folder) as (port, pid):
+        single = _load(port, pid, key, args.seconds, args.connections, 1, "single")
+        progress("intake: single messages taken")
+        batch = _load(port, pid, key, args.seconds, 4, BATCH, "batch")
+        progress("intake: batches taken")
+    return {
         "batch_messages_per_s": _rate(batch, args.seconds),
         "batch_messages_per_processor_s": _per_processor_s(batch),
         "batch_p99_ms": _p99(batch),
-        "single_per_s": _rate(single, args.seconds),
-        "single_per_processor_s": _per_processor_s(single),
-        "single_p50_ms": median(single["milliseconds"]),
-        "single_p99_ms": _p99(single),
-        "due_query_ms": due,
-        "lost": lost,
-        "doubled": doubled,
-        **sent,
-        **waits,
-        "acknowledged_under_kills": acknowledged,
+        **_singles(single, args.seconds),
     }
-    theirs = {
-        "single_per_s": _rate(peer, args.seconds),
-        "single_per_processor_s": _per_processor_s(peer),
-        "single_p50_ms": median(peer["milliseconds"]),
-        "single_p99_ms": _p99(peer),
-    }
-    return {"params": vars(args), "ours": ours, "peers": {"row_a_transaction": theirs}, "runs": 1}
 
 
-def _key(home: Path) -> str:
-    engine = connect(f"sqlite:///{home / 'intake.db'}")
-    text = Keys(engine).make("bench", SCOPES, 1_000_000, now())[1]
-    engine.dispose()
-    return text
+def _taken_by_peer(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Return the peer's figures.
+
+    Our server has ended, so that the two never share the processor.
+    """
+    url = f"sqlite:///{folder / 'peer.db'}"
+    with uvicorn_peer("benchmarks.peers.intake_peer:app", {"INTAKE_PEER_URL": url}) as (port, pid):
+        single = _load(port, pid, "none", args.seconds, args.connections, 1, "peer")
+    progress("intake: peer measured")
+    return _singles(single, args.seconds)
+
+
+def _singles(seen: dict[str, Any], seconds: float) -> dict[str, Any]:
+    return {
+        "single_per_s": _rate(seen, seconds),
+        "single_per_processor_s": _per_processor_s(seen),
+        "single_p50_ms": median(seen["milliseconds"]),
+        "single_p99_ms": _p99(seen),
+    }
 
 
 @contextmanager
 def _server(home: Path) -> Iterator[tuple[int, int]]:
     """Yield port and process id of a running intake; SIGTERM at the end."""
-    process, port = _start(home)
+    process, port = start_intake(home)
     try:
         yield port, process.pid
     finally:
@@ -126,99 +136,13 @@ def _server(home: Path) -> Iterator[tuple[int, int]]:
         process.wait(60)
 
 
-def _start(home: Path) -> tuple[subprocess.Popen[bytes], int]:
-    return start_server(["intake", "serve"], {"ANGELIA_HOME": str(home)}, home / "ready.json")
-
-
-def _loading(
-    port: int, key: str, seconds: float, connections: int, batch: int, prefix: str
-) -> subprocess.Popen[str]:
-    words = [str(port), key, str(seconds), str(connections), str(batch), prefix]
-    command = [sys.executable, "-m", "benchmarks.measured.intake_load", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
 def _load(
     port: int, pid: int, key: str, seconds: float, connections: int, batch: int, prefix: str
 ) -> dict[str, Any]:
     def loading(lasts: float, name: str) -> subprocess.Popen[str]:
-        return _loading(port, key, lasts, connections, batch, name)
+        return load(port, key, lasts, connections, batch, name)
 
     return loaded(loading, pid, seconds, prefix)
-
-
-def _kills(folder: Path, rounds: int, drawn: random.Random) -> tuple[int, int, int]:
-    """Kill the server under load, send again; return lost, doubled, acknowledged."""
-    home = folder / "killed"
-    home.mkdir()
-    key = _key(home)
-    heard: dict[str, set[str]] = {}
-    for number in range(rounds):
-        process, port = _start(home)
-        batch = drawn.choice([1, 50])
-        sending = _loading(port, key, 30.0, 16, batch, f"kill{number}")
-        time.sleep(0.6 + drawn.random() * 1.5)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        seen = json.loads(sending.communicate()[0])
-        process, port = _start(home)
-        again = _send_again(port, key, seen["unknown"])
-        process.terminate()
-        process.wait(60)
-        for name, message_id in [*seen["acknowledged"], *again]:
-            heard.setdefault(name, set()).add(message_id)
-    engine = connect(f"sqlite:///{home / 'intake.db'}")
-    with engine.connect() as connection:
-        kept: dict[str, list[str]] = {}
-        for user, message_id in connection.execute(sa.select(messages.c.user_id, messages.c.id)):
-            kept.setdefault(user[1:], []).append(message_id)
-    engine.dispose()
-    lost = sum(not ids <= set(kept.get(name, ())) for name, ids in heard.items())
-    doubled = sum(len(ids) > 1 for ids in heard.values()) + sum(len(ids) > 1 for ids in kept.values())
-    return lost, doubled, len(heard)
-
-
-def _send_again(port: int, key: str, names: list[str]) -> list[tuple[str, str]]:
-    import asyncio
-
-    from benchmarks.measured.intake_load import read_answer, request_bytes
-
-    async def send() -> list[tuple[str, str]]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        pairs = []
-        for name in names:
-            writer.write(request_bytes(key, [name]))
-            pairs.append((name, (await read_answer(reader))[1]["id"]))
-        writer.close()
-        return pairs
-
-    return asyncio.run(send())
-
-
-def _due_query_ms(folder: Path, timed: int, seed: int) -> float:
-    """Return the median time to find 500 due messages among those of five years."""
-    engine = connect(f"sqlite:///{folder / 'timed.db'}")
-    drawn, moment = random.Random(seed), now()
-    message = IntakeMessage.model_validate({"user_id": "u", "campaign_id": "cart", "class": "marketing"})
-    base = draft(message, "bench", moment).row  # type: ignore[union-attr]
-    for start in range(0, timed, 50_000):
-        rows = []
-        for number in range(start, min(timed, start + 50_000)):
-            due = moment + drawn.randrange(_YEARS_US)
-            rows.append(
-                base | {"id": f"{number:032x}", "priority": number % 3, "send_us": due, "due_us": due}
-            )
-        with writing(engine) as connection:
-            connection.execute(sa.insert(messages), rows)
-    times = []
-    for _ in range(50):
-        at = moment + drawn.randrange(_YEARS_US)
-        with engine.connect() as connection:
-            began = time.perf_counter()
-            connection.execute(due_query(drawn.randrange(3), at, BATCH)).all()
-            times.append(time.perf_counter() - began)
-    engine.dispose()
-    return round(1000 * median(times), 2)
 
 
 def _rate(seen: dict[str, Any], seconds: float) -> int:

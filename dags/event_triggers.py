@@ -4,7 +4,8 @@
 in no night's plan; they are set off here, and sent by `intake_dispatch` or an `angelia intake dispatch`.
 
 **First** what a Kafka topic has since the last run becomes `user_events` (docs/IMPORT.md), where ANGELIA_EVENTS
-names its mapping; else `import_events` has nothing to do. Triggers run whatever becomes of it.
+names its mapping; else `import_events` has nothing to do. Triggers run whatever becomes of it; the run fails
+if either does (`read_and_triggered`).
 
 **Reads** the files of `user_events` that no run has read yet, the newest night's `user_features`,
 `bitmap_index` and `catalog_snapshot`, and `stops`; **writes** messages into the intake database.
@@ -24,6 +25,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from _shared import CommandOperator, question_dag
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import CronTriggerTimetable
 
 
@@ -44,7 +46,10 @@ def event_triggers():
         trigger_rule="all_done",
         execution_timeout=timedelta(minutes=35),
     )
+    # Without it the run would be green while the topic is not read: `messages` succeeds whatever came before.
+    read_and_triggered = EmptyOperator(task_id="read_and_triggered")
     events >> messages
+    [events, messages] >> read_and_triggered
 
 
 event_triggers()

@@ -3,7 +3,8 @@
 schemathesis, in an environment of its own, makes requests from the document to a real server: each must be
 answered, by no 5xx, with a status, headers and a body that the document describes. Exit code 1: it names the
 requests that were not. Surprise: a cancelled message can still be read, and says so; the clock's rules
-(`send_at` in the past) are in no schema; a batch with a wrong item is answered 200 with a verdict an item.
+(`send_at` in the past), hours that are none, and which of several names a message has, are in no schema; a
+batch with a wrong item is answered 200 with a verdict an item.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "409",
 [[operations]]
 include-name = "POST /v1/messages:batch"
 checks.negative_data_rejection.expected-statuses = ["200", "400", "401", "403", "413", "422", "429"]
+[[operations]]
+include-name = "PUT /v1/users/{user_id}/preferences"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
 """
 
 

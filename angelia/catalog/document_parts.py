@@ -225,6 +225,14 @@ class Trigger(DocumentPart):
         return ((self.within_minutes or 0) + self.delay_minutes) * 60_000_000
 
 
+class Direct(DocumentPart):
+    """How clients may send a template without a campaign; `Campaign` says each word."""
+
+    topic: Id
+    guarantee: Literal["at_most_once", "at_least_once"] = "at_most_once"
+    ttl_hours: int = Field(12, ge=1, le=672)
+
+
 class Canary(DocumentPart):
     """A share of the planned people goes first; the rest waits for what comes of it.
 

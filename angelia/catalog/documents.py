@@ -24,6 +24,7 @@ from angelia.catalog.document_parts import (
     ChannelName,
     Count,
     Day,
+    Direct,
     Document,
     Explore,
     FatiguePolicy,
@@ -45,6 +46,7 @@ from angelia.catalog.document_parts import (
     distinct,
 )
 from angelia.catalog.problems import DocumentProblem, nearest, problem_of, type_name
+from angelia.contracts.ids import DIRECT_PREFIXES, MAX_DIRECT_LETTERS, direct_template
 from angelia.contracts.outcomes import AT_LEAST_ONCE
 from angelia.contracts.sending import MAX_TTL_HOURS
 from angelia.errors import InvalidInput, without_addresses
@@ -52,7 +54,7 @@ from angelia.errors import InvalidInput, without_addresses
 MICROS = 1_000_000  # int64 micro-units, so sums do not depend on order
 # For a campaign with occurrence `once`, a plan reads all pushes since its start.
 MAX_ONCE_DAYS = 3_660
-LATER = ("trigger", "cancel_on", "uplift", "canary", "choose_channel")
+LATER = ("trigger", "cancel_on", "uplift", "canary", "choose_channel", "direct")
 
 
 class Policy(Document):
@@ -107,6 +109,20 @@ class Template(Document):
     variants: dict[Locale, Variant] = Field(min_length=1)
     default_locale: Locale = "en"
     link: Annotated[str, Field(max_length=2000)] | None = None
+    direct: Direct | None = None  # clients of the intake may send it without a campaign
+
+    @model_validator(mode="after")
+    def _may_be_direct(self) -> Self:
+        if self.direct is None:
+            return self
+        if len(self.id) > MAX_DIRECT_LETTERS:
+            raise ValueError(f"direct: the id of such a template has at most {MAX_DIRECT_LETTERS} letters")
+        if self.direct.guarantee == AT_LEAST_ONCE and self.direct.ttl_hours > MAX_TTL_HOURS:
+            raise ValueError(
+                f"direct: what is owed (at_least_once) is tried for at most {MAX_TTL_HOURS} hours, "
+                f"not {self.direct.ttl_hours}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_default(self) -> Self:
@@ -178,6 +194,11 @@ class Campaign(Document):
 
     @model_validator(mode="after")
     def _sense(self) -> Self:
+        if direct_template(self.id) is not None:
+            raise ValueError(
+                f"id: names that begin with {' or '.join(DIRECT_PREFIXES)} are those of templates that "
+                "clients send without a campaign"
+            )
         if self.end_date < self.start_date:
             raise ValueError(f"end_date {self.end_date} is before start_date {self.start_date}")
         if self.occurrence.every == "once" and (self.end_date - self.start_date).days > MAX_ONCE_DAYS:

@@ -10,10 +10,11 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from angelia.catalog.documents import Campaign
+from angelia.catalog.documents import Campaign, Template
 from angelia.catalog.snapshot import held
 from angelia.catalog.store import CatalogStore
 from angelia.contracts import arrow, dataset
+from angelia.contracts.ids import direct_template
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 
@@ -44,8 +45,10 @@ def set_stopped(
         raise InvalidInput("campaigns are stopped on main only", fix="unset ANGELIA_BRANCH")
     is_held = held(lake).get((campaign, channel), False)
     if not is_held:  # one that was removed from the catalog while stopped can still be resumed
-        document = store.get("campaign", campaign).document
-        assert isinstance(document, Campaign)
+        template = direct_template(campaign)
+        key = ("campaign", campaign) if template is None else ("template", template)
+        document = store.get(*key).document
+        assert isinstance(document, Campaign | Template)
         if channel is not None and channel not in document.channels:
             used = ", ".join(document.channels)
             raise InvalidInput(f"{campaign} does not use {channel}", fix=f"it uses {used}")

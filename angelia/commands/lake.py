@@ -177,12 +177,15 @@ def expire(
     """Delete superseded commits, days beyond retention, and leftovers of crashed writers.
 
     Nothing that a pending plan cites is deleted. Clients' entries about addresses leave their log 30 days
-    after a later entry superseded them.
+    after a later entry superseded them. What a delivery left beside the lake goes with its manifest.
     """
+    from angelia.delivery.ledger.expiry import expire as expire_ledger
+
     lake = open_lake()
     if not dry_run:
         compact(lake, lake.clock())
     result = expiry.expire(lake, older_than, dry_run)
+    n_objects = expire_ledger(lake, older_than, dry_run)
     verb = "would expire" if dry_run else "expired"
     lines = [
         *(f"{verb} {ref}" for ref in result.commits),
@@ -190,8 +193,9 @@ def expire(
         f"{verb} {len(result.commits):,} commits and {len(result.orphans):,} orphan attempts: "
         f"{result.files:,} files, {_mib(result.bytes)};"
         f" {result.kept_for_plans:,} commits kept for pending plans",
+        *([f"{verb} {n_objects:,} objects of deliveries whose manifest is gone"] if n_objects else []),
     ]
-    emit({"dry_run": dry_run, **asdict(result)}, lines, as_json)
+    emit({"dry_run": dry_run, **asdict(result), "ledger_objects": n_objects}, lines, as_json)
 
 
 @app.command()
@@ -208,6 +212,14 @@ def erase(
             help="File of ids, one per line; one pass over the lake erases all of them.",
         ),
     ] = None,
+    address_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--address-file",
+            metavar="FILE",
+            help="File of `CHANNEL ADDRESS` lines: messages to them that are nobody's go, too.",
+        ),
+    ] = None,
     takeover: Annotated[
         bool, typer.Option("--takeover", help="Take over an erasure whose process died on another machine.")
     ] = False,
@@ -219,12 +231,18 @@ def erase(
     again.
     """
     users = [*(user or []), *(_ids(user_file) if user_file else [])]
-    if not users:
-        raise InvalidInput("nobody to erase", fix="give --user or --user-file")
+    if not users and address_file is None:
+        raise InvalidInput("nobody to erase", fix="give --user, --user-file or --address-file")
     # A database's parts, which no other command here needs.
     from angelia.intake import erasing as intake
+    from angelia.intake.people import aliases
 
-    result = erasure.erase(open_lake(), users, progress, takeover, intake.configured())
+    lake, elsewhere = open_lake(), intake.configured()
+    named = aliases.names_of(lake, aliases.read_addresses(address_file)) if address_file else set()
+    # Before the people: their addresses lead to these names, also once this was killed.
+    first = [*named, *(name for name in aliases.aliases_of(lake, users, elsewhere) if name not in named)]
+    for names in (names for names in (first, users) if names):
+        result = erasure.erase(lake, names, progress, takeover, elsewhere)
     rows = ", ".join(f"{n:,} of {name}" for name, n in sorted(result.rows.items()))
     people = f"{result.people:,} {'person' if result.people == 1 else 'people'}"
     resumed = f" ({result.resumed:,} begun before)" if result.resumed else ""

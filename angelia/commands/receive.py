@@ -23,6 +23,8 @@ from angelia.config import load_settings
 from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, progress
 
+LOG_GROUP = 10_000  # events of a provider's log that share an object of the journal
+
 if TYPE_CHECKING:
     from angelia.intake.keys import Keys
 
@@ -38,7 +40,9 @@ def command(
     ] = None,
     fold_seconds: Annotated[
         float,
-        typer.Option("--fold-seconds", min=0.1, help="Most seconds from an event's arrival to the datasets."),
+        typer.Option(
+            "--fold-seconds", min=0.1, help="At most this many seconds from an event to the datasets."
+        ),
     ] = 5.0,
     max_seconds: Annotated[
         float | None, typer.Option("--max-seconds", min=0.1, help="Stop after this many seconds.")
@@ -46,12 +50,22 @@ def command(
     access_log: Annotated[
         bool, typer.Option("--access-log/--no-access-log", help="Note requests in HOME/logs/receive.jsonl.")
     ] = True,
+    provider_log: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--provider-log",
+            help="Instead of listening: take an export of FCM's delivery data, or SNS's delivery status.",
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Take signed callbacks and one-click unsubscribes, and fold them into the datasets.
 
     Callbacks report opens, delivery reports, bounces and STOP. SIGTERM folds what has come in, then stops.
     """
+    if provider_log:
+        _take_logs(provider_log, as_json=as_json)
+        return
     from angelia.delivery.manifest.parts import require_main
     from angelia.intake.serving import serve
     from angelia.receive.api import create_app
@@ -106,7 +120,7 @@ def command(
     counts = counted()
     watched.add(counts, totals, is_last=True)
     result = {
-        **{name: totals[name] for name in ("receipts", "suppressions")},
+        **{name: totals[name] for name in ("receipts", "suppressions", "devices")},
         **{name: last[name] for name in ("waiting", "unknown", "damaged")},
     }
     result |= {
@@ -128,6 +142,29 @@ def command(
     emit(result, [", ".join(f"{name} {number}" for name, number in result.items())], as_json)
     if last["damaged"]:
         raise typer.Exit(PARTIAL)
+
+
+def _take_logs(paths: list[Path], *, as_json: bool) -> None:
+    """Take what providers wrote down of deliveries, fold it, and say what became of it."""
+    from angelia.delivery.manifest.parts import require_main
+    from angelia.receive.callbacks.provider_logs import events_of, read_log
+    from angelia.receive.finding.dispatches import index_folder
+    from angelia.receive.folding import Folding, recent_days
+    from angelia.receive.journal import Journal
+    from angelia.receive.receiver import utc_now
+
+    settings = load_settings()
+    lake, now = open_lake(settings=settings), utc_now()
+    require_main(lake)
+    reports = (report for path in paths for report in read_log(path))
+    events, left_out = events_of(lake, reports, recent_days(now), now)
+    journal = Journal(lake.store)
+    for first in range(0, len(events), LOG_GROUP):
+        journal.keep(events[first : first + LOG_GROUP], now)
+    counts = Folding(lake, index_folder(lake, settings.home)).fold(now)
+    result = {"events": len(events), "receipts": counts["receipts"]}
+    result |= {name: left_out[name] for name in ("not_ours", "not_unique", "too_old", "not_documented")}
+    emit(result, [", ".join(f"{name} {number}" for name, number in result.items())], as_json)
 
 
 intake = typer.Typer(no_args_is_help=True, help="Take messages by REST, keep and send them; make API keys.")
@@ -155,7 +192,7 @@ def intake_serve(
     """
     from angelia.intake.api import create_app
     from angelia.intake.codes import Codes, Secret
-    from angelia.intake.database import connect
+    from angelia.intake.database import connect, follow
     from angelia.intake.serving import serve, tune_interpreter
     from angelia.intake.wire.short_way import short_protocol
     from angelia.receive.preferences.addresses import AddressQuestions
@@ -170,7 +207,8 @@ def intake_serve(
     codes = Codes(engine, Secret.of(settings.home))
     lake, page = open_lake(settings=settings), preferences_trust(receive_document())
     questions = AddressQuestions(lake, page.secret, page.url, utc_now) if page else None
-    app = create_app(engine, log, codes, settings.metrics_folder(), lake, questions)
+    follower = follow(settings.intake_follower) if settings.intake_follower else None
+    app = create_app(engine, log, codes, settings.metrics_folder(), lake, questions, follower)
     tune_interpreter()
     serve(app, host, port, ready_file, protocol=short_protocol(app))
 
@@ -180,7 +218,7 @@ def intake_dispatch(
     once: Annotated[bool, typer.Option("--once", help="Dispatch what is due now, then end.")] = False,
     batch_rows: Annotated[
         int, typer.Option("--batch-rows", min=1, max=20_000, help="Messages in one batch at most.")
-    ] = 2_000,
+    ] = 5_000,
     lanes: Annotated[
         int, typer.Option("--lanes", min=1, max=32, help="Batches side by side, beside one of high messages.")
     ] = 2,
@@ -254,7 +292,7 @@ def intake_triggers(as_json: JsonFlag = False) -> None:
 
 @intake.command("export")
 def intake_export(as_json: JsonFlag = False) -> None:
-    """Copy messages, their steps and addresses that changed since the last run to the lake.
+    """Copy to the lake the messages, steps and addresses that changed since the last run.
 
     The next night reads them there for reports, caps and addresses. Variables and codes are not copied. The
     newest imported `external_ids` are copied the other way, into the intake's database.

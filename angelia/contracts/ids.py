@@ -33,6 +33,25 @@ def dispatch_id(message: str, channel: str, address: str) -> str:
     return _hash("d", message, channel, address)
 
 
+# Campaigns that no operator writes: a template that clients send without one, by the message's class. The
+# class is in the name, so that every night that counts the message knows whether it was exempt.
+_DIRECT = {"transactional": "transactional__", "marketing": "marketing__"}
+DIRECT_PREFIXES = tuple(_DIRECT.values())
+MAX_DIRECT_LETTERS = 64 - max(map(len, DIRECT_PREFIXES))  # of a template's id
+OWED = _DIRECT["transactional"]
+
+
+def direct_campaign(template: str, message_class: str) -> str:
+    """Return the campaign that messages of a template have which name no campaign."""
+    return f"{_DIRECT[message_class]}{template}"
+
+
+def direct_template(campaign_id: str) -> str | None:
+    """Return the template that a campaign stands for, None if an operator wrote the campaign."""
+    prefix = next((each for each in DIRECT_PREFIXES if campaign_id.startswith(each)), None)
+    return None if prefix is None else campaign_id[len(prefix) :]
+
+
 def hash64(text: str) -> int:
     """Return a stable 64-bit hash of a text: salts, user keys, ties."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from angelia.contracts.ids import direct_template
 from angelia.intake.errors import ErrorBody
-from angelia.intake.message import MAX_BATCH, IntakeMessage
+from angelia.intake.message import MAX_BATCH, IntakeMessage, channels_of, is_by_address
 from angelia.intake.store import Accepted, Row, Verdict, effective_status
 from angelia.intake.tables import PRIORITIES
 
@@ -73,8 +74,9 @@ class MessageView(BaseModel):
 
     id: str
     status: Status
-    user_id: str
-    campaign_id: str
+    user_id: Annotated[str | None, Field(description="null of a message to an address, whoever's it is")]
+    campaign_id: str | None
+    template_id: str | None
     message_class: Annotated[str, Field(alias="class")]
     priority: Literal["high", "medium", "low"]
     channels: list[str]
@@ -103,7 +105,7 @@ def item_json(verdict: Verdict) -> str:
 
 def view_of(row: Row, noted: Sequence[Row], now_us: int) -> dict[str, Any]:
     """Return the JSON of a stored message and the steps that dispatchers noted of it."""
-    status = effective_status(row, now_us)
+    status, template = effective_status(row, now_us), direct_template(row["campaign_id"])
     steps: list[dict[str, Any]] = [{"step": "accepted", "at": moment_of(row["accepted_us"])}]
     if row["claimed_us"]:
         steps.append({"step": "claimed", "at": moment_of(row["claimed_us"])})
@@ -117,11 +119,12 @@ def view_of(row: Row, noted: Sequence[Row], now_us: int) -> dict[str, Any]:
     return {
         "id": row["id"],
         "status": status,
-        "user_id": row["user_id"],
-        "campaign_id": row["campaign_id"],
+        "user_id": None if is_by_address(row) else row["user_id"],
+        "campaign_id": row["campaign_id"] if template is None else None,
+        "template_id": template,
         "class": row["class"],
         "priority": PRIORITIES[row["priority"]],
-        "channels": row["channels"].split(",") if row["channels"] else [],
+        "channels": channels_of(row),
         "variables": json.loads(row["variables"]),
         "send_at": moment_of(row["send_us"]),
         "expires_at": moment_of(row["expires_us"]) if row["expires_us"] else None,

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from angelia.contracts.sources import NAME
+from angelia.contracts.sources import CHANNEL, NAME
 from angelia.intake import errors
 from angelia.intake.access_log import AccessLog
 from angelia.intake.answers import (
@@ -34,11 +34,12 @@ from angelia.intake.answers import (
     item_json,
     view_of,
 )
-from angelia.intake.bodies import body_of, read_body
+from angelia.intake.bodies import REPEATABLE, body_of, read_body
 from angelia.intake.codes import Codes
 from angelia.intake.codes_api import add_codes
 from angelia.intake.database import Unavailable
 from angelia.intake.errors import documented, refused
+from angelia.intake.following.reads import FollowedReads, campaigns_of
 from angelia.intake.keys import Key, Keys, Rates
 from angelia.intake.message import (
     Draft,
@@ -51,12 +52,13 @@ from angelia.intake.message import (
     parse_batch,
     parse_message,
 )
+from angelia.intake.people.addressed import address_drafts
 from angelia.intake.people.addresses import PeopleAddresses
 from angelia.intake.people.addresses_api import MailQuestions, add_addresses
 from angelia.intake.people.external_ids import ExternalIds
 from angelia.intake.people.external_ids_api import add_external_ids
 from angelia.intake.people.preferences_api import add_preferences
-from angelia.intake.store import Accepted, IntakeStore, Row, Verdict, effective_status
+from angelia.intake.store import Accepted, IntakeStore, Verdict
 from angelia.intake.wire.short_way import Answering, JsonReply, reply_of
 from angelia.intake.writing import Busy, GroupWriter
 from angelia.lake import Lake
@@ -66,14 +68,17 @@ MAX_BATCH_BYTES = 8 * 2**20
 log = logging.getLogger(__name__)
 _KEY = ("no_key", "not_in_scope", "database_unavailable", "internal")
 _MESSAGE_ID = r"[0-9a-f]{32}"
-_PARAMETERS = {"status", "campaign", "from", "to", "cursor", "limit"}
+_PARAMETERS = {"status", "campaign", "template", "channel", "from", "to", "cursor", "limit"}
 
 
 class Intake:
     """What the routes share: the keys, their rates, the store and its writer."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, lake: Lake | None = None, follower: Engine | None = None) -> None:
+        self.lake = lake
         self.store, self.keys, self.rates = IntakeStore(engine), Keys(engine), Rates()
+        self._followers_keys = None if follower is None else Keys(follower)
+        self.reads = FollowedReads(self.store, None if follower is None else IntakeStore(follower))
         self._writer: GroupWriter[Draft, Verdict] | None = None
 
     @asynccontextmanager
@@ -88,7 +93,7 @@ class Intake:
         text = _bearer(request.headers.get("authorization", ""))
         key = self.keys.remembered(text) if text is not None else None
         if key is False and text is not None:
-            key = await run_in_threadpool(self.keys.check, text)
+            key = await run_in_threadpool(self._check, text, scope)
         if not isinstance(key, Key):
             raise refused("no_key", "send `Authorization: Bearer ank_…` with a key that is in use")
         request.scope["angelia_client"] = key.client
@@ -96,17 +101,20 @@ class Intake:
             raise refused("not_in_scope", f"the key lacks the scope {scope}")
         return key
 
+    def _check(self, text: str, scope: str) -> Key | None:
+        try:
+            return self.keys.check(text)
+        except Unavailable:
+            # What the follower has can still be read while the leader is down.
+            if self._followers_keys is None or scope != "read":
+                raise
+            return self._followers_keys.check(text)
+
     def within_rate(self, key: Key, number: int) -> None:
         """Take so many messages of a key's rate. Raises: Refused."""
         wait_s = self.rates.take(key, number, time.monotonic())
         if wait_s:
             raise refused("rate_limited", f"over {key.per_second} messages a second", retry_after_s=wait_s)
-
-    async def views(self, key: Key, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        """Return a client's messages as it sees them, with the steps that dispatchers noted."""
-        noted = await run_in_threadpool(self.store.steps, key.client, [row["id"] for row in rows])
-        moment = now()
-        return [view_of(row, noted.get(row["id"], ()), moment) for row in rows]
 
     async def write(self, key: Key, drafts: Sequence[Draft]) -> list[Verdict]:
         """Return the verdicts of drafts, within the key's rate."""
@@ -114,6 +122,8 @@ class Intake:
         if not drafts:
             return []
         assert self._writer is not None, "the application has not started"
+        if any(draft.to is not None for draft in drafts):
+            await run_in_threadpool(address_drafts, self.lake, drafts)
         try:
             return await self._writer.write(drafts)
         except Busy:
@@ -152,13 +162,14 @@ def create_app(
     metrics_folder: Path | None = None,
     lake: Lake | None = None,
     questions: MailQuestions | None = None,
+    follower: Engine | None = None,
 ) -> IntakeApp:
-    """Return the application on a connected database.
+    """Return the application on a connected database, and on one that follows it.
 
     One-time codes only with `codes`, people's preferences and addresses only with a lake, new addresses of
     e-mail only with somebody who asks people whether they are theirs.
     """
-    intake = Intake(engine)
+    intake = Intake(engine, lake, follower)
     app = FastAPI(
         title="Angelia intake",
         version="1",
@@ -186,7 +197,7 @@ def create_app(
     document = app.openapi()  # made once; from here on the framework serves this object
     document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"key": []}]
-    return IntakeApp(AccessLog(app, access_log, metrics_folder), intake)
+    return IntakeApp(AccessLog(app, access_log, metrics_folder), intake, document)
 
 
 class IntakeApp:
@@ -195,8 +206,8 @@ class IntakeApp:
     The framework's routing, its parameters and its stacks of contexts cost five times what a message does.
     """
 
-    def __init__(self, app: AccessLog, intake: Intake) -> None:
-        self._app, self._keys = app, intake.keys
+    def __init__(self, app: AccessLog, intake: Intake, document: dict[str, Any]) -> None:
+        self._app, self._keys, self.document = app, intake.keys, document
         self._ways = {
             b"/v1/messages": ("/v1/messages", MAX_BODY_BYTES, intake.take_one),
             b"/v1/messages:batch": ("/v1/messages:batch", MAX_BATCH_BYTES, intake.take_batch),
@@ -247,10 +258,12 @@ def _bearer(authorization: str) -> str | None:
 def _add_writing(app: FastAPI, intake: Intake) -> None:
     @app.post(
         "/v1/messages",
+        operation_id="send_message",
         status_code=202,
         response_model=AcceptedBody,
         responses=documented(
-            *_KEY, "not_json", "missing", "too_large", "idempotency_conflict", "rate_limited", "busy"
+            *(*_KEY, "lake_unavailable", "not_json", "missing", "too_large"),
+            *("idempotency_conflict", "rate_limited", "busy"),
         ),
         openapi_extra=body_of(IntakeMessage),
     )
@@ -261,8 +274,11 @@ def _add_writing(app: FastAPI, intake: Intake) -> None:
 
     @app.post(
         "/v1/messages:batch",
+        operation_id="send_batch",
         response_model=BatchAnswer,
-        responses=documented(*_KEY, "not_json", "missing", "too_large", "rate_limited", "busy"),
+        responses=documented(
+            *_KEY, "lake_unavailable", "not_json", "missing", "too_large", "rate_limited", "busy"
+        ),
         openapi_extra=body_of(BatchRequest),
     )
     async def accept_batch(request: Request) -> Response:
@@ -272,6 +288,8 @@ def _add_writing(app: FastAPI, intake: Intake) -> None:
 
     @app.post(
         "/v1/messages/{message_id}:resend",
+        operation_id="resend_message",
+        openapi_extra=REPEATABLE,
         status_code=202,
         response_model=AcceptedBody,
         responses=documented(*_KEY, "not_found", "not_resendable", "rate_limited", "busy"),
@@ -293,19 +311,18 @@ def _response(reply: JsonReply) -> Response:
 def _add_reading(app: FastAPI, intake: Intake) -> None:
     @app.get(
         "/v1/messages/{message_id}",
+        operation_id="message",
         response_model=MessageView,
         responses=documented(*_KEY, "not_found"),
     )
     async def show(request: Request, message_id: str) -> JSONResponse:
         """Show one message, its status and the time of each step."""
         key = await intake.key(request, "read")
-        row = await run_in_threadpool(intake.store.get, key.client, message_id)
-        if row is None:
-            raise refused("not_found", "this client has no such message")
-        return JSONResponse((await intake.views(key, [row]))[0])
+        return JSONResponse(await _shown(intake, key, message_id))
 
     @app.get(
         "/v1/messages",
+        operation_id="messages",
         response_model=MessagePage,
         responses=documented(*_KEY, "invalid"),
     )
@@ -313,6 +330,8 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
         request: Request,
         status: Status | None = None,
         campaign: Annotated[str | None, Query(pattern=NAME)] = None,
+        template: Annotated[str | None, Query(pattern=NAME)] = None,
+        channel: Annotated[str | None, Query(pattern=CHANNEL)] = None,
         accepted_from: Annotated[Moment | None, Query(alias="from")] = None,
         accepted_to: Annotated[Moment | None, Query(alias="to")] = None,
         cursor: Annotated[str | None, Query(pattern=f"^{_MESSAGE_ID}$")] = None,
@@ -323,12 +342,14 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
         # A person is no parameter: addresses are logged by proxies on the way.
         if unknown := set(request.query_params) - _PARAMETERS:
             raise refused("unknown_field", "there is no such parameter", min(unknown)[:64])
-        rows = await run_in_threadpool(
-            intake.store.newest,
+        moment = now()
+        rows, noted = await run_in_threadpool(
+            intake.reads.page,
             key.client,
-            now(),
+            moment,
             status=status,
-            campaign_id=campaign,
+            campaigns=campaigns_of(campaign, template),
+            channel=channel,
             from_us=None if accepted_from is None else microseconds(accepted_from),
             to_us=None if accepted_to is None else microseconds(accepted_to),
             before=cursor,
@@ -336,10 +357,12 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
         )
         page, more = rows[:limit], rows[limit:]
         next_page = page[-1]["id"] if more else None
-        return JSONResponse({"messages": await intake.views(key, page), "next": next_page})
+        views = [view_of(row, noted.get(row["id"], ()), moment) for row in page]
+        return JSONResponse({"messages": views, "next": next_page})
 
     @app.delete(
         "/v1/messages/{message_id}",
+        operation_id="cancel_message",
         response_model=MessageView,
         responses=documented(*_KEY, "not_found", "not_cancellable"),
     )
@@ -347,12 +370,20 @@ def _add_reading(app: FastAPI, intake: Intake) -> None:
         """Cancel a message that nobody took yet; a cancelled one stays cancelled and says so again."""
         key = await intake.key(request, "cancel")
         await run_in_threadpool(intake.store.cancel, key.client, message_id, now())
-        row = await run_in_threadpool(intake.store.get, key.client, message_id)
-        if row is None:
-            raise refused("not_found", "this client has no such message")
-        if row["status"] != "cancelled":
-            raise refused("not_cancellable", f"the message is {effective_status(row, now())}")
-        return JSONResponse((await intake.views(key, [row]))[0])
+        intake.reads.note_change(key.client, message_id)
+        shown = await _shown(intake, key, message_id)
+        if shown["status"] != "cancelled":
+            raise refused("not_cancellable", f"the message is {shown['status']}")
+        return JSONResponse(shown)
+
+
+async def _shown(intake: Intake, key: Key, message_id: str) -> dict[str, Any]:
+    """Return a client's message as it sees it. Raises: Refused."""
+    known = await run_in_threadpool(intake.reads.message, key.client, message_id)
+    if known is None:
+        raise refused("not_found", "this client has no such message")
+    row, noted = known
+    return view_of(row, noted.get(message_id, ()), now())
 
 
 async def _on_unavailable(_request: Request, _error: Exception) -> JSONResponse:

@@ -9,6 +9,9 @@ from starlette.requests import Request
 
 from angelia.intake.errors import refused
 
+# Of a POST that a client may send twice, though it has no idempotency key; the generated client reads this.
+REPEATABLE: dict[str, Any] = {"x-repeatable": True}
+
 
 async def read_body(request: Request, limit: int) -> bytes:
     """Return a body of at most so many bytes."""

@@ -89,6 +89,7 @@ def add_codes(app: FastAPI, intake: CodeAccess, codes: Codes) -> None:
 
     @app.post(
         "/v1/codes",
+        operation_id="make_code",
         status_code=202,
         response_model=CodeMade,
         responses=documented(*_KEY, "not_json", "missing", "too_large", "cool_down", "rate_limited"),
@@ -127,6 +128,7 @@ def add_codes(app: FastAPI, intake: CodeAccess, codes: Codes) -> None:
 
     @app.post(
         "/v1/codes/{code_id}:verify",
+        operation_id="verify_code",
         response_model=CodeVerdict,
         responses=documented(*_KEY, "not_json", "missing", "too_large", "rate_limited"),
         openapi_extra=body_of(CodeGiven),

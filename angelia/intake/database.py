@@ -13,6 +13,8 @@ from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -21,7 +23,17 @@ from angelia.errors import AngeliaError
 from angelia.intake.tables import REVISION, metadata, schema
 
 _CONNECT_S = 5
-__all__ = ["Unavailable", "answering", "change_rows", "connect", "fetched", "insert_rows", "writing"]
+_FOLLOWER_CONNECT_S = 2  # a reader waits for it, and then for the leader
+__all__ = [
+    "Unavailable",
+    "answering",
+    "change_rows",
+    "connect",
+    "fetched",
+    "follow",
+    "insert_rows",
+    "writing",
+]
 
 
 class Unavailable(AngeliaError):
@@ -35,13 +47,19 @@ def connect(url: str) -> Engine:
         InvalidInput: the address is not a SQLAlchemy URL, or its driver is not installed.
         AngeliaError: the database does not answer, or newer code made its tables.
     """
-    engine = _engine(url)
+    engine = _engine(url, "ANGELIA_INTAKE")
     with answering(engine):
         revision = _revision(engine)
         if revision is None or revision < REVISION:
             # Two processes may come at once; the slower one's failure only says that the tables exist by now.
             with suppress(DBAPIError):
-                metadata.create_all(engine)
+                _complete(engine)
+            # Unlike a lost race, a user without the right to alter tables must not pass for the new revision.
+            if _missing(engine):
+                raise AngeliaError(
+                    "the intake database lacks columns, and they could not be added",
+                    fix="allow the database user of ANGELIA_INTAKE to alter tables, once",
+                )
             with suppress(sa.exc.IntegrityError), writing(engine) as connection:
                 connection.execute(sa.insert(schema), {"revision": REVISION})
             revision = _revision(engine)
@@ -55,6 +73,25 @@ def connect(url: str) -> Engine:
             f"the intake database has schema {revision}, this code knows {REVISION}",
             fix="use the version of angelia that made it",
         )
+    return engine
+
+
+def follow(url: str) -> Engine:
+    """Return an engine on a database that follows the intake's own, and may be down.
+
+    Raises:
+        InvalidInput: the address is not a SQLAlchemy URL, or its driver is not installed.
+        AngeliaError: other code made its tables.
+    """
+    engine = _engine(url, "ANGELIA_INTAKE_FOLLOWER", connect_s=_FOLLOWER_CONNECT_S)
+    with suppress(Unavailable), answering(engine):
+        revision = _revision(engine)
+        # Without tables it is asked in vain until it has caught up; no table is made there.
+        if revision not in (None, REVISION):
+            raise AngeliaError(
+                f"the intake's follower has schema {revision}, this code knows {REVISION}",
+                fix="give ANGELIA_INTAKE_FOLLOWER a database that follows the one of ANGELIA_INTAKE",
+            )
     return engine
 
 
@@ -133,12 +170,12 @@ def _insert_of(table: sa.Table, dialect: Dialect) -> tuple[str, tuple[str, ...] 
     return statement, tuple(order), {size: f"{head} VALUES {', '.join([row] * size)}" for size in sizes}
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, variable: str, connect_s: int = _CONNECT_S) -> Engine:
     return make_engine(
         url,
-        "ANGELIA_INTAKE",
+        variable,
         "the intake database",
-        connect_s=_CONNECT_S,
+        connect_s=connect_s,
         options={},
         # Under MariaDB's default a range read locks gaps, and two writers of new rows would deadlock.
         on_server={"isolation_level": "READ COMMITTED", "pool_pre_ping": True},
@@ -146,6 +183,26 @@ def _engine(url: str) -> Engine:
         # its pages, and rarer checkpoints, a page is written once for many rows (16 to 13 µs a row).
         pragmas=("journal_mode=WAL", "synchronous=FULL", "cache_size=-65536", "wal_autocheckpoint=4000"),
     )
+
+
+def _complete(engine: Engine) -> None:
+    """Make the tables and the columns that a database lacks."""
+    metadata.create_all(engine)
+    for column in _missing(engine):
+        with engine.begin() as connection:
+            operations = Operations(MigrationContext.configure(connection))
+            operations.add_column(column.table.name, sa.Column(column.name, column.type))
+
+
+def _missing(engine: Engine) -> list[sa.Column[Any]]:
+    """Return the columns that tables lack; one that is not there lacks none."""
+    standing: dict[str, set[str]] = {}
+    with engine.connect() as connection:
+        inspector = sa.inspect(connection)
+        for name in inspector.get_table_names():
+            standing[name] = {column["name"] for column in inspector.get_columns(name)}
+    tables = [table for table in metadata.sorted_tables if table.name in standing]
+    return [column for table in tables for column in table.columns if column.name not in standing[table.name]]
 
 
 def _revision(engine: Engine) -> int | None:

@@ -24,13 +24,14 @@ from angelia.intake.database import Unavailable, answering, connect, writing
 from angelia.intake.dispatching.steps import OutcomeStep, note_steps
 from angelia.intake.exporting.changes import mark
 from angelia.intake.message import now
-from angelia.intake.store import change, slices
+from angelia.intake.store import change, forget_addresses, slices
 from angelia.intake.tables import (
     addresses,
     batches,
     code_uses,
     codes,
     external_ids,
+    message_addresses,
     messages,
     sends,
     steps,
@@ -67,12 +68,12 @@ class IntakePeople:
         clock: Callable[[], int] = now,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._engine, self._clock, self._sleep = engine, clock, sleep
+        self.engine, self._clock, self._sleep = engine, clock, sleep
 
     def holds(self, users: set[str]) -> set[str]:
         """Return those of these people who are named here."""
         named: set[str] = set()
-        with answering(self._engine), self._engine.connect() as connection:
+        with answering(self.engine), self.engine.connect() as connection:
             for table in _NAMING:
                 for part in slices(sorted(users)):
                     query = sa.select(table.c.user_id).where(table.c.user_id.in_(part)).distinct()
@@ -87,7 +88,7 @@ class IntakePeople:
             self._sleep(_LOOK_S)
         changed = Counter[str]()
         for user, tombstone in tombstones.items():
-            with answering(self._engine), writing(self._engine) as connection:
+            with answering(self.engine), writing(self.engine) as connection:
                 n_messages, n_codes = self._messages(connection, user, tombstone)
                 moved = sa.update(sends).where(sends.c.user_id == user).values(user_id=tombstone)
                 changed["intake_sends"] += connection.execute(moved).rowcount
@@ -98,7 +99,7 @@ class IntakePeople:
                     changed[table.name] += connection.execute(gone).rowcount
                 changed["intake_messages"] += n_messages
                 changed["intake_codes"] += n_codes
-        if self._engine.dialect.name == "sqlite":
+        if self.engine.dialect.name == "sqlite":
             self._rewrite_file()  # though nothing changed: an erasure that died may have changed it
         return dict(+changed)
 
@@ -107,7 +108,7 @@ class IntakePeople:
 
         An update leaves the bytes before it in free space and in the write-ahead log.
         """
-        raw = self._engine.raw_connection()  # the driver's own: neither statement runs in a transaction
+        raw = self.engine.raw_connection()  # the driver's own: neither statement runs in a transaction
         try:
             cursor = raw.cursor()
             for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
@@ -131,7 +132,7 @@ class IntakePeople:
             batches.c.is_sealed == 0,
             batches.c.lease_us > self._clock(),
         )
-        with answering(self._engine), self._engine.connect() as connection:
+        with answering(self.engine), self.engine.connect() as connection:
             return any(
                 connection.execute(in_batch.where(messages.c.user_id.in_(part)).limit(1)).first() is not None
                 for part in slices(sorted(tombstones))
@@ -160,6 +161,7 @@ class IntakePeople:
                 for row in waiting
             ],
         )
+        forget_addresses(connection, [(row["client"], row["id"]) for row in rows])
         n_codes = 0
         for part in slices([row["id"] for row in rows]):
             n_codes += connection.execute(sa.delete(codes).where(codes.c.id.in_(part))).rowcount
@@ -195,7 +197,7 @@ def expire(engine: Engine, before_us: int) -> Counter[str]:
                     theirs = sends.c.user_id.in_({owners[message] for message in part})
                     mine = sa.delete(sends).where(theirs, sends.c.client == client, sends.c.id.in_(part))
                     gone[sends.name] += connection.execute(mine).rowcount
-                    for table in (messages, steps, codes):
+                    for table in (messages, steps, codes, message_addresses):
                         mine = sa.delete(table).where(table.c.client == client, table.c.id.in_(part))
                         gone[table.name] += connection.execute(mine).rowcount
             if not owners:

@@ -8,10 +8,12 @@ answer, although its `send_at` has passed.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,12 +32,15 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, from_json, to_json
 
 from angelia.catalog.document_parts import ChannelName
-from angelia.contracts.sources import CHANNELS, ID, NAME
+from angelia.contracts.ids import MAX_DIRECT_LETTERS, direct_campaign
+from angelia.contracts.sources import ADDRESS, CHANNEL, CHANNELS, ID, NAME
 from angelia.intake.tables import PRIORITIES
+from angelia.users.addresses import same_address
 
 MAX_BATCH = 1_000
 MAX_VARIABLES_BYTES = 8_192
 AHEAD_US = 3_653 * 86_400_000_000  # ten years
+BY_ADDRESS = "@"  # before the channel of a message that names an address; no channel's name begins so
 LATE_US = 300_000_000  # clocks differ, and a request may wait in the client: five minutes late is now
 
 
@@ -59,16 +64,45 @@ class ExternalName(BaseModel):
     id: str = Field(pattern=ID, description="the person's id there")
 
 
+class AddressName(BaseModel):
+    """An address, whoever's it is; only what is transactional goes to one that is nobody's."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    channel: str = Field(pattern=CHANNEL, description="a channel of the catalog")
+    address: str = Field(pattern=ADDRESS, description="as its provider writes it")
+
+
+EXAMPLES: list[JsonValue] = [
+    {"user_id": "u1", "campaign_id": "cart", "class": "marketing", "variables": {"item": "lamp"}},
+    {
+        "to": {"channel": "sms", "address": "+4915112345678"},
+        "template_id": "bill",
+        "class": "transactional",
+        "priority": "high",
+        "idempotency_key": "bill-7",
+    },
+]
+
+
 class IntakeMessage(BaseModel):
     """One message to one person, now or at a time."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, json_schema_extra={"examples": EXAMPLES}
+    )
 
     user_id: str | None = Field(
-        None, pattern=ID, description="whom: an id as the lake has it; this or external_id"
+        None, pattern=ID, description="whom: an id as the lake has it; this, external_id or to"
     )
     external_id: ExternalName | None = Field(None, description="whom, by another system's id")
-    campaign_id: str = Field(pattern=NAME, description="a campaign's name, of the catalog's form")
+    to: AddressName | None = Field(None, description="whom, by an address")
+    campaign_id: str | None = Field(
+        None, pattern=NAME, description="a campaign's name, of the catalog's form; this or template_id"
+    )
+    template_id: str | None = Field(
+        None, pattern=NAME, max_length=MAX_DIRECT_LETTERS, description="a template that says `direct`"
+    )
     message_class: Literal["transactional", "marketing"] = Field(alias="class")
     priority: Literal["high", "medium", "low"] = "medium"
     channels: list[ChannelName] = Field(
@@ -106,6 +140,7 @@ class Draft:
     row: dict[str, Any]
     refusal: Refusal | None
     external: tuple[str, str] | None = None  # whom, where the row's user is still to be looked up
+    to: tuple[str, str] | None = None  # channel and address, in place of a person
 
 
 ONE = TypeAdapter(IntakeMessage)
@@ -166,10 +201,17 @@ def parse_batch(body: bytes, client: str, now_us: int) -> list[Draft | Refusal] 
 
 def draft(message: IntakeMessage, client: str, now_us: int) -> Draft | Refusal:
     """Return a message's row; a refusal if not one person is named, or variables are too large."""
-    if (message.user_id is None) == (message.external_id is None):
-        is_nobody = message.user_id is None
-        reason = "name the person by user_id or by external_id" + ("" if is_nobody else ", not by both")
-        return Refusal("missing" if is_nobody else "invalid", "user_id", reason)
+    named = (message.user_id is not None) + (message.external_id is not None) + (message.to is not None)
+    if named != 1:
+        reason = "name the person by one of user_id, external_id and to"
+        return Refusal("invalid" if named else "missing", "user_id", reason)
+    if message.to is not None and message.channels:
+        return Refusal("invalid", "channels", "a message to an address goes by that one's channel")
+    if (message.campaign_id is None) == (message.template_id is None):
+        is_missing = message.campaign_id is None
+        reason = "name a campaign_id or a template_id" + ("" if is_missing else ", not both")
+        return Refusal("missing" if is_missing else "invalid", "campaign_id", reason)
+    campaign = message.campaign_id or direct_campaign(message.template_id or "", message.message_class)
     try:
         variables = "".join(_ENCODE(message.variables, 0)) if message.variables else "{}"
     except ValueError:
@@ -178,14 +220,17 @@ def draft(message: IntakeMessage, client: str, now_us: int) -> Draft | Refusal:
         return Refusal("length", "variables", f"at most {MAX_VARIABLES_BYTES} bytes as ASCII JSON")
     send_us = microseconds(message.send_at) if message.send_at is not None else None
     expires_us = microseconds(message.expires_at) if message.expires_at is not None else None
-    channels = ",".join(message.channels)
+    to = None if message.to is None else (message.to.channel, message.to.address)
+    channels = ",".join(message.channels) if to is None else f"{BY_ADDRESS}{to[0]}"
     priority = PRIORITIES.index(message.priority)
     # No part can hold a line break: the forms of the names forbid it, and JSON writes it escaped.
     external = (message.external_id.namespace, message.external_id.id) if message.external_id else None
     # Of another system's id the words count, so that the same request is the same wherever it leads.
     whom = message.user_id if external is None else "\n".join(("", *external))
+    if to is not None:
+        whom = f"\n\n{to[0]}\n{same_address(*to)}"
     content = (
-        f"{whom}\n{message.campaign_id}\n{message.message_class}\n{priority}\n{channels}\n"
+        f"{whom}\n{campaign}\n{message.message_class}\n{priority}\n{channels}\n"
         f"{send_us}\n{expires_us}\n{variables}"
     )
     due_us = max(send_us or 0, now_us)
@@ -193,7 +238,7 @@ def draft(message: IntakeMessage, client: str, now_us: int) -> Draft | Refusal:
     row = {
         "client": client,
         "id": new_id(now_us),
-        "campaign_id": message.campaign_id,
+        "campaign_id": campaign,
         "user_id": message.user_id or "",
         "class": message.message_class,
         "channels": channels,
@@ -203,7 +248,7 @@ def draft(message: IntakeMessage, client: str, now_us: int) -> Draft | Refusal:
         "expires_us": expires_us or 0,
         "accepted_us": now_us,
         "key_hash": None if key is None else hashlib.sha256(key.encode()).hexdigest(),
-        "body_hash": hashlib.sha256(content.encode()).hexdigest(),
+        "body_hash": hashlib.sha256(content.encode()).hexdigest() if to is None else _hidden(content, key),
         "status": "accepted",
         "status_us": now_us,
         "claimed_us": 0,
@@ -211,7 +256,28 @@ def draft(message: IntakeMessage, client: str, now_us: int) -> Draft | Refusal:
         "is_open": 1,
         "due_us": due_us,
     }
-    return Draft(row, _against_the_clock(send_us, expires_us, now_us), external)
+    return Draft(row, _against_the_clock(send_us, expires_us, now_us), external, to)
+
+
+def is_by_address(row: Mapping[str, Any]) -> bool:
+    """Say whether a message names an address; it stays so once its person is known."""
+    return str(row["channels"]).startswith(BY_ADDRESS)
+
+
+def channels_of(row: Mapping[str, Any]) -> list[str]:
+    """Return the channels that a message's client named."""
+    names = str(row["channels"]).removeprefix(BY_ADDRESS)
+    return names.split(",") if names else []
+
+
+def _hidden(content: str, key: str | None) -> str:
+    """Return a hash of a body with an address.
+
+    A plain one could be found by trying all telephone numbers. So the idempotency key, which is kept nowhere,
+    goes into it; without one no body is ever compared.
+    """
+    secret = os.urandom(32) if key is None else key.encode()
+    return hmac.digest(secret, content.encode(), "sha256").hex()
 
 
 def again(row: dict[str, Any], now_us: int) -> Draft | Refusal:
@@ -223,6 +289,8 @@ def again(row: dict[str, Any], now_us: int) -> Draft | Refusal:
         return Refusal("not_resendable", "", f"the message is {row['status']}: it is still on its way")
     if row["class"] == "marketing" and row["status"] in ("sent", "delivered", "opened", "ambiguous"):
         return Refusal("not_resendable", "", "marketing that may have arrived is never sent twice")
+    if is_by_address(row):
+        return Refusal("not_resendable", "", "its address is not kept; send a new message to it")
     if '"otp:' in row["variables"]:
         return Refusal("not_resendable", "", "a new code is asked for, which ends this one")
     if 0 < row["expires_us"] <= now_us:

@@ -5,7 +5,7 @@ Grain: message. `dispatching/batches.py` takes what is due and writes what becam
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from angelia.intake.database import answering, insert_rows, writing
 from angelia.intake.exporting.changes import mark
 from angelia.intake.message import Draft, Refusal
 from angelia.intake.people.external_ids import owners_of
-from angelia.intake.tables import messages, steps
+from angelia.intake.tables import message_addresses, messages, steps
 
 _AT_ONCE = 500  # keys a lookup: below every database's limit of parameters
 _TRIES = 3
@@ -66,6 +66,7 @@ class IntakeStore:
                         _name_people(connection, drafts)
                         verdicts, rows = _judge(_known(connection, drafts) if looks else {}, drafts)
                         insert_rows(connection, messages, rows)
+                        _keep_addresses(connection, drafts, verdicts)
                     return verdicts
                 except sa.exc.IntegrityError:
                     # The key was used before, or by another process meanwhile: now it can be looked up.
@@ -97,13 +98,18 @@ class IntakeStore:
         now_us: int,
         *,
         status: str | None = None,
-        campaign_id: str | None = None,
+        campaigns: Sequence[str] | None = None,
+        channel: str | None = None,
         from_us: int | None = None,
         to_us: int | None = None,
         before: str | None = None,
         limit: int = 100,
     ) -> list[Row]:
-        """Return a client's messages, the newest first, accepted in [from, to) and before an id."""
+        """Return a client's messages, the newest first, accepted in [from, to) and before an id.
+
+        Args:
+            channel: only those that went, or were to go, through it.
+        """
         query = sa.select(messages).where(messages.c.client == client)
         # An id begins with its millisecond, so a range of time is a range of the primary key.
         if from_us is not None:
@@ -112,8 +118,12 @@ class IntakeStore:
             query = query.where(messages.c.id < f"{-(-to_us // 1000):012x}")
         if before is not None:
             query = query.where(messages.c.id < before)
-        if campaign_id is not None:
-            query = query.where(messages.c.campaign_id == campaign_id)
+        if campaigns is not None:
+            query = query.where(messages.c.campaign_id.in_(campaigns))
+        if channel is not None:
+            c = steps.c
+            through = sa.select(c.id).where(c.client == client, c.id == messages.c.id, c.channel == channel)
+            query = query.where(through.exists())
         if status is not None:
             query = query.where(_has_status(status, now_us))
         query = query.order_by(messages.c.id.desc()).limit(limit)
@@ -132,6 +142,7 @@ class IntakeStore:
             is_mine = connection.execute(change).rowcount == 1
             if is_mine:
                 mark(connection, [message_id])
+                forget_addresses(connection, [(client, message_id)])
         return is_mine
 
 
@@ -182,6 +193,28 @@ def _name_people(connection: Connection, drafts: Sequence[Draft]) -> None:
             draft.row["user_id"] = user
         elif draft.refusal is None:
             draft.refusal = _NOBODY
+
+
+def _keep_addresses(connection: Connection, drafts: Sequence[Draft], verdicts: Sequence[Verdict]) -> None:
+    """Keep where accepted messages go that name an address."""
+    kept = [
+        {"client": draft.row["client"], "id": draft.row["id"], "channel": draft.to[0], "address": draft.to[1]}
+        for draft, verdict in zip(drafts, verdicts, strict=True)
+        if draft.to is not None and isinstance(verdict, Accepted) and verdict.id == draft.row["id"]
+    ]
+    if kept:
+        connection.execute(sa.insert(message_addresses), kept)
+
+
+def forget_addresses(connection: Connection, members: Iterable[tuple[str, str]]) -> None:
+    """Delete where messages (client, id) were to go."""
+    by_client: dict[str, list[str]] = {}
+    for client, message in members:
+        by_client.setdefault(client, []).append(message)
+    c = message_addresses.c
+    for client, ids in by_client.items():
+        for part in slices(ids):
+            connection.execute(sa.delete(message_addresses).where(c.client == client, c.id.in_(part)))
 
 
 def _known(connection: Connection, drafts: Sequence[Draft]) -> _Known:

@@ -22,10 +22,11 @@ from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
 from angelia.databases import TABLE_OPTIONS
 
-REVISION = 5
+REVISION = 6
 """The form of these tables; a database with a higher number belongs to newer code. A lower one lacks whole
-tables only, which are made on connecting: 2 added batches, steps, sends, codes and their uses, 3 triggers,
-4 changes, 5 addresses, external ids and imports."""
+tables, or columns that may be null, which are added on connecting: 2 added batches, steps, sends, codes and
+their uses, 3 triggers, 4 changes, 5 addresses, external ids and imports, 6 addresses of messages and what is
+known of the device behind an address."""
 PRIORITIES = ("high", "medium", "low")  # the number in the table is the position here
 
 
@@ -204,6 +205,8 @@ addresses = Table(
     Column("state", SmallInteger, nullable=False),
     Column("said_us", BigInteger, nullable=False),
     Column("is_exported", SmallInteger, nullable=False),
+    Column("app_version", String(32)),
+    Column("permission", String(16)),
     Index("intake_addresses_new", "is_exported"),
     **TABLE_OPTIONS,
 )
@@ -225,6 +228,18 @@ imports = Table(
     metadata,
     Column("dataset", String(64), primary_key=True),
     Column("ref", String(200), nullable=False),
+    **TABLE_OPTIONS,
+)
+
+# Where messages go that name an address in place of a person; a row ends when its message leaves, or never
+# will.
+message_addresses = Table(
+    "intake_message_addresses",
+    metadata,
+    Column("client", String(32), primary_key=True),
+    Column("id", String(32), primary_key=True),
+    Column("channel", String(32), nullable=False),
+    Column("address", Text, nullable=False),
     **TABLE_OPTIONS,
 )
 

@@ -18,7 +18,7 @@ from angelia.audience.members import read_members
 from angelia.catalog.document_parts import WEEKDAYS
 from angelia.catalog.documents import Campaign as CampaignDocument
 from angelia.catalog.snapshot import Catalog
-from angelia.contracts.ids import user_keys
+from angelia.contracts.ids import OWED, user_keys
 from angelia.contracts.outcomes import SENT
 from angelia.contracts.sending import OWN_HOURS, PLAN_HOURS, steady_per_minute
 from angelia.delivery.manifest.served import served
@@ -363,7 +363,9 @@ def _past(lake: Lake, inputs: Inputs, terms: Terms, people: ShardPeople, shard: 
     for_all = (date.fromisoformat(terms.ds) - timedelta(days=_policy_days(terms))).isoformat()
     for commit in inputs.pushes:
         table = _rows(lake, commit, shard, bits, ["ordinal", "campaign_id", "message_id", "kind", "at_ts"])
-        table = table.filter(pc.equal(table["kind"], "sent"))
+        # What clients owe by a template without a campaign uses no room, as no transactional message does.
+        is_owed = pc.starts_with(table["campaign_id"], OWED)
+        table = table.filter(pc.and_(pc.equal(table["kind"], "sent"), pc.invert(is_owed)))
         if commit.partition["ds"] < for_all:  # memory: older messages matter to their own campaign only
             table = table.filter(pc.is_in(table["campaign_id"], running))
         user.append(np.searchsorted(people.ordinal, table["ordinal"].to_numpy()))

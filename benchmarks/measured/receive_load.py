@@ -14,7 +14,7 @@ import time
 from datetime import UTC, datetime
 
 from angelia.delivery.channels.webhook import sign
-from benchmarks.measured.intake_load import read_answer
+from benchmarks.messages.load import read_answer
 
 
 class CallbackLoad:

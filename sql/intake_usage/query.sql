@@ -1,5 +1,6 @@
 -- What clients asked for in the plan's 24 hours, published as the dataset of that name. Reads intake_messages, intake_steps, dispatch_intake.
--- Grain: client x campaign x template x channel x class x priority. Template and channel are null for what was not handed to the worker.
+-- Grain: client x campaign x template x channel x class x priority. Template and channel are null for what was not handed to the worker,
+-- but for a message that names a template in place of a campaign.
 WITH steps AS (
     SELECT
         intake_id,
@@ -20,7 +21,7 @@ handed AS (
 SELECT
     messages.client,
     messages.campaign_id,
-    handed.template_id,
+    coalesce(handed.template_id, nullif(regexp_extract(messages.campaign_id, '^(transactional|marketing)__(.+)$', 2), '')) AS template_id,
     steps.channel,
     messages.class,
     messages.priority,
@@ -39,4 +40,4 @@ LEFT JOIN steps ON messages.intake_id = steps.intake_id
 LEFT JOIN handed ON messages.message_id = handed.message_id
 WHERE messages.accepted_ts >= $plan_start AND messages.accepted_ts < $plan_end
 GROUP BY ALL
-ORDER BY n_messages DESC, messages.client, messages.campaign_id, handed.template_id, steps.channel, messages.class, messages.priority
+ORDER BY n_messages DESC, messages.client, messages.campaign_id, template_id, steps.channel, messages.class, messages.priority

@@ -29,3 +29,12 @@ def test_a_run_ends_before_the_runs_limit(dags):
     dag = dags["event_triggers"]
     tasks = [dag.get_task(name).execution_timeout for name in ("import_events", "trigger_messages")]
     assert sum(tasks, timedelta()) < dag.dagrun_timeout
+
+
+def test_a_topic_that_cannot_be_read_fails_the_run(dags):
+    dag = dags["event_triggers"]
+    # A run is judged by its leaves.
+    (leaf,) = [task for task in dag.tasks if not task.downstream_task_ids]
+    assert leaf.task_id == "read_and_triggered"
+    assert leaf.upstream_task_ids == {"import_events", "trigger_messages"}
+    assert leaf.trigger_rule == "all_success"

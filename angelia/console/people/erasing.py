@@ -85,11 +85,16 @@ def main() -> int:
     from dataclasses import asdict
 
     from angelia.intake import erasing as intake
+    from angelia.intake.people.aliases import aliases_of
     from angelia.lake.configured import open_lake
     from angelia.lake.erasing.erase import erase
 
     try:
-        result = erase(open_lake(), [json.loads(sys.stdin.read())], elsewhere=intake.configured())
+        lake, elsewhere, user = open_lake(), intake.configured(), json.loads(sys.stdin.read())
+        # Before the person, whose addresses lead to these names.
+        if names := aliases_of(lake, [user], elsewhere):
+            erase(lake, names, elsewhere=elsewhere)
+        result = erase(lake, [user], elsewhere=elsewhere)
     except AngeliaError as error:
         print(f"error: {error.one_line()}", file=sys.stderr)
         return 2

@@ -105,7 +105,13 @@ EXTERNAL_IDS = Dataset(
 _USAGE = (
     _client(),
     campaign_id(),
-    Column("template_id", S, "template; null = not handed to the worker", nullable=True, pattern=NAME),
+    Column(
+        "template_id",
+        S,
+        "template; null = not handed to the worker, nor named in place of a campaign",
+        nullable=True,
+        pattern=NAME,
+    ),
     Column("channel", S, "its last channel; null = none", nullable=True, pattern=CHANNEL),
     Column("class", S, "what the client called it", allowed=("transactional", "marketing")),
     Column("priority", S, "order among what is due", allowed=("high", "medium", "low")),

@@ -13,8 +13,7 @@ person has refused. A manifest that cites no features and endpoints falls over n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,10 +28,12 @@ from angelia.delivery.manifest.parts import FALLOVER, LEFT, Part
 from angelia.delivery.manifest.rows import PartRows, batches_of, columns_of
 from angelia.delivery.worker.plan_snapshot import PlanSnapshot
 from angelia.errors import Conflict
-from angelia.lake import Commit, FileEntry, Lake
-from angelia.users.addresses import ascii_forms, same_address, same_addresses
+from angelia.lake import Commit, Lake
+from angelia.users.addresses import ascii_forms, same_addresses
 from angelia.users.index import index_head
+from angelia.users.mapped import MappedRows
 from angelia.users.registered import amended, last_words, permitted
+from angelia.users.remembered import RememberedRows
 from angelia.users.suppressions import address_hashes, address_key
 
 _AT_ONCE = 2_000
@@ -187,7 +188,8 @@ def _redirected(
             table = source.read(rows[first : first + _AT_ONCE])
             # The row keeps its window: what is over on one channel is over on the next.
             table = table.filter(pc.greater(table["not_after"].cast(pa.int64()), now))
-            people = reach.addresses(table["user_id"].to_pylist(), table["ordinal"].to_pylist())
+            channels_of = reach.channels(table["user_id"].to_pylist(), table["ordinal"].to_pylist())
+            people = reach.addresses(channels_of)
             names = ("user_id", "message_id", "campaign_id", "template_id", "template_version")
             kept, channels, addresses, ids = [], [], [], []
             for i, (user, message, campaign, template, version) in enumerate(
@@ -215,14 +217,22 @@ class OpenAddresses:
     def __init__(
         self, lake: Lake, features: Commit, endpoints: Commit, shard_bits: int, *, kept_rows: int = 0
     ) -> None:
-        """Take the commits; up to `kept_rows` endpoints stay in memory for who asks often."""
+        """Take the commits.
+
+        Args:
+            kept_rows: for who asks often: so many endpoints stay in memory, more in a file of this process;
+                0 = each question reads all.
+        """
         self._lake, self._features, self._endpoints, self._bits = lake, features, endpoints, shard_bits
-        self._keeps, self._kept = endpoints.rows <= kept_rows, list[pa.Table]()
+        self._keeps, self._maps = endpoints.rows <= kept_rows, 0 < kept_rows < endpoints.rows
+        self._mapped: MappedRows | None = None
+        self._kept: dict[str, RememberedRows] = {}  # by the column that they are looked up by
         self._words: pa.Table | None = None
         self.commits = (features, endpoints)
         self._contracts = dataset(features.dataset), dataset(endpoints.dataset)
+        self._schema = pa.schema([arrow.schema(self._contracts[1]).field(name) for name in _ENDPOINT])
         # By person, then by hash of the address.
-        self._gone: dict[str, dict[str, list[tuple[str | None, datetime]]]] | None = None
+        self._gone: dict[str, dict[str, list[tuple[str | None, Micros]]]] | None = None
 
     @classmethod
     def of(cls, lake: Lake, manifest: Commit) -> OpenAddresses | None:
@@ -241,31 +251,23 @@ class OpenAddresses:
             int(index.meta["shard_bits"]),
         )
 
-    def addresses(self, users: Sequence[str], ordinals: Sequence[int]) -> dict[tuple[str, str], str]:
+    def addresses(self, channels: Mapping[str, Collection[str]]) -> dict[tuple[str, str], str]:
         """Return the newest usable address of each (person, channel).
 
         Usable means active, on a channel that the person has not refused, not gone, and not registered by
         somebody else since.
+
+        Args:
+            channels: of each person those that are not refused.
         """
-        shards = {ordinal >> self._bits for ordinal in ordinals}
-        wanted = pa.array(users, pa.string())
-        allowed: set[tuple[str, str]] = set()
-        for entry in self._features.files:
-            if entry.shards is None or any(entry.shards[0] <= shard <= entry.shards[1] for shard in shards):
-                for batch in self._of(entry, ("user_id", "channels"), wanted):
-                    allowed |= {
-                        (user, name)
-                        for user, names in zip(*batch.to_pydict().values(), strict=True)
-                        for name in names or ()
-                    }
         known = [
             row
-            for table in self._endpoints_where(lambda rows: pc.is_in(rows["user_id"], wanted))
+            for table in self._endpoints_of("user_id", channels)
             for row in _reachable(permitted(table))
-            if row[:2] in allowed and self._lives(*row[:4])
+            if row[1] in channels[row[0]] and self._lives(*row[:4])
         ]
-        owners = self._owners({row[1:2] + row[4:] for row in known})
-        best: dict[tuple[str, str], tuple[datetime, str]] = {}
+        owners = {key: user for key, (user, _) in self.owners({row[1:2] + row[4:] for row in known}).items()}
+        best: dict[tuple[str, str], tuple[Micros, str]] = {}
         for user, channel, address, at, same in known:
             before = best.get((user, channel))
             # Of two addresses of the same instant the smaller one, so that every worker chooses the same.
@@ -274,58 +276,82 @@ class OpenAddresses:
                 best[user, channel] = at, address
         return {key: address for key, (_, address) in best.items()}
 
-    def _owners(self, addresses: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Return whose each address (channel, common spelling) is: its newest registration's.
+    def channels(self, users: Sequence[str], ordinals: Sequence[int]) -> dict[str, Sequence[str]]:
+        """Return the channels that people have not refused, as the plan knew them."""
+        shards = {ordinal >> self._bits for ordinal in ordinals}
+        wanted = pa.array(users, pa.string())
+        of_person: dict[str, Sequence[str]] = {}
+        for entry in self._features.files:
+            if entry.shards is None or any(entry.shards[0] <= shard <= entry.shards[1] for shard in shards):
+                for batch in batches_of(self._lake, entry, ("user_id", "channels"), self._contracts[0]):
+                    rows = batch.filter(pc.is_in(batch.column("user_id"), wanted)).to_pydict()
+                    of_person |= {u: names or () for u, names in zip(*rows.values(), strict=True)}
+        return of_person
 
-        Only living registrations count; of two at one instant the larger user id, as the night has it.
+    def owners(self, addresses: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, Micros]]:
+        """Return whose each (channel, common spelling) is, and since when.
+
+        That is its newest registration's. Only living ones count; of two at one instant the larger user id,
+        as the night has it.
         """
-        spellings = pa.array(sorted({same for _, same in addresses}), pa.string())
-        newest: dict[tuple[str, str], tuple[datetime, str]] = {}
-        if not len(spellings):
+        newest: dict[tuple[str, str], tuple[Micros, str]] = {}
+        if not addresses:
             return {}
-        for table in self._endpoints_where(lambda rows: pc.is_in(_spelled(rows), spellings)):
+        for table in self._endpoints_of(_SAME, {same for _, same in addresses}):
             for user, channel, address, at, same in _reachable(table):
                 if (channel, same) in addresses and self._lives(user, channel, address, at):
                     newest[channel, same] = max((at, user), newest.get((channel, same), (at, user)))
-        return {key: user for key, (_, user) in newest.items()}
+        return {key: (user, at) for key, (at, user) in newest.items()}
 
-    def _endpoints_where(self, condition: Callable[[pa.Table], pa.ChunkedArray]) -> Iterator[pa.Table]:
+    def _endpoints_of(self, column: str, texts: Collection[str]) -> Iterator[pa.Table]:
+        """Yield the endpoints that have one of these texts, with their common spelling."""
+        wanted = pa.array(sorted(texts), pa.string())
         if self._words is None:
-            self._words = last_words(self._lake)
-        words = self._words.filter(condition(self._words)) if self._words.num_rows else self._words
-        tables = self._of_sources(condition)
+            self._words = _spelled(last_words(self._lake))
+        words = self._words.filter(pc.is_in(self._words[column], wanted))
+        tables = self._of_sources(column, wanted)
         if not words.num_rows:
             yield from tables
         else:
             # A client's word is judged beside all rows of its address, and these are those of a few people.
-            yield amended(pa.concat_tables([table.select(_ENDPOINT) for table in tables]), words)
+            of_night = pa.concat_tables([table.select(_ENDPOINT) for table in tables])
+            yield _spelled(amended(of_night, words.drop_columns([_SAME])))
 
-    def _of_sources(self, condition: Callable[[pa.Table], pa.ChunkedArray]) -> Iterator[pa.Table]:
+    def _of_sources(self, column: str, wanted: pa.Array) -> Iterator[pa.Table]:
+        if self._maps:
+            if self._mapped is None:
+                schema = _spelled(self._schema.empty_table()).schema
+                spelled = map(_spelled, self._read_endpoints())
+                self._mapped = MappedRows(spelled, ("user_id", _SAME), schema)
+            yield ascii_forms(self._mapped.of(column, wanted.to_pylist()))
+            return
         if not self._keeps:
-            for entry in self._endpoints.files:
-                for batch in batches_of(self._lake, entry, _ENDPOINT, self._contracts[1]):
-                    rows = pa.Table.from_batches([batch])
-                    yield ascii_forms(rows.filter(condition(rows)))
+            for rows in self._read_endpoints():
+                # Of all rows only where they are asked for by it.
+                rows = _spelled(rows) if column == _SAME else rows
+                rows = rows.filter(pc.is_in(rows[column], wanted))
+                yield ascii_forms(rows if column == _SAME else _spelled(rows))
             return
         if not self._kept:
-            read = self._lake.read(self._endpoints, list(_ENDPOINT))
-            self._kept = [read.append_column(_SAME, same_addresses(read)).combine_chunks()]
-        for rows in self._kept:
-            yield ascii_forms(rows.filter(condition(rows)))
+            read = _spelled(self._lake.read(self._endpoints, list(_ENDPOINT)))
+            self._kept = {name: RememberedRows(read, name) for name in ("user_id", _SAME)}
+        yield ascii_forms(self._kept[column].of(wanted.to_pylist()))
 
-    def _of(self, entry: FileEntry, columns: Sequence[str], users: pa.Array) -> Iterator[pa.RecordBatch]:
-        for batch in batches_of(self._lake, entry, columns, self._contracts[0]):
-            yield batch.filter(pc.is_in(batch.column("user_id"), users))
+    def _read_endpoints(self) -> Iterator[pa.Table]:
+        for entry in self._endpoints.files:
+            for batch in batches_of(self._lake, entry, _ENDPOINT, self._contracts[1]):
+                yield pa.Table.from_batches([batch]).cast(self._schema)
 
-    def _lives(self, user: str, channel: str, address: str, registered: datetime) -> bool:
+    def _lives(self, user: str, channel: str, address: str, registered: Micros) -> bool:
         if self._gone is None:
-            log = self._lake.read_log("suppressions").to_pylist()
+            log = self._lake.read_log("suppressions")
+            columns = [log[name].to_pylist() for name in ("user_id", "address_hash", "channel")]
+            instants = log["since_ts"].cast(pa.int64()).to_pylist()
             self._gone = {}
-            for entry in log:
-                if entry["address_hash"]:
-                    of_person = self._gone.setdefault(entry["user_id"], {})
-                    since = (entry["channel"], entry["since_ts"])
-                    of_person.setdefault(entry["address_hash"], []).append(since)
+            for of_user, hashed, of_channel, since in zip(*columns, instants, strict=True):
+                if hashed:
+                    of_person = self._gone.setdefault(of_user, {})
+                    of_person.setdefault(hashed, []).append((of_channel, since))
         gone = self._gone.get(user)
         if gone is None:
             return True
@@ -334,17 +360,19 @@ class OpenAddresses:
         return not any(of in (None, channel) and registered <= since for of, since in entries)
 
 
-def _spelled(rows: pa.Table) -> pa.ChunkedArray:
-    """Return the common spelling of addresses, as it was kept if it was."""
-    return rows[_SAME] if _SAME in rows.column_names else same_addresses(rows)
+def _spelled(rows: pa.Table) -> pa.Table:
+    """Return endpoints with the common spelling of their addresses."""
+    return rows.append_column(_SAME, same_addresses(rows))
 
 
-def _reachable(table: pa.Table) -> Iterator[tuple[str, str, str, datetime, str]]:
+def _reachable(table: pa.Table) -> Iterator[tuple[str, str, str, Micros, str]]:
     """Yield (user, channel, address, registered, common spelling) of active endpoints."""
-    columns = [table[name].to_pylist() for name in _ENDPOINT[:5]]
-    for user, channel, address, at, is_active in zip(*columns, strict=True):
+    # As numbers: a moment with a time zone takes Python 5 µs to make.
+    instants = table["registered_ts"].cast(pa.int64()).to_pylist()
+    columns = [table[name].to_pylist() for name in ("user_id", "channel", "address", "is_active", _SAME)]
+    for user, channel, address, is_active, same, at in zip(*columns, instants, strict=True):
         if is_active and None not in (user, channel, address, at):
-            yield user, channel, address, at, same_address(channel, address)
+            yield user, channel, address, at, same
 
 
 def without_surprise(every: Collection[Part], tried: Collection[str]) -> list[Part]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from angelia.contracts.ids import direct_campaign
 from angelia.delivery.canary.verdict import CanaryRule
 from angelia.delivery.channels.base import ChannelConfig
 from angelia.delivery.sending.holds import CampaignPace, SpeedLimits
@@ -68,6 +69,12 @@ class PlanSnapshot:
         channels = {name: body for kind, name, _, body in rows if kind == "channel"}
         templates = [(version, body) for kind, _, version, body in rows if kind == "template"]
         routes = {name: list(body.get("channels", ())) for kind, name, _, body in rows if kind == "campaign"}
+        # A template that clients send without a campaign falls over along its own channels.
+        routes |= {
+            direct_campaign(name, kind): list(body.get("channels", ()))
+            for _, name, _, body in (row for row in rows if row[0] == "template" and row[3].get("direct"))
+            for kind in ("transactional", "marketing")
+        }
         limits = {
             name: body.get("speed_limit_per_minute") for kind, name, _, body in rows if kind == "campaign"
         }

@@ -22,8 +22,9 @@ from angelia.errors import Conflict
 from angelia.intake.database import answering, fetched, insert_rows, writing
 from angelia.intake.dispatching.steps import OutcomeStep, apply, note_steps
 from angelia.intake.exporting.changes import mark
-from angelia.intake.store import Row, change, slices
-from angelia.intake.tables import PRIORITIES, batches, messages, sends
+from angelia.intake.message import is_by_address
+from angelia.intake.store import Row, change, forget_addresses, slices
+from angelia.intake.tables import PRIORITIES, batches, message_addresses, messages, sends
 
 EVERY = tuple(range(len(PRIORITIES)))
 # What a row of steps says beside the words of statuses: it waits, or came back by itself.
@@ -95,6 +96,9 @@ class Batches:
                     OutcomeStep(row["client"], row["id"], "expired", now_us, None, "expired")
                     for row in expired
                 ],
+            )
+            forget_addresses(
+                connection, [(row["client"], row["id"]) for row in expired if is_by_address(row)]
             )
             if not live:
                 return None, len(expired)
@@ -169,6 +173,28 @@ class Batches:
                     known |= {(client, row["id"]): row for row in fetched(connection, query)}
         return [known[member] for member in batch.members if member in known]
 
+    def addresses(self, rows: Iterable[Row]) -> dict[tuple[str, str], tuple[str, str]]:
+        """Return (client, id) -> (channel, address) of messages that name an address."""
+        by_client: dict[str, list[str]] = {}
+        for row in rows:
+            by_client.setdefault(row["client"], []).append(row["id"])
+        kept: dict[tuple[str, str], tuple[str, str]] = {}
+        c = message_addresses.c
+        with answering(self._engine), self._engine.connect() as connection:
+            for client, ids in by_client.items():
+                for part in slices(ids):
+                    query = sa.select(message_addresses).where(c.client == client, c.id.in_(part))
+                    for row in fetched(connection, query):
+                        kept[client, row["id"]] = row["channel"], row["address"]
+        return kept
+
+    def name_people(self, batch: IntakeBatch, rows: Sequence[Row]) -> None:
+        """Write whose the addresses of these messages are, before anything is made of it."""
+        with self._holding(batch) as connection:
+            for row in rows:
+                change(connection, [row], user_id=row["user_id"])
+            mark(connection, (row["id"] for row in rows))
+
     def reserve(self, batch: IntakeBatch, wanted: Sequence[IntakeSend]) -> None:
         """Write the sends of a batch, so that other dispatchers' caps count them."""
         with self._holding(batch) as connection:
@@ -210,17 +236,20 @@ class Batches:
         postponed: Sequence[tuple[Row, int, str]],
         unreserved: Sequence[str],
         now_us: int,
+        forgotten: Sequence[tuple[str, str]] = (),
     ) -> None:
         """Write what was decided of a batch: queued and refused steps, and what comes back later.
 
         Args:
             noted: steps with the status that follows from them.
+            forgotten: (client, id) of messages whose address is not needed any more.
             postponed: (message, when it is due again, why).
             unreserved: ids in the lake of the messages that were reserved and are not sent.
         """
         with self._holding(batch) as connection:
             apply(connection, noted)
             _put_back(connection, postponed, now_us)
+            forget_addresses(connection, forgotten)
             _unreserve(connection, unreserved)
             connection.execute(sa.update(batches).where(batches.c.id == batch.id).values(is_sealed=1))
 

@@ -19,11 +19,13 @@ import pyarrow.compute as pc
 from angelia.catalog.document_parts import Cap
 from angelia.catalog.documents import Campaign
 from angelia.catalog.snapshot import Catalog
+from angelia.contracts.ids import OWED
 from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, CAPPED
 from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
 from angelia.delivery.manifest.batches import is_of_batch
+from angelia.intake.codes import TOO_MANY_TO_ADDRESS, Codes
 from angelia.intake.dispatching.batches import IntakeSend
-from angelia.intake.dispatching.deciding import HOUR_US, Chosen, Verdicts
+from angelia.intake.dispatching.deciding import HOUR_US, Chosen, Verdicts, is_code
 from angelia.intake.dispatching.people import Person
 from angelia.lake import Commit, Lake
 
@@ -174,6 +176,20 @@ def cap(
     return kept
 
 
+def limit_codes(codes: Codes, verdicts: Verdicts, now: Micros) -> None:
+    """Refuse the one-time codes of which an address got too many, whoever they are for."""
+    addressed = [
+        (chosen.message["id"], chosen.row["channel"], chosen.row["address"])
+        for chosen in verdicts.chosen
+        if is_code(chosen.message)
+    ]
+    refused = codes.admit(addressed, now) if addressed else set()
+    verdicts.refused += [
+        (chosen.message, TOO_MANY_TO_ADDRESS) for chosen in verdicts.chosen if chosen.message["id"] in refused
+    ]
+    verdicts.chosen = [chosen for chosen in verdicts.chosen if chosen.message["id"] not in refused]
+
+
 def _closed(
     catalog: Catalog, chosen: Chosen, of_person: Sequence[CountedMessage], now: Micros
 ) -> tuple[str | None, Micros | None]:
@@ -209,7 +225,8 @@ def _own(campaign: Campaign) -> tuple[Cap, ...]:
 
 def _is_exempt(catalog: Catalog, campaign_id: str) -> bool:
     campaign = catalog.campaigns.get(campaign_id)
-    return campaign is not None and campaign.is_transactional
+    # What was owed when it was sent stays so, whatever the template says by now.
+    return campaign_id.startswith(OWED) or (campaign is not None and campaign.is_transactional)
 
 
 def _days(first: date, last: date) -> list[date]:

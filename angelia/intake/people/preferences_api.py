@@ -87,7 +87,12 @@ def add_preferences(app: FastAPI, people: PeopleAccess, lake: Lake) -> None:
     """Add the routes."""
     people_lake = PeopleLake(lake)
 
-    @app.get(ROUTE, response_model=PreferencesView, responses=documented(*KEY, "format"))
+    @app.get(
+        ROUTE,
+        operation_id="preferences",
+        response_model=PreferencesView,
+        responses=documented(*KEY, "format"),
+    )
     async def show(request: Request, user_id: UserId) -> JSONResponse:
         """Show what a person said of topics and channels, and which channels are closed."""
         people.within_rate(await people.key(request, SCOPE), 1)
@@ -95,6 +100,7 @@ def add_preferences(app: FastAPI, people: PeopleAccess, lake: Lake) -> None:
 
     @app.put(
         ROUTE,
+        operation_id="put_preferences",
         response_model=PreferencesKept,
         responses=documented(*KEY, "format", "not_json", "too_large"),
         openapi_extra=body_of(PreferencesSaid),

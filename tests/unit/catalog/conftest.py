@@ -271,28 +271,34 @@ def postgresql() -> Iterator[Server]:
             "UTF8",
             "--no-sync",
         )
-        options = [
-            "fsync=off",
-            "shared_buffers=16MB",
-            "unix_socket_directories=",
-            "listen_addresses=127.0.0.1",
-        ]
-
-        def command(port: int) -> list[str]:
-            return [
-                postgres,
-                "-D",
-                data,
-                "-p",
-                str(port),
-                *(part for option in options for part in ("-c", option)),
-            ]
 
         def url(port: int) -> sa.URL:
             return sa.URL.create("postgresql+psycopg", "angelia", password, "127.0.0.1", port, "postgres")
 
-        with _running(folder, command, url, signal.SIGQUIT) as server:
+        with _running(folder, _postgres(postgres, data), url, signal.SIGQUIT) as server:
             yield server
+
+
+def _postgres(program: str, data: str) -> Callable[[int], list[str]]:
+    options = ["fsync=off", "shared_buffers=16MB", "unix_socket_directories=", "listen_addresses=127.0.0.1"]
+    words = [part for option in options for part in ("-c", option)]
+    return lambda port: [program, "-D", data, "-p", str(port), *words]
+
+
+@contextmanager
+def replica_of(leader: Server, database: str) -> Iterator[str]:
+    """Yield the address of a database at a server that streams all changes from another one."""
+    backup = _program("PostgreSQL", ["pg_basebackup"], "usr/lib/postgresql/*/bin")
+    postgres = _program("PostgreSQL", ["postgres"], "usr/lib/postgresql/*/bin")
+    url = sa.make_url(database)
+    source = f"host=127.0.0.1 port={url.port} user={url.username} password={url.password}"
+    with _folder() as folder:
+        data = str(folder / "data")
+        _run(folder, backup, "-d", source, "-D", data, "-R", "-X", "stream", "-c", "fast", "--no-sync")
+        with _running(
+            folder, _postgres(postgres, data), lambda port: url.set(port=port), signal.SIGQUIT
+        ) as server:
+            yield server.url.render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="session")

@@ -121,6 +121,14 @@ CAMPAIGN = {
     "end_date": "2026-12-31",
 }
 CHANNEL = {"kind": "channel", "id": "fcm", "provider": "x", "capacity_per_hour": 1, "quota_per_minute": 1}
+OWED = {"topic": "orders", "guarantee": "at_least_once", "ttl_hours": 72}
+TEMPLATE = {
+    "kind": "template",
+    "id": "t",
+    "channels": ["fcm"],
+    "variants": {"en": {"title": "a", "body": "b"}},
+    "direct": OWED,
+}
 MATERIAL = {"kind": "material", "id": "m", "template": "t"}
 
 
@@ -144,6 +152,9 @@ MATERIAL = {"kind": "material", "id": "m", "template": "t"}
         ),
         (CAMPAIGN | {"end_date": "9999-12-31"}, "end_date: should be less than or equal to 2100-12-31"),
         (CAMPAIGN | {"start_date": "2001-01-01"}, "start_date: a campaign that comes once runs for at most"),
+        (CAMPAIGN | {"id": "marketing__sale"}, "id: names that begin with transactional__ or marketing__"),
+        (TEMPLATE | {"id": "x" * 50}, "direct: the id of such a template has at most 49 letters"),
+        (TEMPLATE | {"direct": OWED | {"ttl_hours": 73}}, "direct: what is owed (at_least_once) is tried"),
         (MATERIAL | {"valid_from": "0001-01-01"}, "valid_from: should be greater"),
         (MATERIAL | {"valid_until": "9999-12-31"}, "valid_until: should be less"),
     ],
@@ -218,3 +229,8 @@ def test_windows_of_credit_are_hours_up_to_a_week(samples: dict[tuple[str, str],
     for wrong in ({"open_hours": 169}, {"open_hours": -1}, {"since": "sent"}, {"conversion": "Not one"}):
         with pytest.raises(InvalidInput, match="attribution"):
             parse_document({**raw, "attribution": wrong})
+
+
+def test_a_template_without_direct_keeps_its_text() -> None:
+    assert "direct" not in canonical(parse_document({**TEMPLATE, "direct": None}))
+    assert '"direct":{"guarantee":"at_least_once"' in canonical(parse_document(TEMPLATE | {"id": "x" * 49}))

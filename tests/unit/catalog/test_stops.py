@@ -20,7 +20,7 @@ from angelia.catalog.snapshot import (
 from angelia.catalog.stops import set_stopped
 from angelia.catalog.store import CatalogStore
 from angelia.config import load_settings
-from angelia.errors import InvalidInput
+from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Lake
 from angelia.users.suppressions import Guards
 from tests.planned_night import CHANNEL, EVERYONE, POLICY, SALE, SHOE, TEMPLATE
@@ -131,3 +131,11 @@ def test_the_command_pauses_one_channel(lake: Lake, store: CatalogStore, capsys)
     run("catalog", "resume", "sale", "--channel", "sms", "--json")
     assert json.loads(capsys.readouterr().out)["channel"] == "sms"
     assert paused_channels(lake) == set()
+
+
+def test_a_template_that_goes_by_itself_can_be_stopped(lake: Lake, store: CatalogStore) -> None:
+    words = {"actor": "ann", "at": NOW, "reason": "wrong price"}
+    assert set_stopped(lake, store, f"marketing__{TEMPLATE['id']}", "stop", **words)
+    assert stopped_campaigns(lake) == {f"marketing__{TEMPLATE['id']}"}
+    with pytest.raises(NotFound):
+        set_stopped(lake, store, "marketing__gone", "stop", **words)

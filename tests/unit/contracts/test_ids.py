@@ -41,3 +41,11 @@ def test_draws_are_even_repeatable_and_apart_by_salt() -> None:
     assert abs(tenths - 2_000).max() < 212
     # One standard deviation of a correlation of 20,000 pairs is 0.007.
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.035
+
+
+def test_a_direct_campaign_names_template_and_class() -> None:
+    for kind in ("marketing", "transactional"):
+        assert ids.direct_template(ids.direct_campaign("price_drop", kind)) == "price_drop"
+    assert ids.direct_template("marketing_sale") is None
+    longest = ids.direct_campaign("x" * ids.MAX_DIRECT_LETTERS, "transactional")
+    assert len(longest) == 64

@@ -10,6 +10,7 @@ from angelia.delivery.manifest import sample_plan
 from angelia.delivery.sending.holds import SpeedLimits
 from angelia.delivery.worker.plan_snapshot import PlanSnapshot, channel_config
 from angelia.errors import InvalidInput
+from angelia.intake.dispatching import sample_night
 from angelia.lake import Lake
 from tests.unit.delivery.given import DS
 
@@ -69,3 +70,13 @@ def test_the_snapshot_that_a_manifest_cites_is_read(lake: Lake) -> None:
         PlanSnapshot.read(lake, manifest, SpeedLimits(1, lambda: 0)).channels["fcm"]["quota_per_minute"]
         == 600_000
     )
+
+
+def test_a_direct_template_falls_over_down_its_channels(lake: Lake) -> None:
+    channels = [{**sample_night.CHANNEL, "id": name} for name in ("fcm", "sms")]
+    template = {**sample_night.TEMPLATE, "channels": ["fcm", "sms"], "direct": {"topic": "promo"}}
+    sample_night.make(lake, 1, DS, documents=[*channels, template, *sample_night.DOCUMENTS[:1]])
+    night = lake.require("catalog_snapshot", ds=DS)
+    known = PlanSnapshot.read(lake, night, SpeedLimits(1, lambda: 0))
+    assert known.next_channels("marketing__plain", "fcm", "plain", 1) == ["sms"]
+    assert known.next_channels("sale", "fcm", "plain", 1) == []

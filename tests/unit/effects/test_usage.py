@@ -32,6 +32,9 @@ def put(lake: Lake, name: str, rows: list[dict[str, Any]], **leaf: str) -> None:
         attempt.publish()
 
 
+SALE = ("marketing__sale_note", "sale_note")
+
+
 def message(number: int, at: datetime, status: str, campaign: str = "order") -> dict[str, Any]:
     return {
         "intake_id": f"{number:032x}", "message_id": f"{number + 1000:032x}", "client": "shop",
@@ -51,7 +54,10 @@ def asked(lake: Lake, night: Any) -> None:
     end = START + timedelta(hours=24)
     hours = {
         START: [message(1, START, "opened"), message(2, START, "refused")],
-        end - timedelta(hours=1): [message(3, end - timedelta(seconds=1), "failed", "login")],
+        end - timedelta(hours=1): [
+            message(3, end - timedelta(seconds=1), "failed", "login"),
+            message(5, end - timedelta(seconds=1), "refused", SALE[0]),
+        ],
         end: [message(4, end, "sent")],
     }
     for hour, rows in hours.items():
@@ -72,12 +78,13 @@ def test_usage_is_of_the_plans_hours_by_client_and_template(lake: Lake, asked: N
     page = Path(run_report(load_settings(), DS)["report"]).read_text("utf-8")
     rows = lake.read(lake.require("intake_usage", ds=DS)).to_pylist()
     by_template = {(row["campaign_id"], row["template_id"]): row for row in rows}
-    assert set(by_template) == {("order", "plain"), ("order", None), ("login", None)}
+    assert set(by_template) == {("order", "plain"), ("order", None), ("login", None), SALE}
     opened = by_template["order", "plain"]
     assert opened["channel"] == "sms"
     assert [opened[f"n_{name}"] for name in ("messages", "sent", "delivered", "opened")] == [1, 1, 1, 1]
     assert (opened["n_queued"], opened["queued_after_ms"], opened["n_variable_bytes"]) == (1, 2_000, 10)
     assert by_template["order", None]["n_not_sent"] == 1
+    assert by_template[SALE]["n_not_sent"] == 1
     assert "Messages by REST" in page
 
 

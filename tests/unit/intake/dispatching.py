@@ -18,7 +18,8 @@ from angelia.intake.dispatching import sample_night
 from angelia.intake.dispatching.batches import Batches
 from angelia.intake.dispatching.dispatcher import Dispatcher
 from angelia.intake.dispatching.terms import DispatchTerms, Report
-from angelia.intake.message import now, parse_message
+from angelia.intake.message import Draft, now, parse_message
+from angelia.intake.people.addressed import address_drafts
 from angelia.intake.store import Accepted, IntakeStore
 from angelia.lake import Lake
 from angelia.transport.wire import Answer, Request
@@ -72,8 +73,11 @@ class Bench:
     def accept(self, *fields: dict[str, Any], client: str = "shop") -> list[str]:
         drafts = []
         for each in fields:
-            document = {"campaign_id": "sale", "class": "marketing", "user_id": "u0000000", **each}
+            whom = {} if "to" in each else {"user_id": "u0000000"}
+            document = {"campaign_id": "sale", "class": "marketing", **whom, **each}
             drafts.append(parse_message(json.dumps(document).encode(), client, now()))
+        if any(draft.to for draft in drafts if isinstance(draft, Draft)):
+            address_drafts(self.lake, drafts)
         verdicts = self.store.accept(drafts)
         assert all(isinstance(verdict, Accepted) for verdict in verdicts), verdicts
         return [verdict.id for verdict in verdicts if isinstance(verdict, Accepted)]

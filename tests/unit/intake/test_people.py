@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
 import pytest
 
 from angelia.errors import NotFound
 from angelia.intake.dispatching import people, sample_night
-from angelia.intake.dispatching.people import BatchSources, NightPeople, RememberedPeople
+from angelia.intake.dispatching.people import BatchSources, NightPeople
 from tests.unit.intake.dispatching import Bench, bench
 
 __all__ = ["bench"]
@@ -32,9 +31,3 @@ def test_people_are_the_same_remembered_or_read(
     assert {user: row["ordinal"] for user, row in known.items()} == {asked[2]: 0, asked[0]: 3}
     assert all(row["user_id"] == user and row["timezone"] for user, row in known.items())
     assert night.of(["nobody"]) == night.of([]) == {}
-
-
-def test_people_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(people, "hash_array", lambda ids, categorize: pa.array([7] * len(ids)).to_numpy())
-    table = pa.table({"user_id": ["a", "b", "c"], "ordinal": [0, 1, 2]})
-    assert RememberedPeople(table).of(["b", "z"]) == {"b": {"user_id": "b", "ordinal": 1}}

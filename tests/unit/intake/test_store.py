@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from sqlalchemy.engine import Engine
 
 from angelia.delivery.ledger.ledger import Owner
+from angelia.intake.database import writing
 from angelia.intake.dispatching.batches import Batches
+from angelia.intake.dispatching.steps import OutcomeStep, note_steps
 from angelia.intake.message import Refusal
 from angelia.intake.store import Accepted, IntakeStore, effective_status
 from tests.unit.intake.conftest import HOUR_US, NOW_US, Make
@@ -95,7 +97,12 @@ def test_lists_page_by_time_campaign_and_status(any_engine: Engine, draft: Make)
     assert [row["accepted_us"] for row in store.newest("shop", times[3], before=page[-1]["id"])] == times[:1]
     within = store.newest("shop", times[3], from_us=times[1], to_us=times[3])
     assert [row["accepted_us"] for row in within] == [times[2], times[1]]
-    assert len(store.newest("shop", times[3], campaign_id="c1")) == 2
+    assert len(store.newest("shop", times[3], campaigns=["c1"])) == 2
+    queued = [OutcomeStep("shop", page[1]["id"], "queued", 1, None, "", "sms")]
+    with writing(any_engine) as connection:
+        note_steps(connection, [*queued, OutcomeStep("bank", page[2]["id"], "queued", 1, None, "", "sms")])
+    assert [row["id"] for row in store.newest("shop", times[3], channel="sms")] == [page[1]["id"]]
+    assert store.newest("shop", times[3], channel="fcm") == []
     assert store.cancel("shop", page[0]["id"], times[3])
     assert [row["id"] for row in store.newest("shop", times[3], status="cancelled")] == [page[0]["id"]]
     assert len(store.newest("shop", times[3], status="accepted")) == 3

@@ -39,7 +39,7 @@ def test_receipts_come_back_as_steps(bench: Bench) -> None:
         {"receipt_id": kind, "dispatch_id": dispatch_id(key, "fcm", "a"), "message_id": key,
          "user_id": "u0000000", "campaign_id": "sale", "material_id": "plain", "channel": "fcm",
          "kind": kind, "receipt_ts": at + timedelta(seconds=number), "sent_ts": at, "reason": None}
-        for number, kind in enumerate(("delivered", "opened"))
+        for number, kind in enumerate(("delivered", "displayed", "opened"))
     ]  # fmt: skip
     ds = (at - timedelta(days=1)).date().isoformat()
     with bench.lake.attempt("push_receipts", ds=ds, source="receive", part="x") as attempt:
@@ -48,4 +48,10 @@ def test_receipts_come_back_as_steps(bench: Bench) -> None:
     report = bench.dispatch()
     assert report.steps["opened"] == 1
     assert bench.states([message]) == ["opened"]
-    assert {step for step, _ in bench.steps(message)} == {"queued", "sent", "delivered", "opened"}
+    assert {step for step, _ in bench.steps(message)} == {
+        "queued",
+        "sent",
+        "delivered",
+        "displayed",
+        "opened",
+    }

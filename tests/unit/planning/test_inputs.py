@@ -186,6 +186,17 @@ def test_what_the_intake_will_send_leaves_no_room(night: Lake) -> None:
     assert capped == ["u0000002"]
 
 
+def test_what_clients_owe_by_a_template_uses_no_room(night: Lake) -> None:
+    at = datetime(2026, 11, 14, 9, tzinfo=UTC)
+    sent = [push("transactional__order", 2, "i", at), push("marketing__order", 3, "i", at)]
+    write(night, "user_pushes", rows("user_pushes", sent))
+    wanted = terms({"caps": [{"messages": 1, "days": 3}]})
+    shard = load_shard(night, find_inputs(night, DS, days_needed(wanted, 28)), wanted, NO_FACTS, 0)
+    _, outcome, _ = build(wanted, shard.people, shard.pairs, shard.past)
+    capped = np.array(shard.people.user_id, object)[shard.pairs.user[outcome == "capped"]].tolist()
+    assert capped == ["u0000003"]
+
+
 def test_the_scores_doubt_decides_how_much_is_tried(night: Lake) -> None:
     scores = [
         {"ordinal": i, "campaign_id": "welcome", "material_id": name, "p_open": p}

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from angelia.contracts.core import TIMESTAMP
-from angelia.effects.attribution.crediting import CREDIT_TABLES, make_credits
+from angelia.effects.attribution.crediting import CREDIT_TABLES, make_credits, windows
 from angelia.effects.tables import make_table, require_checks
+from angelia.intake.dispatching import sample_night
+from angelia.lake import Lake
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
 ROLES = (
@@ -182,3 +184,16 @@ def test_no_event_is_credited_twice_and_the_last_wins(
     connection: Any, touches: list[Touch], events: list[Event]
 ) -> None:
     assert credit(connection, touches, events) == naive(touches, events)
+
+
+def test_a_template_that_goes_by_itself_has_a_campaigns_windows(lake: Lake) -> None:
+    template = sample_night.TEMPLATE
+    direct = [
+        {**template, "direct": {"topic": "promo"}},
+        {**template, "id": "bill", "direct": {"topic": "orders", "guarantee": "at_least_once"}},
+    ]
+    sample_night.make(lake, 1, "2026-11-14", documents=[*sample_night.DOCUMENTS[:1], *direct])
+    with duckdb.connect() as connection:
+        windows(connection, lake, lake.require("catalog_snapshot", ds="2026-11-14"), "purchase")
+        rows = connection.sql("SELECT campaign_id, open_hours FROM attribution_campaigns").fetchall()
+    assert rows == [("marketing__plain", 24), ("transactional__bill", 0)]

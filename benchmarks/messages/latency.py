@@ -33,8 +33,9 @@ from angelia.intake.store import IntakeStore
 from angelia.intake.tables import messages, steps
 from angelia.intake.triggers.run import CLIENT
 from angelia.lake import Lake
-from benchmarks.deliver import environment, sandbox
-from benchmarks.measured.intake_dispatch import NIGHT
+from benchmarks.deliver import environment
+from benchmarks.harness.serving import sandbox
+from benchmarks.messages.dispatch import NIGHT
 
 TICK_S = 0.05
 HIGH_A_TICK, MEDIUM_A_TICK = 5, 20

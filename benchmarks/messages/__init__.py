@@ -1,0 +1,1 @@
+"""What `intake` measures: loads, kills, what is due, dispatching, how long messages wait."""
