@@ -27,7 +27,8 @@ SLOW_DAYS, FAST_DAYS = 14.0, 3.0  # half-lives
 TIRED_DAYS = 2.0  # time constant of pushes that are still felt
 WANTED = ("cart", "purchase")
 LOOKS, PUSHES = 4.0, 6.0  # pseudo looks and pushes behind a person's share and open rate of a category
-RESPONSE = 20.0  # pseudo pushes behind a person's open rate
+# Opens behind a person's own open rate: beyond luck rates differ by a third (KuaiRand .37); 1 / .37^2 is 7.
+RESPONSE = 8.0
 DAY_US = 86_400_000_000
 
 
@@ -181,7 +182,10 @@ def behaviour(
     user: dict[str, Floats] = {
         "activity": np.log1p(np.bincount(active // WINDOW_DAYS, weights=decayed, minlength=n))
     }
-    _add_responses(pushes, category_of, population, day=day, n=n, user=user, pair=pair)
+    sent, opened = answers_until(pushes, before, day=day, n=n)
+    own = population.open_rate * (opened + RESPONSE) / (sent * population.open_rate + RESPONSE)
+    user["response"] = np.log(own / population.open_rate)
+    _add_responses(pushes, category_of, population, own, day=day, n=n, user=user, pair=pair)
     return Behaviour(population.categories, user, pair)
 
 
@@ -197,6 +201,25 @@ def looks_until(
     faded = 0.5 ** (max(day - WINDOW_DAYS - before.day, 0) / LOOKS_HALF_LIFE)
     since = visits(days, categories, since=before.day, day=day, n=n)
     return np.asarray(faded * before.counts(categories, n) + since)
+
+
+def answers_until(pushes: pa.Table, before: PastLooks | None, *, day: int, n: int) -> tuple[Floats, Floats]:
+    """Return how many pushes n users got up to a day, and how many they opened, (n,) each.
+
+    As with looks, the window counts whole, and what is kept of the days before it has faded.
+    """
+    when, row = (pushes[name].to_numpy().astype(np.int64) for name in ("day", "row"))
+    is_open = np.asarray(pc.equal(pushes["kind"], "opened").to_numpy(zero_copy_only=False))
+    first = day - WINDOW_DAYS if before is None else before.day
+    here = (when <= day) & (when > first)
+    sent, opened = (
+        np.bincount(row[here & kind], minlength=n).astype(np.float64) for kind in (~is_open, is_open)
+    )
+    if before is None:
+        return sent, opened
+    faded = 0.5 ** (max(day - WINDOW_DAYS - before.day, 0) / LOOKS_HALF_LIFE)
+    older = before.pushes(n)
+    return sent + faded * older[0], opened + faded * older[1]
 
 
 def _tastes(
@@ -222,13 +245,14 @@ def _add_responses(
     pushes: pa.Table,
     category_of: Mapping[str, str],
     population: Population,
+    own: Floats,
     *,
     day: int,
     n: int,
     user: dict[str, Floats],
     pair: dict[str, Floats],
 ) -> None:
-    """Add a person's open rate, in general and by category, and the pushes still felt."""
+    """Add a person's open rate by category over their `own` (n,), and the pushes still felt."""
     k = len(population.categories)
     when = pushes["day"].to_numpy().astype(np.int64)
     pushes = pushes.filter(pa.array((when <= day) & (when > day - WINDOW_DAYS)))
@@ -238,19 +262,14 @@ def _add_responses(
     place = {name: i for i, name in enumerate(population.categories)}
     codes = [place.get(category_of.get(name, ""), -1) for name in names.dictionary.to_pylist()]
     category = np.array([*codes, -1], np.int64)[names.indices.fill_null(len(codes)).to_numpy()]
-    weight, rate = 0.5 ** (age / SLOW_DAYS), population.open_rate
-
-    def total(rows: npt.NDArray[np.bool_]) -> Floats:
-        return np.bincount(row[rows], weights=weight[rows], minlength=n).astype(np.float64)
+    weight = 0.5 ** (age / SLOW_DAYS)
 
     def each(rows: npt.NDArray[np.bool_], weights: Floats) -> Floats:
         rows = rows & (category >= 0)
         cell = row[rows] * k + category[rows]
         return np.bincount(cell, weights=weights[rows], minlength=n * k).reshape(n, k).astype(np.float64)
 
-    own = (total(is_open) + RESPONSE * rate) / (total(~is_open) + RESPONSE)
     still = np.exp(-(age + 0.5) / TIRED_DAYS)  # half a day on: the middle of the day that is planned
-    user["response"] = np.log(own / rate)
     user["felt"] = np.log1p(np.bincount(row[~is_open], weights=still[~is_open], minlength=n))
     opened, sent = each(is_open, weight), each(~is_open, weight)
     pair["category_response"] = np.log((opened / own[:, None] + PUSHES) / (sent + PUSHES))

@@ -29,8 +29,9 @@ def write_card(metrics: Mapping[str, Any], lineage: Mapping[str, Any], gain: Map
         f"- **Left out**: {left_out or 'nothing'}.",
         (
             f"- **Made by**: code {lineage['code_version']}, LightGBM {lineage['lightgbm']}, seed "
-            f"{lineage['seed']}, {lineage['trees']} trees."
+            f"{lineage['seed']}."
         ),
+        _form(metrics["chosen"]["trees"], lineage["trees"]),
         "",
         "## Is it any good?",
         "",
@@ -109,6 +110,19 @@ def _rows(policy: str, estimates: Mapping[str, Mapping[str, float]]) -> list[str
         interval = f"{e['low']:.5f} to {e['high']:.5f}"
         rows.append(f"| {who} | {label} | {e['value']:.5f} | {interval} | {e['effective_n']:.0f} |")
     return rows
+
+
+def _form(kept: int, tried: int) -> str:
+    """Say what won: the logistic line is the floor, and trees ship only if they make it better."""
+    if not kept:
+        return (
+            f"- **Form**: a logistic line. Up to {tried} trees on what it leaves over were tried, and did "
+            "not lower its loss on the calibration days: none ship."
+        )
+    return (
+        f"- **Form**: a logistic line and {kept} trees on what it leaves over (of up to {tried}), which "
+        "lowered its loss on the calibration days."
+    )
 
 
 def _fatigue(figures: Mapping[str, Any]) -> list[str]:

@@ -24,6 +24,7 @@ from angelia.lake import Commit, Lake
 from angelia.timing.category_hours import CategoryHours
 from angelia.timing.evidence import CELLS, read_clock
 from angelia.users.history import PURCHASE, event_features, push_features
+from models.answering.older import older_answers
 from models.behaviour import DAY_US, PAIR_NUMBERS, USER_NUMBERS, WINDOW_DAYS, Behaviour, Population, behaviour
 from models.taste import LOOK_COLUMNS, PastLooks
 
@@ -56,7 +57,8 @@ def read_past(
 ) -> PastRows:
     """Return at least so many days up to ds of the users with these ordinals.
 
-    Days are read from the newest record of looks up to `looks_by` on, if there is one.
+    Days are read from the newest record of looks up to `looks_by` on, if there is one; without one, pushes
+    of a year before them are counted.
     """
     order = np.unique(np.asarray(ordinal, dtype=np.int64))
     last = date.fromisoformat(ds)
@@ -74,6 +76,8 @@ def read_past(
         "user_pushes": ["ordinal", "kind", "material_id", "sent_ts"],
     }
     commits: list[Commit] = [record] if record is not None else []
+    if record is None and looks_by:
+        looks, commits = older_answers(lake, order, last=(last - timedelta(days=n_days)).isoformat())
     for back in range(n_days):
         day = last - timedelta(days=back)
         for name, parts in tables.items():
@@ -146,16 +150,9 @@ def with_behaviour(
         here = np.flatnonzero(sent_day == day)
         size = len(past.ordinal)
         known = behaviour(
-            past.days,
-            past.pushes,
-            category_of,
-            population,
-            day=day - 1,
-            n=size,
-            users=whose,
-            asked=np.unique(place[here]),
-            before=past.looks,
-        )
+            past.days, past.pushes, category_of, population, day=day - 1, n=size, users=whose,
+            asked=np.unique(place[here]), before=past.looks,
+        )  # fmt: skip
         for name in USER_NUMBERS:
             user[name][here] = known.user[name][place[here]]
         for name in PAIR_NUMBERS:

@@ -30,7 +30,7 @@ PRIOR_PEOPLE = 20.0  # pseudo people behind facts without effect, and behind the
 AGE_MEAN, AGE_SPREAD = 35.0, 12.0
 # A look counts whole within the window and halves every so many days once it has left it: tastes turn slowly.
 LOOKS_HALF_LIFE = 180.0
-LOOK_COLUMNS = ["ordinal", "item", "looks"]
+LOOK_COLUMNS = ["ordinal", "item", "looks", "sent", "opened"]
 
 
 @dataclass(frozen=True)
@@ -157,13 +157,16 @@ def facts(users: pa.Table, categories: Sequence[str], genders: Sequence[str]) ->
 class PastLooks:
     """What user_looks keeps of the days up to `day`, in the count of the days that follow it.
 
-    `row`, `item` and `looks` say how many faded hours a user looked at a category, all (m,).
+    `row`, `item` and `looks` say how many faded hours a user looked at a category, `sent` and `opened` how
+    many faded pushes about it they got and opened, all (m,).
     """
 
     day: int
     row: npt.NDArray[np.int64]
     item: pa.ChunkedArray
     looks: Floats
+    sent: Floats
+    opened: Floats
 
     @classmethod
     def of(cls, table: pa.Table, ordinal: npt.NDArray[np.int64], *, day: int) -> PastLooks:
@@ -171,15 +174,27 @@ class PastLooks:
         owner = table["ordinal"].to_numpy().astype(np.int64)
         row = np.minimum(np.searchsorted(ordinal, owner), max(len(ordinal) - 1, 0))
         known = ordinal[row] == owner if len(ordinal) else np.zeros(len(owner), bool)
-        looks = table["looks"].to_numpy().astype(np.float64)
-        return cls(day, row[known], table["item"].filter(pa.array(known)), looks[known])
+        # Records of before pushes were kept know none.
+        counts = (
+            table[name].cast(pa.float64()).fill_null(0.0).to_numpy()[known]
+            for name in ("looks", "sent", "opened")
+        )
+        return cls(day, row[known], table["item"].filter(pa.array(known)), *counts)
 
-    def counts(self, categories: Sequence[str], n: int) -> Floats:
-        """Return the looks of n users at each category, (n, categories)."""
+    def counts(self, categories: Sequence[str], n: int, of: str = "looks") -> Floats:
+        """Return the looks, or what else is counted, of n users by category, (n, categories)."""
         k, column = len(categories), _codes(self.item, categories)
         known = column >= 0
-        cell = self.row[known] * k + column[known]
-        return np.bincount(cell, weights=self.looks[known], minlength=n * k).reshape(n, k).astype(np.float64)
+        cell, weights = self.row[known] * k + column[known], getattr(self, of)[known]
+        return np.bincount(cell, weights=weights, minlength=n * k).reshape(n, k).astype(np.float64)
+
+    def pushes(self, n: int) -> tuple[Floats, Floats]:
+        """Return the pushes that n users got, and those that they opened, (n,) each."""
+        sent, opened = (
+            np.bincount(self.row, weights=each, minlength=n).astype(np.float64)
+            for each in (self.sent, self.opened)
+        )
+        return sent, opened
 
 
 def _codes(items: pa.ChunkedArray, categories: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -289,8 +289,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     category_of = {name: m.category for name, m in catalog.materials.items() if m.category is not None}
     before = (date.fromisoformat(ds) - timedelta(days=WINDOW_DAYS)).isoformat()
     with spark_session("score_materials") as spark, lake.attempt("material_scores", ds=ds) as attempt:
-        categories = sorted(set(category_of.values()))
-        looks = past_looks(spark, lake, features, before, shards, bits, categories)
+        looks = past_looks(spark, lake, features, before, shards, bits, category_of)
         past = PastDays.of(lake, ds, category_of, looks)
         work = partial(
             write_scores, lake, features, audiences, past, wanted, files, bits, attempt.folder, lifts

@@ -224,6 +224,8 @@ USER_LOOKS = Dataset(
         ordinal(),
         Column("item", S, "category of a material", pattern=NAME),
         Column("looks", F32, "hours with a look at it up to ds, halved every 180 days", minimum=0),
+        Column("sent", F32, "pushes about it up to ds, halved likewise", nullable=True, optional=True),
+        Column("opened", F32, "those that were opened", nullable=True, optional=True),
     ),
     ("score_materials",),
     layout=("shards",),

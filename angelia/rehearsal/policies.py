@@ -102,9 +102,9 @@ class PolicyView:
     def drawn_again(self, offers: list[CampaignOffer]) -> ShardInputs:
         """Return the shard with materials drawn from other scores, or on other terms."""
         night = open_hours(self.terms, self.people)
-        return self.with_materials(
-            [draw_material(self.terms, self.people, night, o, self.facts, self.hours) for o in offers]
-        )
+        drawn = [draw_material(self.terms, self.people, night, o, self.facts, self.hours) for o in offers]
+        # The plan must see the scores that the materials were drawn from.
+        return replace(self, offers=offers).with_materials(drawn)
 
 
 Policy = Callable[[PolicyView, int | None], Sent]

@@ -33,13 +33,17 @@ GRAIN = 2.0**12  # kept hours are multiples of 1/4096: exact in float32
 
 @dataclass(frozen=True)
 class PastHoursUpdate:
-    """What is added to a record of past hours or looks."""
+    """What is added to a record of past hours or looks.
+
+    `pushes` are the commits of user_pushes of each stretch, where the record counts them.
+    """
 
     lake: Lake
     features: Commit
     before: Commit | None
     parts: list[tuple[str, int, Window]]  # (last day, days, their commits) of each stretch
     shard_bits: int
+    pushes: tuple[Window, ...] = ()
 
 
 def past_hours(
@@ -61,21 +65,30 @@ def continued(
     shards: list[int],
     shard_bits: int,
     fold_one: Callable[[PastHoursUpdate, str, int], ShardResult],
+    *,
+    with_pushes: bool = False,
 ) -> Commit | None:
     """Return the newest commit of a record up to a day, continued first if a week is due.
 
-    `fold_one` writes one shard's record, given its folder and the shard.
+    `fold_one` writes one shard's record, given its folder and the shard; `with_pushes` gives it the pushes of
+    the days, too.
     """
     kept = [leaf["ds"] for leaf in lake.partitions(name) if leaf["ds"] <= last_day]
     before = lake.require(name, ds=kept[-1]) if kept else None
     days = YEAR if before is None else days_between(kept[-1], last_day) + 1
+    # A record is continued once a week, so that a night seldom pays for it.
     if before is not None and days < FOLD_EVERY:
         return before
     parts = stretches(lake, last_day, days)
     commits = [commit for _, _, window in parts for _, commit in window]
+    # Nothing was aggregated since: pushes alone begin no record.
     if not commits:
         return before
-    fold = PastHoursUpdate(lake, features, before, parts, shard_bits)
+    pushes = tuple(
+        window_commits(lake, "user_pushes", last, length) for last, length, _ in parts if with_pushes
+    )
+    commits += [commit for window in pushes for _, commit in window]
+    fold = PastHoursUpdate(lake, features, before, parts, shard_bits, pushes)
     with lake.attempt(name, ds=last_day) as attempt:
         for result in run_shards(spark, shards, partial(fold_one, fold, attempt.folder)):
             for entry in result.files:

@@ -31,13 +31,18 @@ LEFT = 0.5  # share of the messages that a price must leave
 def risks(fatigue: Fatigue, felt: F64, curve: F64) -> F64:
     """Return the risk of a refusal, of somebody rested at a mean hour = 1, (m, h).
 
+    People recover while they wait: what is felt in the middle of the day is felt more in the first hours and
+    less in the last ones, so the same look is refused more seldom late than early.
+
     Args:
         fatigue: what was learned.
-        felt: messages still felt, (m,).
+        felt: messages still felt in the middle of the planned day, (m,).
         curve: the person's response in each slot, which stands for looks, (m, h).
     """
-    grows = np.exp(fatigue.refuses_more * np.log1p(felt))
-    return rounded(np.maximum(curve, 0.0) * grows[:, None], _PLACES)
+    days = (np.arange(curve.shape[1]) + 0.5) / 24.0 - 0.5  # from the middle of the day
+    fades = np.exp(-days / fatigue.tired_days)
+    grows = np.exp(fatigue.refuses_more * np.log1p(felt[:, None] * fades))
+    return rounded(np.maximum(curve, 0.0) * grows, _PLACES)
 
 
 def centred(price: RefusalPrice, weight: F64, risk: F64, before: F64) -> F64:

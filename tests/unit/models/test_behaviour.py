@@ -6,6 +6,7 @@ import pytest
 
 from models.behaviour import (
     PAIR_NUMBERS,
+    RESPONSE,
     USER_NUMBERS,
     WINDOW_DAYS,
     Behaviour,
@@ -114,7 +115,8 @@ def test_a_behaviour_that_knows_nothing_is_encoded_as_unknown() -> None:
 
 def test_older_looks_add_to_the_window_and_fade() -> None:
     days = events((0, 10, "view", "camera", 1), (0, 12, "view", "shoes", 1))
-    kept = pa.table({"ordinal": [7, 7, 9], "item": ["shoes", "sofa", "shoes"], "looks": [4.0, 9.0, 5.0]})
+    kept = pa.table({"ordinal": [7, 7, 9], "item": ["shoes", "sofa", "shoes"], "looks": [4.0, 9.0, 5.0],
+                     "sent": [3.0, 1.0, 9.0], "opened": [None, 1.0, 2.0]})  # fmt: skip
     before = PastLooks.of(kept, np.array([5, 7]), day=9)
     categories = POPULATION.categories
     assert looks_until(days, before, categories, day=11, n=2).tolist() == [[1, 0], [0, 4]]
@@ -122,3 +124,22 @@ def test_older_looks_add_to_the_window_and_fade() -> None:
     assert later[1].tolist() == [0, pytest.approx(2.0)]
     # Without a record the window is all there is.
     assert looks_until(days, None, categories, day=12 + WINDOW_DAYS, n=2).tolist() == [[0, 0], [0, 0]]
+
+
+def test_a_year_of_pushes_stands_behind_an_open_rate() -> None:
+    kept = pa.table({"ordinal": [5, 5, 7], "item": ["shoes", "sofa", "shoes"], "looks": [0.0, 0.0, 1.0],
+                     "sent": [60.0, 20.0, 80.0], "opened": [20.0, 4.0, None]})  # fmt: skip
+    before = PastLooks.of(kept, np.array([5, 7, 9]), day=9)
+    # The record holds day 9 already; a push of the day after it counts beside it.
+    known = pushes(
+        (0, 9, "sent", "sale_camera"), (0, 10, "sent", "sale_camera"), (0, 11, "sent", "sale_camera")
+    )
+
+    def response(day: int) -> np.ndarray:
+        return behaviour(events(), known, OF, POPULATION, day=day, n=3, before=before).user["response"]
+
+    rate = POPULATION.open_rate
+    wanted = [(24 + RESPONSE) / (81 * rate + RESPONSE), RESPONSE / (80 * rate + RESPONSE), 1.0]
+    assert np.exp(response(10)) == pytest.approx(wanted)
+    # Half a year after it has left the window, what is kept counts half.
+    assert np.exp(response(9 + WINDOW_DAYS + 180))[1] == pytest.approx(RESPONSE / (40 * rate + RESPONSE))

@@ -14,6 +14,7 @@ METRICS: dict[str, Any] = {
     "test": TEST,
     "test_user_rate_alone": {"auc": 0.6, "logloss": 0.31},
     "n": {"train": 900, "calibration": 50, "test": 100},
+    "chosen": {"trees": 0},
 }
 LINEAGE = {
     "ds": "2026-11-14", "cutoff": "2026-11-07", "left_out": {"no features": 3, "late": 1},
@@ -51,3 +52,11 @@ def test_off_policy_values_stand_beside_the_champions() -> None:
         ["| this model", "DR"],
         ["| champion", "DR"],
     ]
+
+
+def test_the_card_says_whether_trees_beat_the_line() -> None:
+    alone = write_card(METRICS, LINEAGE, {})
+    assert "**Form**: a logistic line. Up to 40 trees" in alone
+    assert "none ship" in alone
+    more = write_card({**METRICS, "chosen": {"trees": 12}}, LINEAGE, {})
+    assert "**Form**: a logistic line and 12 trees on what it leaves over (of up to 40)" in more

@@ -1,10 +1,14 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from angelia.errors import InvalidInput, NotFound
-from models.dataset import read_examples, split_bounds
+from models import past
+from models.dataset import Examples, read_examples, split_bounds
+from models.features import FEATURES
 
 DS, CUTOFF = "2026-11-14", "2026-11-07"
 
@@ -44,6 +48,43 @@ def test_only_mature_pushes_after_the_cutoff_get_in(lake, night) -> None:
     assert examples.inputs[0].ref == f"user_features/ds={CUTOFF}@1"
     assert examples.rows["category"].to_pylist()[0] == "camera"
     assert examples.rows["topic"].to_pylist()[0] == "promo"
+
+
+def peeking(before: Examples, after: Examples, until: int) -> list[str]:
+    """Return the features of pushes before `until` that what came later has moved.
+
+    Both are of the same shop; `after` has lived other days from `until` on.
+    """
+    early = [one.rows.filter(pc.less(one.rows["sent_us"], until)).sort_by("message_id")
+             for one in (before, after)]  # fmt: skip
+    assert early[0]["message_id"].equals(early[1]["message_id"])
+    assert early[0].num_rows > 1000
+    names = [feature.name for feature in FEATURES if feature.name in early[0].column_names]
+    assert len(names) > 30
+    return [name for name in names if early[0][name].to_pylist() != early[1][name].to_pylist()]
+
+
+def test_a_leak_with_an_innocent_name_is_caught(week, night, monkeypatch) -> None:
+    def lived() -> Examples:
+        return read_examples(week, ds=DS, cutoff=CUTOFF)
+
+    def leaky(*rows: object, day: int, **over: object) -> object:
+        known, peeked = (behaviour(*rows, day=day + ahead, **over) for ahead in (0, 3))
+        return replace(known, user=known.user | {"response": peeked.user["response"]})
+
+    behaviour, until = past.behaviour, us(datetime(2026, 11, 13, tzinfo=UTC))
+    clean = lived()
+    monkeypatch.setattr(past, "behaviour", leaky)
+    planted = lived()
+    monkeypatch.undo()
+    # On the 13th everybody is sent another push and opens it: no earlier push may know.
+    new = [night.push(i, 5, 3, "sale_camera", kind, 0.5 * k, message_id=f"m{i:031d}")
+           for i in range(night.N) for k, kind in enumerate(("sent", "opened"))]  # fmt: skip
+    known = week.read(week.require("user_pushes", ds="2026-11-13")).to_pylist()
+    night.write_pushes(week, [*known, *new])
+    assert peeking(clean, lived(), until) == []
+    monkeypatch.setattr(past, "behaviour", leaky)
+    assert peeking(planted, lived(), until) == ["response"]
 
 
 def test_parts_follow_each_other_in_time(week) -> None:

@@ -239,3 +239,12 @@ def test_training_reads_looks_kept_by_the_cutoff(tmp_path) -> None:
     assert "user_looks/ds=2026-10-30" in {commit.ref.split("@")[0] for commit in past.commits}
     assert read_past(lake, "2026-11-14", 3, [4]).looks is None
     assert read_past(lake, "2026-11-14", 3, [4], looks_by="2026-09-01").looks is None
+    # A first model has no record to read, so older pushes are counted as they stand.
+    push = {"ordinal": 4, "message_id": "m", "campaign_id": "c", "material_id": "c_camera",
+            "kind": "sent", "channel": "fcm", "at_ts": 0, "sent_ts": 0}  # fmt: skip
+    write("user_pushes", "2026-11-11", push)
+    write("user_pushes", "2026-11-12", push)
+    first = read_past(lake, "2026-11-14", 3, [4], looks_by="2026-09-01")
+    assert first.looks is not None
+    assert first.looks.pushes(1)[0].tolist() == [1.0]
+    assert first.pushes["day"].to_pylist() == [first.looks.day + 1], "no push counts twice"

@@ -107,3 +107,10 @@ def test_materials_are_drawn_evenly(night: PolicyView) -> None:
     counts = np.bincount(np.concatenate([which[which >= 0] for which, _ in drawn]), minlength=k)
     expected = 20 * share.sum(axis=0)
     assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()
+
+
+def test_a_plan_sees_the_scores_that_were_drawn_from(night: PolicyView) -> None:
+    halved = [replace(offer, p_open=offer.p_open / 2.0) for offer in night.offers]
+    before, after = (night.drawn_again(offers) for offers in (night.offers, halved))
+    assert after.material == before.material
+    assert after.pairs.p_open == pytest.approx(before.pairs.p_open / 2.0)

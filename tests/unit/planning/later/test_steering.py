@@ -37,9 +37,17 @@ def price_of(built: BuiltShard, at_most: float, lines: list[str] | None = None) 
 
 
 def test_risk_grows_with_looks_and_with_what_is_felt() -> None:
-    learned = Fatigue(refuses_more=0.5)
+    learned = Fatigue(refuses_more=0.5, tired_days=1e9)
     risk = risks(learned, np.array([0.0, 3.0]), np.array([[1.0, 2.0], [1.0, -1.0]]))
     assert risk == pytest.approx(np.array([[1.0, 2.0], [2.0, 0.0]]))
+
+
+def test_who_waits_recovers_and_refuses_more_seldom() -> None:
+    risk = risks(Fatigue(refuses_more=1.0, tired_days=2.0), np.array([0.0, 3.0]), np.ones((2, 24)))
+    assert (risk[0] == 1.0).all(), "who feels nothing has nothing to recover from"
+    assert (np.diff(risk[1]) < 0).all()
+    assert risk[1, 11:13].mean() == pytest.approx(4.0, abs=1e-3), "what is felt counts as of midday"
+    assert risk[1, 18] - 1.0 == pytest.approx((risk[1, 6] - 1.0) * np.exp(-0.25), abs=1e-5)
 
 
 def test_a_message_pays_above_the_limit_and_earns_below() -> None:

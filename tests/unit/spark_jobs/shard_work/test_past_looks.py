@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +24,7 @@ from spark_jobs.shard_work.past_looks import past_looks
 N, BITS = 300, 8
 LAST = date(2026, 10, 17)
 CATEGORIES = ("camera", "shoes")
+CATEGORY_OF = {"sale_camera": "camera", "news_camera": "camera", "sale_shoes": "shoes"}
 
 
 def write(lake: Lake, name: str, table: pa.Table, ds: str) -> None:
@@ -52,7 +53,7 @@ def lake(tmp_path: Path) -> Lake:
 
 def kept(lake: Lake, last: date) -> Commit:
     features = lake.require("user_features", ds=LAST.isoformat())
-    commit = past_looks(None, lake, features, last.isoformat(), [0, 1], BITS, CATEGORIES)  # type: ignore[arg-type]
+    commit = past_looks(None, lake, features, last.isoformat(), [0, 1], BITS, CATEGORY_OF)  # type: ignore[arg-type]
     assert commit is not None
     return commit
 
@@ -121,5 +122,22 @@ def test_one_person_is_explained_by_the_same_looks(lake: Lake) -> None:
 def test_no_day_so_early_means_no_record_of_looks(lake: Lake) -> None:
     features = lake.require("user_features", ds=LAST.isoformat())
     early = (LAST - timedelta(days=70)).isoformat()
-    assert past_looks(None, lake, features, early, [0, 1], BITS, CATEGORIES) is None  # type: ignore[arg-type]
+    assert past_looks(None, lake, features, early, [0, 1], BITS, CATEGORY_OF) is None  # type: ignore[arg-type]
     assert lake.partitions("user_looks") == []
+
+
+def test_pushes_of_a_category_are_kept_with_its_looks(lake: Lake) -> None:
+    at, schema = datetime(2026, 10, 1, 9, tzinfo=UTC), arrow.schema(dataset("user_pushes"))
+    rows = [
+        {"ordinal": 3, "message_id": f"{material}-{kind}", "campaign_id": "c", "material_id": material,
+         "channel": "fcm", "kind": kind, "at_ts": at, "sent_ts": at}
+        for material, kind in (("sale_camera", "sent"), ("news_camera", "sent"), ("sale_shoes", "sent"),
+                               ("sale_shoes", "opened"), ("no_such", "sent"))
+    ]  # fmt: skip
+    for ds, record in (("2026-10-04", "2026-10-07"), ("2026-10-15", "2026-10-17")):
+        write(lake, "user_pushes", pa.Table.from_pylist(rows, schema=schema), ds)
+        table = lake.read(kept(lake, date.fromisoformat(record)), LOOK_COLUMNS)
+    past = PastLooks.of(table, np.array([3]), day=0)
+    left = 0.5 ** (13 / LOOKS_HALF_LIFE) + 0.5 ** (2 / LOOKS_HALF_LIFE)
+    assert past.counts(CATEGORIES, 1, "sent")[0] == pytest.approx([2 * left, left], abs=1e-3)
+    assert past.counts(CATEGORIES, 1, "opened")[0] == pytest.approx([0.0, left], abs=1e-3)
