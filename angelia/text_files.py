@@ -72,7 +72,7 @@ def read_yaml(path: Path, loader: type[yaml.SafeLoader], name: str) -> Any:
         raise InvalidInput(f"{path.name} is not UTF-8 text") from None
     except ValueError:
         # 2026-02-30 has the form of a date, so YAML tries to make one of it.
-        says = f"{path.name}: a date or number in it is none"
+        says = f"{path.name}: a date or number in it is not valid"
         raise InvalidInput(says, fix="correct it, or quote it") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

@@ -38,7 +38,9 @@ def command(
     ] = None,
     fold_seconds: Annotated[
         float,
-        typer.Option("--fold-seconds", min=0.1, help="Most seconds from an event's arrival to the datasets."),
+        typer.Option(
+            "--fold-seconds", min=0.1, help="At most this many seconds from an event to the datasets."
+        ),
     ] = 5.0,
     max_seconds: Annotated[
         float | None, typer.Option("--max-seconds", min=0.1, help="Stop after this many seconds.")
@@ -255,7 +257,7 @@ def intake_triggers(as_json: JsonFlag = False) -> None:
 
 @intake.command("export")
 def intake_export(as_json: JsonFlag = False) -> None:
-    """Copy messages, their steps and addresses that changed since the last run to the lake.
+    """Copy to the lake the messages, steps and addresses that changed since the last run.
 
     The next night reads them there for reports, caps and addresses. Variables and codes are not copied. The
     newest imported `external_ids` are copied the other way, into the intake's database.

@@ -93,7 +93,7 @@ def test_a_commits_ref_is_no_address() -> None:
     ("written", "says"),
     [
         (b"a: 1\nb: [", "m.yaml line 2: "),
-        (b"a: 2026-02-30\n", "m.yaml: a date or number in it is none"),
+        (b"a: 2026-02-30\n", "m.yaml: a date or number in it is not valid"),
         (b"a: \xff\n", "m.yaml"),
         (None, "cannot read the list m.yaml: No such file"),
     ],

@@ -11,7 +11,6 @@ import json
 import re
 import time
 from collections.abc import Callable
-from typing import Any
 
 import jwt
 
@@ -34,6 +33,7 @@ from angelia.delivery.channels.base import (
     load_credentials,
     require_size,
 )
+from angelia.delivery.channels.tokens import SignedToken
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.transport.addresses import APNS_TOKEN
 from angelia.transport.wire import Answer, Request
@@ -67,17 +67,10 @@ STATUSES: dict[int, str] = {403: HALT, 410: GONE, 429: RETRY, 500: RETRY, 502: R
 _TOKEN = re.compile(APNS_TOKEN)  # checked whole, since it becomes part of the path
 
 
-class ProviderToken:
+class ProviderToken(SignedToken):
     """The ES256 token of a team's key; made on this machine, kept for 50 minutes."""
 
-    def __init__(self, account: dict[str, Any], now: Callable[[], float] = time.time) -> None:
-        self._account, self._now = account, now
-        self._header: bytes | None = None
-        self._made = 0.0
-
-    def current(self) -> bytes | None:
-        """See `Credentials.current`."""
-        return self._header if 0 <= self._now() - self._made < TOKEN_LIFE_S else None
+    kept_s = TOKEN_LIFE_S
 
     async def refresh(self, stale: bytes | None) -> None:
         """See `Credentials.refresh`.

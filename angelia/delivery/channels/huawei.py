@@ -8,10 +8,7 @@
 from __future__ import annotations
 
 import json
-import time
 import zlib
-from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote
 
 import jwt
@@ -34,7 +31,7 @@ from angelia.delivery.channels.base import (
     load_credentials,
     require_size,
 )
-from angelia.delivery.channels.tokens import json_object, pooled
+from angelia.delivery.channels.tokens import SignedToken, json_object, pooled
 from angelia.errors import InvalidInput
 from angelia.transport.wire import Answer, Request
 
@@ -63,17 +60,10 @@ TOKEN_ERRORS: dict[str, str] = {
 }  # fmt: skip
 
 
-class ServiceToken:
+class ServiceToken(SignedToken):
     """The PS256 token of a service account, made on this machine and kept for 50 minutes."""
 
-    def __init__(self, account: dict[str, Any], now: Callable[[], float] = time.time) -> None:
-        self._account, self._now = account, now
-        self._header: bytes | None = None
-        self._made = 0.0
-
-    def current(self) -> bytes | None:
-        """See `Credentials.current`."""
-        return self._header if 0 <= self._now() - self._made < TOKEN_LIFE_S - 600 else None
+    kept_s = TOKEN_LIFE_S - 600
 
     async def refresh(self, stale: bytes | None) -> None:
         """See `Credentials.refresh`."""

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from angelia.delivery.channels.base import (
@@ -48,6 +48,21 @@ class FixedToken:
             AngeliaError: always.
         """
         raise AngeliaError(f"{self._what} refuses the account", fix="check the channel's credentials file")
+
+
+class SignedToken:
+    """A token that an adapter signs on this machine, and keeps until it is `kept_s` old."""
+
+    kept_s: float
+
+    def __init__(self, account: Mapping[str, Any], now: Callable[[], float] = time.time) -> None:
+        self._account, self._now = account, now
+        self._header: bytes | None = None
+        self._made = 0.0
+
+    def current(self) -> bytes | None:
+        """See `Credentials.current`."""
+        return self._header if 0 <= self._now() - self._made < self.kept_s else None
 
 
 class Issued(NamedTuple):

@@ -50,7 +50,7 @@ def test_a_name_that_is_no_question_is_refused(lake: Lake, name: str) -> None:
 
 def test_a_damaged_answer_is_named(lake: Lake) -> None:
     lake.store.create(f"quality/main/{DS}/what-if-0123456789ab/0001.json", b"{")
-    with pytest.raises(Corrupt, match="no JSON"):
+    with pytest.raises(Corrupt, match="not JSON"):
         kept.load(lake, DS, "0123456789ab")
 
 
@@ -64,5 +64,5 @@ def test_settings_come_as_an_object_of_texts_or_numbers() -> None:
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"a": []}', '{"a": null}', "1", "[" * 10_000])
 def test_other_settings_are_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match="no JSON object"):
+    with pytest.raises(InvalidInput, match="not a JSON object"):
         texts_of(text)

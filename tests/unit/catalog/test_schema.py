@@ -136,9 +136,9 @@ def test_a_wrong_password_is_one_line(catalog_url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("nonsense", "no SQLAlchemy URL"),
+        ("nonsense", "not a SQLAlchemy URL"),
         ("sqlite://", "cannot live in memory"),
-        ("postgresql+nodriver://u:secret@h/d", "no SQLAlchemy URL"),
+        ("postgresql+nodriver://u:secret@h/d", "not a SQLAlchemy URL"),
         ("sqlite:////dev/null/x/catalog.db", "cannot make the folder"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from angelia.contracts import markdown
+from angelia.contracts import CONTRACTS, markdown
 from angelia.contracts.core import Column, Dataset, Severity
 
 ROOT = Path(__file__).parents[3]
@@ -52,3 +52,9 @@ def test_a_column_says_its_type_unit_and_checks() -> None:
     (spent,) = [line for line in text.splitlines() if line.startswith("| `spent` ")]
     assert "| int64 | yes | money (micros) |" in spent
     assert "*warning*" in spent
+
+
+def test_architecture_gives_every_dataset_its_place() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    section = text.partition("## 2. The data")[2].partition("The Spark jobs are exactly")[0]
+    assert [name for name in CONTRACTS if f"`{name}`" not in section] == []

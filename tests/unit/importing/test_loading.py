@@ -98,7 +98,7 @@ def test_a_wrong_mapping_is_one_line_and_writes_nothing(
         ("name: test\nname: test\n", "given twice"),
         ("name: &a [x, x]\ninputs: [*a, *a]\n", r"mapping.yaml line 2: aliases \(\*name\) are not accepted"),
         ("name: " + "[" * 2_000, "line 1: nested too deeply"),
-        ("name: 2026-13-45\n", "a date or number in it is none"),
+        ("name: 2026-13-45\n", "a date or number in it is not valid"),
         ("name: Test\ninputs: {a: a}\noutputs: [{dataset: user_events, input: a}]", "name"),
     ],
 )

@@ -61,9 +61,9 @@ def test_a_change_is_made_in_one_campaign_and_versions_stay():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "no JSON object"),
-        ("[1]", "no JSON object"),
-        ('{"price_drop": 3}', "no JSON object"),
+        ("{", "not a JSON object"),
+        ("[1]", "not a JSON object"),
+        ('{"price_drop": 3}', "not a JSON object"),
         ('{"price_drop": {"audience": "all"}}', "audience of price_drop is not the plan's alone"),
         ('{"policy": {"salt": "x"}}', "salt of policy"),
     ],
