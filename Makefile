@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # BLAS threads wait by spinning; beside other processes they cost more processor time than they save (models/__init__.py).
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-upgrade test-celery test-images test-databases test-browser test-intake test-ldap images compose-up compose-down notebooks pictures
+.PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-upgrade test-celery test-images test-kubernetes test-databases test-browser test-intake test-ldap images compose-up compose-down notebooks pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -145,6 +145,12 @@ test-celery: setup ## a night and an hour by Airflow on Celery, PostgreSQL and R
 
 test-images: setup ## a night and an hour by Airflow, Spark and S3 in containers of an image that podman builds (as root; podman, debootstrap)
 	$(BIN)/python -m pytest -q -s -rs -m images tests/images
+
+test-kubernetes: setup ## each object of docker/kubernetes against Kubernetes' schemas (kubectl; kubernetes-validate in an environment of its own)
+	@[ -x .venv-kubernetes/bin/kubernetes-validate ] || { $(BIN)/uv venv --quiet --python $(BIN)/python .venv-kubernetes && \
+	  $(BIN)/uv pip install --quiet --python .venv-kubernetes/bin/python kubernetes-validate==1.37.0; }
+	@folder="$$(mktemp -d)" && trap 'rm -r "$$folder"' EXIT && kubectl kustomize docker/kubernetes > "$$folder/angelia.yaml" && \
+	  .venv-kubernetes/bin/kubernetes-validate --strict "$$folder/angelia.yaml"
 
 test-databases: setup ## the catalog's tests on PostgreSQL and MariaDB (installed; started and stopped by the tests); none may be skipped
 	CATALOG_SERVERS=required $(BIN)/python -m pytest -q tests/unit/catalog -k "postgresql or mariadb"

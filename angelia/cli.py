@@ -153,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _near(word: str) -> str:
-    """Return the command, alone or in a group, that a mistyped word is nearest to, or ""."""
+    """Return the command, alone or in a group, nearest to a mistyped word, or ""."""
     near = difflib.get_close_matches(word, COMMANDS, n=1)
     if near:
         return near[0]

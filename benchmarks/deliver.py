@@ -4,6 +4,12 @@ firebase-admin and aioapns do the same for comparison. Everything is as in produ
 rendering, ledger, compaction, wall clock. The other side is `angelia sandbox` in a process of its own.
 `messages_per_s` is what both processes reach together on this machine; `…_per_cpu_s` counts the worker's own
 CPU alone. Peers live in `.venv-peers` (`make bench-peers`); only their base address is changed.
+
+With --mix none of that runs. Six channels send at once instead, and the provider of one (--storm) throttles,
+fails, delays, breaks connections and never answers, in spells that take turns with calm ones. The figure is
+the 99th percentile of the other channels' messages, from a message's last check until its outcome stands, in
+the storms over the calm spells of the same run: by a process a channel (the hourly DAG) and by one process
+for all. Lost and doubled are counted by ledger and phones once all is sent.
 """
 
 from __future__ import annotations
@@ -14,17 +20,18 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from angelia.delivery.manifest import sample_plan
-from angelia.errors import AngeliaError
+from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
 from benchmarks.harness.result import Result
+from benchmarks.harness.serving import sandbox
+from benchmarks.mixed import mix
+from benchmarks.mixed.plan import CHANNELS as MIXED
 
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
@@ -32,37 +39,6 @@ PEER_OF = {"fcm": "firebase_admin", "apns": "aioapns"}
 CHANNELS = (*PEER_OF, "oppo")  # OPPO's library is Java; it is here for its batches
 LATENCY_RATE = 2_000  # messages a second offered
 UNLIMITED = 60_000_000  # per minute: pacing is on, but not what bounds the run
-
-
-@contextmanager
-def sandbox(folder: Path) -> Iterator[dict[str, Any]]:
-    """Run `angelia sandbox` and give its ready file."""
-    folder.mkdir()
-    ready = folder / "ready.json"
-    command = [
-        sys.executable,
-        "-c",
-        "from angelia.cli import main; main()",
-        "sandbox",
-        "--port",
-        "0",
-        "--http-port",
-        "0",
-    ]
-    process = subprocess.Popen(
-        [*command, "--state-dir", str(folder), "--ready-file", str(ready), "--max-seconds", "3600"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 60
-        while not ready.exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise AngeliaError("the sandbox did not start", fix="run `angelia sandbox` by hand")
-            time.sleep(0.05)
-        yield json.loads(ready.read_text())
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
 
 
 def environment(names: dict[str, Any], channel: str) -> dict[str, str]:
@@ -168,7 +144,20 @@ def main(argv: Sequence[str]) -> Result:
         "--per-request", type=int, default=100, help="OPPO's messages in a request (default 100)"
     )
     parser.add_argument("--profile", type=Path, help="write the worker's cProfile here (slows it down)")
+    storms = parser.add_argument_group("with --mix")
+    storms.add_argument("--mix", action="store_true", help="instead: six channels at once, one in a storm")
+    storms.add_argument(
+        "--storm", default="fcm", choices=sorted(MIXED), help="the channel in the storm (default fcm)"
+    )
+    storms.add_argument("--rate", type=int, default=40, help="messages a second of each channel (default 40)")
+    storms.add_argument(
+        "--storm-times", type=int, default=1, help="times as many of the channel in the storm (default 1)"
+    )
+    storms.add_argument("--seconds", type=float, default=8.0, help="of a spell of weather (default 8)")
+    storms.add_argument("--rounds", type=int, default=4, help="storms, each with calm after it (default 4)")
     args = parser.parse_args(argv)
+    if args.mix:
+        return _mixed(args)
     ours: dict[str, Any] = {}
     peers: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="angelia-bench-") as name:
@@ -188,6 +177,22 @@ def main(argv: Sequence[str]) -> Result:
         "peers": peers,
         "runs": 1,
         "notes": versions,
+    }
+
+
+def _mixed(args: argparse.Namespace) -> Result:
+    """Measure what a storm over one channel is to the others; return the figures."""
+    if min(args.rate, args.storm_times, args.rounds) < 1 or args.seconds < 1:
+        raise InvalidInput("--rate, --storm-times, --rounds and --seconds are at least 1")
+    names = ("storm", "rate", "storm_times", "seconds", "rounds")
+    with tempfile.TemporaryDirectory(prefix="angelia-bench-") as folder:
+        weather = mix.Weather(args.seconds, args.rounds)
+        ours = mix.measure(Path(folder), args.storm, args.rate, args.storm_times, weather)
+    return {
+        "params": {name: getattr(args, name) for name in names} | {"channels": list(MIXED)},
+        "ours": ours,
+        "peers": {},
+        "runs": 1,
     }
 
 

@@ -7,9 +7,9 @@ First `mart` credits what people did to messages and makes `effects_mart` of the
 anything late has come in; pages say how complete their night is. `series` draws the last 28 of them as
 HOME/reports/series.html. `drift` compares the features and scores of D with those of the same weekday before.
 
-**Reads** `decisions`, manifests, `delivery_ledger`, `push_receipts`, `user_features` and `user_events` of branch
-main; **writes** `effects_mart`, HOME/reports/DAY.html and one commit of `campaign_effects` (and `intake_usage`,
-where clients use the intake) for every day read. Days without a plan
+**Reads** `decisions`, `decided_pairs`, manifests, `delivery_ledger`, `push_receipts`, `user_features` and
+`user_events` of branch main; **writes** `effects_mart`, HOME/reports/DAY.html and one commit of
+`campaign_effects` (and `intake_usage`, where clients use the intake) for every day read. Days without a plan
 are left out. The pages of the gates' checks (HOME/reports/data_docs) are rebuilt, too. A run without a date
 takes the last closed UTC day as D.
 

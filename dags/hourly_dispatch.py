@@ -1,7 +1,8 @@
 """## Send every unfinished part whose window is open
 
 **When.** Five minutes past every hour. A run is not bound to its hour: it sends *whatever is due*, so an
-outage loses nothing that is still worth sending, and a backfill of this DAG is harmless.
+outage loses nothing that is still worth sending, and a backfill of this DAG is harmless. Parts whose window
+closed during an outage are written down as `expired`, without a request.
 
 **Reads** committed `dispatch_manifest` parts of branch main, `stops` and `suppressions`; **writes** seals,
 claims, intents and outcomes beside the lake, and `delivery_ledger` and `push_receipts`.
@@ -10,7 +11,8 @@ Beside it, `export_intake` copies what came by REST and changed to `intake_messa
 `intake_pending`: reports read these, and the night that is planned next leaves room for the last.
 
 **Channels.** Those every installation knows have a pool and tasks each; what the catalog names beside them
-shares `fan_out_other` and the pool `deliver_other`.
+shares `fan_out_other` and the pool `deliver_other`, by turns: each channel's first part goes before anybody's
+second. A storm at one of their providers can still hold as many slots of that pool as it has parts.
 
 **When it fails.**
 - `fan_out_*` says a channel halted: its credentials or configuration are wrong. Correct them and clear the
@@ -26,6 +28,7 @@ shares `fan_out_other` and the pool `deliver_other`.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -89,11 +92,16 @@ def hourly_dispatch():
             for part in due["parts"]
             if part["channel"] == channel or (channel == OTHER and part["channel"] not in CHANNELS)
         )
+        # Channels that share a pool take turns: else one whose provider storms would fill it with its parts.
+        n_before, turns = Counter[str](), list[tuple[int, tuple[str, str, str, str]]]()
+        for each in which:
+            turns.append((n_before[each[3]], each))
+            n_before[each[3]] += 1
         # The retry of a killed task comes before the lease of its dead worker ends.
         how = ("--wait-for-lease", "--slots", SLOTS, "--clock", clock, "--json")
         return [
             ["angelia", "deliver", "--ds", ds, "--send-hour", hour, "--part", part, "--channel", name, *how]
-            for ds, hour, part, name in which
+            for _, (ds, hour, part, name) in sorted(turns, key=lambda turn: turn[0])
         ]
 
     for channel in (*CHANNELS, OTHER):

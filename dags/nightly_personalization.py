@@ -153,7 +153,12 @@ def nightly_personalization():
         "score_materials", *ON, outlets=["material_scores", "user_looks"], pool="spark"
     )
     plan_dispatch = spark_job(
-        "plan_dispatch", *ON, "--skip-before", SKIP_BEFORE, outlets=["decisions"], pool="plan"
+        "plan_dispatch",
+        *ON,
+        "--skip-before",
+        SKIP_BEFORE,
+        outlets=["decided_pairs", "decisions"],
+        pool="plan",
     )
     check_plan = gate("plan")
     plan_guard = CommandOperator(

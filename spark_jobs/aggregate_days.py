@@ -96,9 +96,13 @@ class ClosedDay:
         self.shard_bits = int(self.index.meta["shard_bits"])
         self.group_bits = max(self.shard_bits, USERS_PER_FILE.bit_length() - 1)
         self.covered = [ds - timedelta(days=back) for back in range(n_days - 1, -1, -1)]
-        self.partitions = int(spark.conf.get("spark.sql.shuffle.partitions") or 8)
         self.users = read_dataset(spark, lake, self.index, ["user_id", "ordinal"])
         self._heads: dict[tuple[str, date], list[Commit]] = {}
+
+    @property
+    def partitions(self) -> int:
+        """Pieces of an exchange, by what has been read until now."""
+        return int(self.spark.conf.get("spark.sql.shuffle.partitions") or 8)
 
     def heads(self, name: str, day: date) -> list[Commit]:
         """Return the newest commits of every leaf of a source on one day, if any."""

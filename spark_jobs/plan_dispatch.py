@@ -1,12 +1,12 @@
 """Decide who gets what, when and by which channel. Grain: user.
 
 Reads user_features, send_times, audience_members, material_scores, user_pushes, last night's decisions and
-the catalog snapshot; writes decisions. Passes over the shards: the first builds each shard's problem and puts
-it beside the attempt, laid out, with its part of the price sample and the rows of its decisions; a few
-measure what people want at a price; each offer takes two or three; the last writes. A pass reads its shard's
-night back and stores what changed, so a worker keeps no state and a lost one costs its shard only. Prices
-begin at yesterday's. Surprise: a plan is for the 24 hours that begin ANGELIA_LEAD_HOURS after ds began (D+1
-04:00 UTC), not for ds itself.
+the catalog snapshot; writes decisions, and decided_pairs for the marts. Passes over the shards: the first
+builds each shard's problem and puts it beside the attempt, laid out, with its part of the price sample and
+the rows of its decisions; a few measure what people want at a price; each offer takes two or three; the last
+writes. A pass reads its shard's night back and stores what changed, so a worker keeps no state and a lost one
+costs its shard only. Prices begin at yesterday's. Surprise: a plan is for the 24 hours that begin
+ANGELIA_LEAD_HOURS after ds began (D+1 04:00 UTC), not for ds itself.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from angelia.catalog.snapshot import load_snapshot
 from angelia.config import load_settings
 from angelia.contracts import outcomes
 from angelia.contracts.derived import DECISION
+from angelia.contracts.planned.pairs import PairWords, number_pairs
 from angelia.days import require_day
 from angelia.errors import Conflict, InvalidInput
 from angelia.lake import Lake
+from angelia.lake.attempt import GROUP_ROWS
 from angelia.output import progress
 from angelia.planning import Limits, ShardRounds, Solved, Step, solve
 from angelia.planning.certificate import certificate, prices_before, summarise
@@ -187,17 +189,37 @@ def step_shard(context: PlanContext, step: Step, number: int) -> ShardResult:
     return ShardResult(number, [], answer)
 
 
-def write_shard(context: PlanContext, solved: Solved, number: int) -> ShardResult:
-    """Last pass: a shard's decisions, written to one file."""
+def write_shard(
+    context: PlanContext, solved: Solved, number: int, pairs_folder: str | None = None
+) -> ShardResult:
+    """Last pass: a shard's decisions, written to one file, and its pairs by number to another.
+
+    Without a folder for them no pairs are written: nobody makes a mart of a plan that is only compared.
+    """
     night = kept_night(context, number)
     table = decisions_table(context.terms, kept_rows(context, number), night, solved)
-    name = f"shard-{number:06d}.parquet"
-    entry = context.lake.write_file("decisions", context.folder, table, name, shards=(number, number))
+    name, shards, write = f"shard-{number:06d}.parquet", (number, number), context.lake.write_file
+    files = [write("decisions", context.folder, table, name, shards=shards)]
+    if pairs_folder is not None:
+        pairs = number_pairs(table, words_of(context.terms))
+        # The marts read whole files, so row groups are large.
+        size = GROUP_ROWS
+        files.append(write("decided_pairs", pairs_folder, pairs, name, shards=shards, row_group_size=size))
     explored = night.problem.is_explore & (night.held.slot >= 0)
     value = int(night.held.bid[explored].sum())
     later = later_paid(context.terms, kept_rows(context, number), night)
-    return ShardResult(
-        number, [entry], {**summarise(table), "explore_value": value, "later": int(later.sum())}
+    figures = {**summarise(table), "explore_value": value, "later": int(later.sum())}
+    return ShardResult(number, files, figures)
+
+
+def words_of(terms: Terms) -> PairWords:
+    """Return the words that a night's pairs may have."""
+    campaigns = terms.campaigns
+    return PairWords(
+        campaigns=tuple(campaign.id for campaign in campaigns),
+        arms=tuple(sorted({arm.name for campaign in campaigns for arm in campaign.arms})),
+        materials=tuple(sorted({name for campaign in campaigns for name in campaign.materials})),
+        channels=tuple(channel.id for channel in terms.channels),
     )
 
 
@@ -278,16 +300,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     named = [str(one) for one in impossible(catalog, terms, inputs)]
     for line in named:
         progress(f"plan_dispatch: {line}")
-    with spark_session("plan_dispatch") as spark, lake.attempt("decisions", ds=args.ds) as attempt:
+    with (
+        spark_session("plan_dispatch") as spark,
+        lake.attempt("decisions", ds=args.ds) as attempt,
+        lake.attempt("decided_pairs", ds=args.ds) as pairs,
+    ):
         context = PlanContext(lake, inputs, terms, material_facts(catalog), attempt.folder)
         context = steered(spark, context, shards)
         terms = context.terms
         solved, unreachable = solve_shards(spark, context, shards)
-        written = run_shards(spark, shards, partial(write_shard, context, solved))
+        written = run_shards(spark, shards, partial(write_shard, context, solved, pairs_folder=pairs.folder))
         context.forget(shards)
         for result in written:
-            for entry in result.files:
-                attempt.add(entry)
+            decided, numbered = result.files
+            attempt.add(decided)
+            pairs.add(numbered)
         _refuse_if_moved(lake, inputs, args.ds)
         fatigue = Fatigue.of(inputs.scores.meta)
         meta = certificate(terms, solved.prices, solved.bound, [r.stats for r in written], fatigue)
@@ -300,6 +327,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "skip_before": args.skip_before.isoformat() if args.skip_before else None,
             },
         )
+        # After the plan, whose commit it cites: a night without its pairs is read from the plan itself.
+        pairs.publish(inputs=[commit], meta=words_of(terms).meta())
         progress(f"plan_dispatch: {commit.ref}: {meta['outcomes']}, gap {meta['gap_pct']} %")
 
 

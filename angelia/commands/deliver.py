@@ -262,8 +262,9 @@ def ledger_due(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List the unfinished parts whose window is open, of every recent plan.
+    """List the unfinished parts whose window has opened, of every recent plan.
 
+    One that closed unsent is listed, too: its delivery makes no request and writes `expired` for its rows.
     The list seals and claims nothing.
     """
     from angelia.delivery.clock import lease_now

@@ -177,12 +177,15 @@ def expire(
     """Delete superseded commits, days beyond retention, and leftovers of crashed writers.
 
     Nothing that a pending plan cites is deleted. Clients' entries about addresses leave their log 30 days
-    after a later entry superseded them.
+    after a later entry superseded them. What a delivery left beside the lake goes with its manifest.
     """
+    from angelia.delivery.ledger.expiry import expire as expire_ledger
+
     lake = open_lake()
     if not dry_run:
         compact(lake, lake.clock())
     result = expiry.expire(lake, older_than, dry_run)
+    n_objects = expire_ledger(lake, older_than, dry_run)
     verb = "would expire" if dry_run else "expired"
     lines = [
         *(f"{verb} {ref}" for ref in result.commits),
@@ -190,8 +193,9 @@ def expire(
         f"{verb} {len(result.commits):,} commits and {len(result.orphans):,} orphan attempts: "
         f"{result.files:,} files, {_mib(result.bytes)};"
         f" {result.kept_for_plans:,} commits kept for pending plans",
+        *([f"{verb} {n_objects:,} objects of deliveries whose manifest is gone"] if n_objects else []),
     ]
-    emit({"dry_run": dry_run, **asdict(result)}, lines, as_json)
+    emit({"dry_run": dry_run, **asdict(result), "ledger_objects": n_objects}, lines, as_json)
 
 
 @app.command()

@@ -23,6 +23,8 @@ from angelia.config import load_settings
 from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, emit, progress
 
+LOG_GROUP = 10_000  # events of a provider's log that share an object of the journal
+
 if TYPE_CHECKING:
     from angelia.intake.keys import Keys
 
@@ -48,12 +50,22 @@ def command(
     access_log: Annotated[
         bool, typer.Option("--access-log/--no-access-log", help="Note requests in HOME/logs/receive.jsonl.")
     ] = True,
+    provider_log: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--provider-log",
+            help="Instead of listening: take an export of FCM's delivery data, or SNS's delivery status.",
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Take signed callbacks and one-click unsubscribes, and fold them into the datasets.
 
     Callbacks report opens, delivery reports, bounces and STOP. SIGTERM folds what has come in, then stops.
     """
+    if provider_log:
+        _take_logs(provider_log, as_json=as_json)
+        return
     from angelia.delivery.manifest.parts import require_main
     from angelia.intake.serving import serve
     from angelia.receive.api import create_app
@@ -108,7 +120,7 @@ def command(
     counts = counted()
     watched.add(counts, totals, is_last=True)
     result = {
-        **{name: totals[name] for name in ("receipts", "suppressions")},
+        **{name: totals[name] for name in ("receipts", "suppressions", "devices")},
         **{name: last[name] for name in ("waiting", "unknown", "damaged")},
     }
     result |= {
@@ -130,6 +142,29 @@ def command(
     emit(result, [", ".join(f"{name} {number}" for name, number in result.items())], as_json)
     if last["damaged"]:
         raise typer.Exit(PARTIAL)
+
+
+def _take_logs(paths: list[Path], *, as_json: bool) -> None:
+    """Take what providers wrote down of deliveries, fold it, and say what became of it."""
+    from angelia.delivery.manifest.parts import require_main
+    from angelia.receive.callbacks.provider_logs import events_of, read_log
+    from angelia.receive.finding.dispatches import index_folder
+    from angelia.receive.folding import Folding, recent_days
+    from angelia.receive.journal import Journal
+    from angelia.receive.receiver import utc_now
+
+    settings = load_settings()
+    lake, now = open_lake(settings=settings), utc_now()
+    require_main(lake)
+    reports = (report for path in paths for report in read_log(path))
+    events, left_out = events_of(lake, reports, recent_days(now), now)
+    journal = Journal(lake.store)
+    for first in range(0, len(events), LOG_GROUP):
+        journal.keep(events[first : first + LOG_GROUP], now)
+    counts = Folding(lake, index_folder(lake, settings.home)).fold(now)
+    result = {"events": len(events), "receipts": counts["receipts"]}
+    result |= {name: left_out[name] for name in ("not_ours", "not_unique", "too_old", "not_documented")}
+    emit(result, [", ".join(f"{name} {number}" for name, number in result.items())], as_json)
 
 
 intake = typer.Typer(no_args_is_help=True, help="Take messages by REST, keep and send them; make API keys.")

@@ -8,10 +8,13 @@ beside it, one per engine: `contracts.arrow`, `contracts.spark`, `contracts.duck
 from angelia.contracts.core import Column, Dataset, Severity
 from angelia.contracts.derived import DERIVED
 from angelia.contracts.devices.endpoints import OF_DEVICES
+from angelia.contracts.planned.pairs import OF_PLANS
 from angelia.contracts.sources import SOURCES
 from angelia.errors import NotFound
 
-CONTRACTS: dict[str, Dataset] = {contract.name: contract for contract in (*SOURCES, *OF_DEVICES, *DERIVED)}
+CONTRACTS: dict[str, Dataset] = {
+    contract.name: contract for contract in (*SOURCES, *OF_DEVICES, *DERIVED, *OF_PLANS)
+}
 
 
 def dataset(name: str) -> Dataset:

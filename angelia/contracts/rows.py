@@ -118,11 +118,15 @@ def _by_type(column: Column, row: _Row) -> Values:
     if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
         if pa.types.is_string(kind.value_type):
             return [[f"{column.name}_{i % 5}"] for i in range(row.n)]
+        if pa.types.is_integer(kind.value_type):
+            return [[i % 5] for i in range(row.n)]
+        if column.fields:
+            members = {field.name: _values(field, row) for field in column.fields}
+            return [[dict(zip(members, line, strict=True))] for line in zip(*members.values(), strict=True)]
         length = column.length or 2
         draws = row.rng.uniform(0.5, 1.5, (row.n, length))
-        return [
-            list(line) for line in (draws / draws.mean(axis=1, keepdims=True)).astype(np.float32).tolist()
-        ]
+        shares = (draws / draws.mean(axis=1, keepdims=True)).astype(np.float32)
+        return list(shares.tolist())
     if pa.types.is_string(kind):
         return [f"{column.name}_{i % 7}" for i in range(row.n)]
     if pa.types.is_binary(kind):
@@ -143,8 +147,7 @@ def _by_type(column: Column, row: _Row) -> Values:
 def roaring(values: list[int]) -> bytes:
     """Serialise ordinals below 65,536 (at most 4,096 of them) as a portable roaring bitmap.
 
-    Written out by hand since contracts import no engine. Source: RoaringFormatSpec, "cookie 12346, array
-    container".
+    By hand, since contracts import no engine. Source: RoaringFormatSpec, "cookie 12346, array container".
     """
     if not values:
         return np.array([12346, 0], "<u4").tobytes()
@@ -349,19 +352,10 @@ def _dispatch_manifest(row: _Row, columns: dict[str, Values]) -> dict[str, Value
     }
 
 
-def _delivery_ledger(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
-    return {"sent_ts": row.at(days=1, seconds=14_400), "channel": ["fcm"] * row.n, "n_attempts": [1] * row.n}
-
-
 def _catalog_snapshot(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
     names = [f"document_{i}" for i in range(row.n)]
-    return {
-        "id": names,
-        "body": [
-            json.dumps({"id": name, "kind": kind}, sort_keys=True)
-            for name, kind in zip(names, columns["kind"], strict=True)
-        ],
-    }
+    kinds = zip(names, columns["kind"], strict=True)
+    return {"id": names, "body": [json.dumps({"id": i, "kind": kind}, sort_keys=True) for i, kind in kinds]}
 
 
 def _campaign_effects(row: _Row, columns: dict[str, Values]) -> dict[str, Values]:
@@ -390,7 +384,11 @@ _ADAPT: dict[str, Callable[[_Row, dict[str, Values]], dict[str, Values]]] = {
     "dispatch_manifest": _dispatch_manifest,
     "dispatch_fallover": _dispatch_manifest,
     "dispatch_intake": _dispatch_manifest,
-    "delivery_ledger": _delivery_ledger,
+    "delivery_ledger": lambda row, columns: {
+        "sent_ts": row.at(days=1, seconds=14_400),
+        "channel": ["fcm"] * row.n,
+        "n_attempts": [1] * row.n,
+    },
     "catalog_snapshot": _catalog_snapshot,
     "campaign_effects": _campaign_effects,
     "effects_mart": _campaign_effects,

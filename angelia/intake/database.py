@@ -13,6 +13,8 @@ from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -51,7 +53,13 @@ def connect(url: str) -> Engine:
         if revision is None or revision < REVISION:
             # Two processes may come at once; the slower one's failure only says that the tables exist by now.
             with suppress(DBAPIError):
-                metadata.create_all(engine)
+                _complete(engine)
+            # Unlike a lost race, a user without the right to alter tables must not pass for the new revision.
+            if _missing(engine):
+                raise AngeliaError(
+                    "the intake database lacks columns, and they could not be added",
+                    fix="allow the database user of ANGELIA_INTAKE to alter tables, once",
+                )
             with suppress(sa.exc.IntegrityError), writing(engine) as connection:
                 connection.execute(sa.insert(schema), {"revision": REVISION})
             revision = _revision(engine)
@@ -175,6 +183,26 @@ def _engine(url: str, variable: str, connect_s: int = _CONNECT_S) -> Engine:
         # its pages, and rarer checkpoints, a page is written once for many rows (16 to 13 µs a row).
         pragmas=("journal_mode=WAL", "synchronous=FULL", "cache_size=-65536", "wal_autocheckpoint=4000"),
     )
+
+
+def _complete(engine: Engine) -> None:
+    """Make the tables and the columns that a database lacks."""
+    metadata.create_all(engine)
+    for column in _missing(engine):
+        with engine.begin() as connection:
+            operations = Operations(MigrationContext.configure(connection))
+            operations.add_column(column.table.name, sa.Column(column.name, column.type))
+
+
+def _missing(engine: Engine) -> list[sa.Column[Any]]:
+    """Return the columns that tables lack; one that is not there lacks none."""
+    standing: dict[str, set[str]] = {}
+    with engine.connect() as connection:
+        inspector = sa.inspect(connection)
+        for name in inspector.get_table_names():
+            standing[name] = {column["name"] for column in inspector.get_columns(name)}
+    tables = [table for table in metadata.sorted_tables if table.name in standing]
+    return [column for table in tables for column in table.columns if column.name not in standing[table.name]]
 
 
 def _revision(engine: Engine) -> int | None:

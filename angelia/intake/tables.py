@@ -24,8 +24,9 @@ from angelia.databases import TABLE_OPTIONS
 
 REVISION = 6
 """The form of these tables; a database with a higher number belongs to newer code. A lower one lacks whole
-tables only, which are made on connecting: 2 added batches, steps, sends, codes and their uses, 3 triggers,
-4 changes, 5 addresses, external ids and imports, 6 addresses of messages."""
+tables, or columns that may be null, which are added on connecting: 2 added batches, steps, sends, codes and
+their uses, 3 triggers, 4 changes, 5 addresses, external ids and imports, 6 addresses of messages and what is
+known of the device behind an address."""
 PRIORITIES = ("high", "medium", "low")  # the number in the table is the position here
 
 
@@ -204,6 +205,8 @@ addresses = Table(
     Column("state", SmallInteger, nullable=False),
     Column("said_us", BigInteger, nullable=False),
     Column("is_exported", SmallInteger, nullable=False),
+    Column("app_version", String(32)),
+    Column("permission", String(16)),
     Index("intake_addresses_new", "is_exported"),
     **TABLE_OPTIONS,
 )

@@ -95,6 +95,25 @@ class HeldStore:
         return self._objects[key]
 
 
+class CopiedStore:
+    """A store that reads some of its objects from this machine's copies.
+
+    They are fetched together. For files that several passes, steps or nights read: the machine asks the
+    bucket for each once.
+    """
+
+    def __init__(self, store: Store, entries: Sequence[FileEntry]) -> None:
+        self._store = store
+        self._copies = dict(zip([entry.path for entry in entries], fetch(store, entries), strict=True))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def local_path(self, key: str) -> Path | None:
+        """See `Store.local_path`."""
+        return Path(self._copies[key]) if key in self._copies else self._store.local_path(key)
+
+
 def trim() -> None:
     """Delete copies unused for a week, and the longest unused ones beyond the size limit.
 

@@ -38,6 +38,8 @@ CONFIG = Config(
     max_pool_connections=32,
 )
 DELETE_BATCH = 1000  # the most that DeleteObjects takes
+# Below it boto3 sends a file whole, too, but sets up threads first: 4 ms of processor a file instead of 2.
+PART_BYTES = 8 * 2**20
 
 _KEYS = "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile's keys"
 _FIXES = {
@@ -178,6 +180,10 @@ class S3Store:
         """See `Store.put_file`."""
         from boto3.exceptions import S3UploadFailedError
 
+        if path.stat().st_size < PART_BYTES:
+            self.put(key, path.read_bytes())
+            path.unlink()
+            return
         with self._asking(key):
             try:
                 self.client.upload_file(str(path), self.bucket, self._key(key))

@@ -33,7 +33,7 @@ class JudgedLake(Lake):
         self._ds = ds
         self._gates: dict[tuple[str, str], str] = {}  # (dataset, day) -> the gate that looks at it
         self._cited: dict[str, str] = {}  # dataset and leaf -> citation of the commit that was judged
-        self._noticed: set[str] = set()
+        self._noticed: dict[str, object] = {}
         for gate, verdicts in judged.items():
             chosen = gate_of(gate)
             for name in (*chosen.required, *chosen.optional):
@@ -68,7 +68,8 @@ class JudgedLake(Lake):
         ref = text.partition("#")[0]
         head, _, number = ref.rpartition("@")
         origin = head.partition(":")[0] if ":" in head.partition("/")[0] else "main"
-        own = self.numbers(origin, name, leaf)
+        # In a bucket each look is a request, and most of what was judged is what readers see anyway.
+        own = numbers if origin == branch else self.numbers(origin, name, leaf)
         gate = self._gates[name, leaf["ds"]]
         if int(number) not in own:
             raise NotFound(
@@ -87,14 +88,15 @@ class JudgedLake(Lake):
         return is_new
 
     def _notice(self, name: str, leaf: Mapping[str, str], stood: str, came: str) -> None:
-        if name not in self._noticed:
+        # A window's days are looked at side by side: whoever notes the dataset first says it.
+        mine = object()
+        if self._noticed.setdefault(name, mine) is mine:
             gate = self._gates[name, leaf["ds"]]
             verb = "judged" if leaf["ds"] in days_for(name, self._ds) else "noted"
             progress(
                 f"{_leaf_name(name, leaf)}: the gate {gate} of {self._ds} {verb} {stood}; {came} came in "
                 f"since and is not read; to read it, clear check_{gate} and all after it"
             )
-        self._noticed.add(name)
 
 
 def judged_lake(lake: Lake, ds: str, gates: Sequence[str], *, is_required: bool) -> Lake:

@@ -96,12 +96,13 @@ class _Routes:
         endpoint = methods.get(scope["method"])
         if endpoint is None:
             allowed = ", ".join(methods)
-            raise NotTaken(405, allowed, headers={"allow": allowed})
+            raise NotTaken(405, f"only {allowed}", headers={"allow": allowed})
         if scope["method"] != "POST":
             return await endpoint(request)
-        length = request.headers.get("content-length", "")
+        # A request that names no length has no body (RFC 9112 6.3): a link is asked for without one.
+        length = request.headers.get("content-length", "0")
         if "transfer-encoding" in request.headers or not (length.isascii() and length.isdigit()):
-            raise NotTaken(411, "content-length")
+            raise NotTaken(411, "a body needs its content-length")
         if len(length) > 9 or int(length) > MAX_BODY:
             raise NotTaken(413, "too long")
         return await endpoint(request)

@@ -31,6 +31,7 @@ from angelia.delivery.channels.smtp import ENHANCED
 from angelia.errors import Corrupt
 from angelia.lake import Lake
 from angelia.lake.failpoint import failpoint
+from angelia.receive.devices import DeviceWords
 from angelia.receive.finding.dispatches import FACTS, Dispatches, readable
 from angelia.receive.journal import OPT_OUTS, Event, Journal
 from angelia.receive.owners import Owners, about
@@ -48,13 +49,13 @@ class Folding:
     def __init__(self, lake: Lake, folder: Path | None = None) -> None:
         self._lake, self._journal = lake, Journal(lake.store)
         self._dispatches, self._receipts = Dispatches(lake, folder), HourlyReceipts(lake)
-        self._owners = Owners(lake)
+        self._owners, self._devices = Owners(lake), DeviceWords(lake, self._dispatches)
 
     def fold(self, now: datetime) -> Counter[str]:
         """Place what can be placed; return counts.
 
-        Counts: receipts, suppressions, waiting (known, not yet in the ledger), unknown, unreadable (days
-            and hours of plans), and damaged (requests).
+        Counts: receipts, suppressions, devices (that said something new), waiting (known, not yet in the
+            ledger), unknown, unreadable (days and hours of plans), and damaged (requests).
         """
         journal, dispatches, counts = self._journal, self._dispatches, Counter[str]()
         damaged: list[Corrupt] = []
@@ -69,7 +70,7 @@ class Folding:
             journal.forget(now)
             return counts
         wanted = {event.dispatch_id for event in events.values() if event.dispatch_id}
-        days = _recent(now)
+        days = recent_days(now)
         sent = dispatches.sent(wanted, days, now, counts)
         planned = sent | dispatches.planned(wanted - set(sent), days, now, counts)
         # An opt-out counts however old its message is: people unsubscribe from a mail weeks later. Ledgers
@@ -88,6 +89,8 @@ class Folding:
         failpoint("fold.suppressed")
         placed = [event for event in events.values() if event.dispatch_id in sent]
         counts["receipts"] = self._receipts.add(placed, sent, FACTS)
+        if n_devices := self._devices.note(placed, sent):
+            counts["devices"] = n_devices
         failpoint("fold.placed")
         _note(journal, pending, sent, planned, now)
         journal.forget(now)
@@ -181,7 +184,7 @@ def _note(
         failpoint("fold.moved")
 
 
-def _recent(now: datetime) -> list[str]:
+def recent_days(now: datetime) -> list[str]:
     """Return the plan days whose messages may be answered now.
 
     These are the last days that sent, and days that were answered late.

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from angelia.contracts.devices.endpoints import ALLOWED, APP_VERSION, PERMISSIONS
 from angelia.contracts.sending import ANSWER_DAYS
 from angelia.delivery.manifest.objects import create_json, fields_of, from_bytes
 from angelia.delivery.sending.events import code
@@ -34,7 +35,10 @@ MAX_EVENTS = 1_000
 KEEP_DAYS = ANSWER_DAYS  # events older than this belong to no window, journals older than this are not read
 _AHEAD = timedelta(minutes=5)
 _NEEDED = frozenset({"id", "dispatch_id", "kind", "at"})
+OF_DEVICE = ("app_version", "permission")
+_MAYBE = frozenset({"reason", *OF_DEVICE})
 _HEX = frozenset("0123456789abcdef")
+_VERSION = re.compile(APP_VERSION.removesuffix("$"))
 
 
 @dataclass(slots=True)
@@ -54,6 +58,9 @@ class Event:
     caller: str = ""  # whose secret signed it; empty = the single secret, or a link in a mail
     address_hash: str | None = None
     is_arrival: bool = False  # `at_us` is when it came here: a repetition of it bears another time
+    # What the phone said of itself, so of the address that the message went to.
+    app_version: str | None = None
+    permission: str | None = None
 
     @property
     def key(self) -> str:
@@ -66,7 +73,7 @@ class Event:
         kept: dict[str, object] = {
             "id": self.id, "dispatch_id": self.dispatch_id, "kind": self.kind, "at_us": self.at_us
         }  # fmt: skip
-        for name in ("reason", "caller", "address_hash", "is_arrival"):
+        for name in ("reason", "caller", "address_hash", "is_arrival", *OF_DEVICE):
             value = getattr(self, name)
             if value:
                 kept[name] = value
@@ -76,8 +83,9 @@ class Event:
 def parse(body: bytes, now: datetime, caller: str = "") -> tuple[list[Event], list[str]]:
     """Return the events of a request's body, and the reason for each item that was refused.
 
-    The body is `{"events": [{id, dispatch_id, kind, at, reason?}, …]}`. A bad item refuses itself only, so
-    that a complaint beside it is not lost. Refusals name position and field, never a value.
+    The body is `{"events": [{id, dispatch_id, kind, at, reason?, app_version?, permission?}, …]}`. A bad
+    item refuses itself only, so that a complaint beside it is not lost. Refusals name position and field,
+    never a value.
 
     Raises:
         ValueError: the body is not such a list.
@@ -104,8 +112,10 @@ def parse(body: bytes, now: datetime, caller: str = "") -> tuple[list[Event], li
 
 def _event(raw: Any, number: int, now: datetime, caller: str) -> Event:
     where = f"events[{number}]"
-    if not isinstance(raw, dict) or not _NEEDED <= raw.keys() <= _NEEDED | {"reason"}:
-        raise ValueError(f"{where}: it has id, dispatch_id, kind, at, and maybe reason")
+    if not isinstance(raw, dict) or not _NEEDED <= raw.keys() <= _NEEDED | _MAYBE:
+        raise ValueError(
+            f"{where}: it has id, dispatch_id, kind, at, and maybe reason, app_version, permission"
+        )
     if not all(isinstance(value, str) for value in raw.values()):
         raise ValueError(f"{where}: every value is a text")
     if not (1 <= len(raw["id"]) <= 200 and raw["id"].isprintable()):
@@ -120,6 +130,13 @@ def _event(raw: Any, number: int, now: datetime, caller: str) -> Event:
         raise ValueError(f"{where}.at: an ISO time with a zone") from None
     if at.tzinfo is None or not is_recent(at, now):
         raise ValueError(f"{where}.at: an ISO time with a zone, of the last {KEEP_DAYS} days")
+    # What is left out passes by a word that fits.
+    if not _VERSION.fullmatch(raw.get("app_version", "0")):
+        raise ValueError(
+            f"{where}.app_version: 1 to 32 letters, digits, dots, hyphens, underscores, plus signs"
+        )
+    if raw.get("permission", ALLOWED) not in PERMISSIONS:
+        raise ValueError(f"{where}.permission: one of {', '.join(PERMISSIONS)}")
     reason = raw.get("reason")
     return Event(
         id_code(raw["id"]),
@@ -128,6 +145,8 @@ def _event(raw: Any, number: int, now: datetime, caller: str) -> Event:
         int(at.timestamp() * 1e6),
         None if reason is None else reason_code(reason),
         caller,
+        app_version=raw.get("app_version"),
+        permission=raw.get("permission"),
     )
 
 

@@ -5,7 +5,7 @@ A rule file is YAML:
     seed: 7
     rules:
       - match: {token_prefix: gone-}
-        # also: nth: 5 | every: 10 | probability: 0.1 | dispatch_prefix: … | max: 100
+        # also: nth: 5 | every: 10 | probability: 0.1 | dispatch_prefix: … | max: 100 | after_s: 5 | for_s: 20
         then: {status: 404, error: UNREGISTERED}
         # also: retry_after: "2" | delay_s: 1.5 | drip: true | reset: before|after | goaway: true
         # also: refuse: true | silent: true
@@ -23,6 +23,8 @@ The first rule that matches holds. What is broken after the message was read (`r
 from __future__ import annotations
 
 import random
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -36,7 +38,8 @@ from angelia.plain_yaml import PlainLoader
 class Match(BaseModel):
     """Selects messages; all that is given must hold.
 
-    `nth` and `every` count the messages that match the prefixes.
+    `nth` and `every` count the messages that match the prefixes; the rule begins `after_s` after the first of
+    them, and holds `for_s`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,6 +49,8 @@ class Match(BaseModel):
     every: int | None = Field(default=None, ge=1)
     probability: float | None = Field(default=None, ge=0, le=1)
     max: int | None = Field(default=None, ge=1)
+    after_s: float = Field(default=0.0, ge=0)
+    for_s: float | None = Field(default=None, gt=0)
 
 
 class Then(BaseModel):
@@ -137,8 +142,9 @@ class RuleFile(BaseModel):
 class Rules:
     """Rules with their counters; draws are seeded, so a run in one order repeats."""
 
-    def __init__(self, file: RuleFile) -> None:
-        self._rules = file.rules
+    def __init__(self, file: RuleFile, steady: Callable[[], float] = time.monotonic) -> None:
+        self._rules, self._steady = file.rules, steady
+        self._began: dict[int, float] = {}  # rule -> when its first message came
         self._random = random.Random(file.seed)
         self._seen = [0] * len(file.rules)
         self._applied = [0] * len(file.rules)
@@ -174,10 +180,17 @@ class Rules:
             if not token.startswith(match.token_prefix) or not dispatch.startswith(match.dispatch_prefix):
                 continue
             self._seen[i] += 1
+            if (match.after_s or match.for_s is not None) and not self._is_its_time(i, match):
+                continue
             if _holds(match, self._seen[i], self._applied[i], self._random):
                 self._applied[i] += 1
                 return rule.then
         return None
+
+    def _is_its_time(self, i: int, match: Match) -> bool:
+        now = self._steady()
+        since = now - self._began.setdefault(i, now) - match.after_s
+        return since >= 0 and (match.for_s is None or since < match.for_s)
 
     def applied(self) -> dict[str, list[int]]:
         """Return how often each rule was applied, in the order of the file."""

@@ -86,3 +86,24 @@ def processor_s(pid: int) -> float:
     """Return the processor time that a process has used, in it and in the system."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def sandbox(folder: Path, words: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """Run `angelia sandbox WORDS` with its state in a new folder and give its ready file.
+
+    Raises:
+        AngeliaError: it ended, or did not listen within a minute.
+    """
+    folder.mkdir()
+    ready = folder / "ready.json"
+    process, _ = start_server(
+        ["sandbox", "--http-port", "0", "--state-dir", str(folder), "--max-seconds", "3600", *words],
+        {},
+        ready,
+    )
+    try:
+        yield dict(json.loads(ready.read_text()))
+    finally:
+        process.terminate()
+        process.wait(timeout=60)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from angelia.contracts import arrow, dataset
+from angelia.contracts import dataset
 from angelia.contracts.derived import DECISION_FIELDS
+from angelia.contracts.planned.pairs import PairWords, number_pairs
 from angelia.contracts.rows import valid_rows
-from angelia.lake import Lake
+from angelia.lake import Commit, Lake
+from angelia.lake.attempt import GROUP_ROWS
 from angelia.output import progress
 from benchmarks.harness.watch import Watch
 
@@ -30,6 +33,7 @@ FIRST = date(2026, 10, 1)
 CAMPAIGNS = tuple(f"campaign_{i}" for i in range(10))
 VENDORS = ("apple", "huawei", "oppo", "samsung", "vivo", "xiaomi")
 COUNTRIES = ("BR", "CN", "DE", "FR", "IN", "JP", "US")
+WORDS = PairWords(CAMPAIGNS, (), ("a", "b", "c"), ("fcm", "email"))
 SENT_SHARE = 0.3
 CONSIDERED = 3  # campaigns a person and night
 CHUNK = 250_000
@@ -111,7 +115,7 @@ def _features(rng: np.random.Generator, people: int, users: pa.Array) -> pa.Tabl
 
 
 def _night(lake: Lake, rng: np.random.Generator, users: pa.Array, ds: str, start: datetime) -> None:
-    decided, ledgers, receipts = [], [], []
+    decided, numbered, ledgers, receipts = [], [], [], []
     for first in range(0, len(users), CHUNK):
         own = users.slice(first, CHUNK)
         n = len(own) * CONSIDERED
@@ -129,7 +133,7 @@ def _night(lake: Lake, rng: np.random.Generator, users: pa.Array, ds: str, start
             "campaign_id": campaigns,
             "message_id": messages,
             "occurrence": _same(ds, n),
-            "material_id": _names(rng, ("a", "b", "c"), n),
+            "material_id": _names(rng, WORDS.materials, n),
             "material_propensity": pa.array(np.full(n, 0.3)),
             "slot": pa.array(slot, mask=~is_sent).cast(pa.timestamp("us", "UTC")),
             "slot_propensity": pa.nulls(n, pa.float64()),
@@ -149,6 +153,7 @@ def _night(lake: Lake, rng: np.random.Generator, users: pa.Array, ds: str, start
         )
         ordinals = pa.array(np.arange(first, first + len(own)), pa.uint32())
         decided.append(pa.table({"ordinal": ordinals, "user_id": own, "choices": choices}))
+        numbered.append(number_pairs(decided[-1], WORDS))
         chosen = pa.array(np.flatnonzero(is_sent))
         m = len(chosen)
         sent_ts = columns["slot"].take(chosen)
@@ -186,7 +191,8 @@ def _night(lake: Lake, rng: np.random.Generator, users: pa.Array, ds: str, start
                 }
             )
             receipts.append(answers.take(answering))
-    _put(lake, "decisions", decided, {"start": start.isoformat()}, ds=ds)
+    plan = _put(lake, "decisions", decided, {"start": start.isoformat()}, ds=ds)
+    _put(lake, "decided_pairs", numbered, WORDS.meta(), [plan], row_group_size=GROUP_ROWS, ds=ds)
     _put(lake, "delivery_ledger", ledgers, ds=ds, send_hour=f"{start:%Y-%m-%dT%H}", part="0000")
     _put(lake, "push_receipts", receipts, ds=ds, source="worker", part="0000")
 
@@ -211,13 +217,19 @@ def _events(lake: Lake, rng: np.random.Generator, users: pa.Array, day: date) ->
 
 
 def _put(
-    lake: Lake, name: str, tables: list[pa.Table], meta: dict[str, Any] | None = None, **leaf: str
-) -> None:
+    lake: Lake,
+    name: str,
+    tables: list[pa.Table],
+    meta: dict[str, Any] | None = None,
+    inputs: Sequence[Commit] = (),
+    row_group_size: int | None = None,
+    **leaf: str,
+) -> Commit:
     with lake.attempt(name, **leaf) as attempt:
         for i, table in enumerate(tables):
-            schema = arrow.schema(dataset(name))
-            attempt.write(table.select(schema.names).cast(schema), f"part-{i:04d}.parquet")
-        attempt.publish(meta=meta)
+            rows = table.select(dataset(name).names)
+            attempt.write(rows, f"part-{i:04d}.parquet", row_group_size=row_group_size)
+        return attempt.publish(meta=meta, inputs=inputs)
 
 
 def _hex(rng: np.random.Generator, n: int) -> pa.Array:

@@ -26,8 +26,8 @@ from angelia.intake.dispatching.batches import Batches
 from angelia.intake.message import Draft, IntakeMessage, draft, now
 from angelia.intake.store import IntakeStore
 from angelia.lake import Lake
-from benchmarks.deliver import environment, sandbox
-from benchmarks.harness.serving import processor_s
+from benchmarks.deliver import environment
+from benchmarks.harness.serving import processor_s, sandbox
 
 NIGHT = "2026-11-26"
 GROUP = 2_000

@@ -33,7 +33,8 @@ from angelia.intake.store import IntakeStore
 from angelia.intake.tables import messages, steps
 from angelia.intake.triggers.run import CLIENT
 from angelia.lake import Lake
-from benchmarks.deliver import environment, sandbox
+from benchmarks.deliver import environment
+from benchmarks.harness.serving import sandbox
 from benchmarks.messages.dispatch import NIGHT
 
 TICK_S = 0.05

@@ -20,9 +20,10 @@ from pyspark.sql.types import StructField, StructType
 from angelia.contracts import dataset
 from angelia.contracts.spark import schema as spark_schema
 from angelia.lake import Commit, Lake
-from angelia.lake.cache import FETCH_THREADS
+from angelia.lake.cache import FETCH_THREADS, CopiedStore
 from angelia.lake.commit import in_shard
-from spark_jobs.running.session import fix_in_traceback
+from angelia.lake.lake import MAIN
+from spark_jobs.running.session import PARTITION_BYTES, fix_in_traceback
 
 Window = list[tuple[int, Commit]]
 
@@ -51,6 +52,7 @@ def read_dataset(
     files = [entry for commit in commits for entry in commit.files]
     if not files:
         return spark.createDataFrame([], wanted)
+    grow_exchanges(spark, sum(entry.bytes for entry in files))
 
     def spread(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -66,18 +68,42 @@ def read_dataset(
     return spark.range(len(files), numPartitions=len(files)).mapInArrow(spread, wanted)
 
 
+def grow_exchanges(spark: SparkSession, n_bytes: int) -> None:
+    """Give exchanges more partitions as a job reads more.
+
+    Never fewer, and not where the operator named a number. Spark merges small ones by itself (adaptive
+    execution), but splits none that are too large.
+    """
+    size = spark.conf.get(PARTITION_BYTES[0], None)
+    if size:
+        total = int(spark.conf.get("spark.angelia.read.bytes", None) or 0) + n_bytes
+        spark.conf.set("spark.angelia.read.bytes", str(total))
+        wanted = -(-total // int(size))
+        if wanted > int(spark.conf.get("spark.sql.shuffle.partitions") or 0):
+            spark.conf.set("spark.sql.shuffle.partitions", str(wanted))
+
+
 def window_commits(lake: Lake, name: str, ds: str, days: int) -> Window:
     """Return (day, commit) for the days of the window that have a commit.
 
     Day 0 is the first of the window, ds its last.
     """
     last = date.fromisoformat(ds)
-    commits = []
-    for day in range(days):
-        commit = lake.head(name, ds=(last - timedelta(days=days - 1 - day)).isoformat())
-        if commit is not None:
-            commits.append((day, commit))
-    return commits
+    dates = [(last - timedelta(days=days - 1 - day)).isoformat() for day in range(days)]
+    # A window may be a year of which a few weeks were ever written: one listing says which.
+    there = {folder for branch in {lake.branch, MAIN} for folder in lake.store.children(f"{branch}/{name}")}
+    written = [day for day in range(days) if f"ds={dates[day]}" in there]
+    with _looking(lake) as pool:
+        heads = pool.map(lambda day: lake.head(name, ds=dates[day]), written)
+        return [(day, commit) for day, commit in zip(written, heads, strict=True) if commit]
+
+
+def _looking(lake: Lake) -> ThreadPoolExecutor:
+    """Return the threads that look at a window's days.
+
+    A bucket answers each request after a round trip, so that several wait at once.
+    """
+    return ThreadPoolExecutor(1 if lake.store.local_path("main") else FETCH_THREADS)
 
 
 def read_window(
@@ -85,20 +111,22 @@ def read_window(
 ) -> pa.Table:
     """Return one shard's rows of a dataset over a window.
 
-    Beside the columns stand `day` (int64) and `row` (int64, ordinal within the shard).
+    Beside the columns stand `day` (int64) and `row` (int64, ordinal within the shard). Several passes of
+    several jobs read a window's files, and so do the next nights: a machine fetches each from a bucket once.
     """
     lo, hi = shard << shard_bits, (shard + 1) << shard_bits
 
     def of_day(dated: tuple[int, Commit]) -> pa.Table:
         day, commit = dated
-        table = lake.read(commit, ["ordinal", *columns], where=in_shard(shard))
+        table = copies.read(commit, ["ordinal", *columns], where=in_shard(shard))
         ordinal = table["ordinal"].cast(pa.int64())
         keep = pc.and_(pc.greater_equal(ordinal, lo), pc.less(ordinal, hi))
         table = table.append_column("row", pc.subtract(ordinal, lo)).drop_columns(["ordinal"]).filter(keep)
         return table.append_column("day", pa.array(np.full(table.num_rows, day)))
 
-    # A bucket answers each day's request after a round trip, so that several wait at once.
-    with ThreadPoolExecutor(1 if lake.store.local_path("main") else FETCH_THREADS) as pool:
+    entries = [entry for _, commit in window for entry in commit.files if in_shard(shard)(entry)]
+    copies = lake if lake.store.local_path("main") else Lake(CopiedStore(lake.store, entries), lake.branch)
+    with _looking(lake) as pool:
         tables = list(pool.map(of_day, window))
     fields = [
         *(pa.field(column, dataset(name)[column].type) for column in columns),

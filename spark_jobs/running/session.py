@@ -88,6 +88,9 @@ OPTIONS = {
 }
 
 
+# Bytes of Parquet that an exchange has a partition for, beyond its first eight (`reading.read_dataset` counts
+# them): ten million people's first load is 9 GB of sources. Left out where the operator names the partitions.
+PARTITION_BYTES = ("spark.angelia.partition.bytes", str(32 * 2**20))
 # The value of ANGELIA_SPARK_MASTER that does the shards of a job one after the other in this process: for
 # benchmarks of many small nights. Jobs with an exchange need a real session.
 INLINE = "inline"
@@ -128,6 +131,8 @@ def spark_session(name: str) -> Iterator[SparkSession]:
     if master.startswith("local"):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     options = driver_host(master) | options
+    if "spark.sql.shuffle.partitions" not in given | load_settings().spark_options():
+        options |= [PARTITION_BYTES]
     os.environ["PYSPARK_PYTHON"] = given.get("spark.pyspark.python", options["spark.pyspark.python"])
     options = {option: value for option, value in options.items() if option not in given}
     for option, value in options.items():
@@ -141,17 +146,20 @@ def spark_session(name: str) -> Iterator[SparkSession]:
 
 
 def driver_host(master: str) -> dict[str, str]:
-    """Return the option that tells a standalone cluster's executors where this driver is.
+    """Return the option that tells a cluster's executors where this driver is.
 
-    It is the address by which this machine reaches the master. Spark takes this host's name, which executors
-    may not be able to look up, or SPARK_LOCAL_IP, which samples set to 127.0.0.1: executors that do not reach
-    their driver end at once, and the master starts them again without end.
+    For standalone clusters and Kubernetes it is the address by which this machine reaches the master. Spark
+    takes this host's name, which executors may not be able to look up (a pod's), or SPARK_LOCAL_IP, which
+    samples set to 127.0.0.1: executors that do not reach their driver end at once, and the master starts them
+    again without end.
     """
-    if not master.startswith("spark://"):
+    kind_of_master, _, places = master.partition("://")
+    if kind_of_master not in ("spark", "k8s"):
         return {}
-    # Of several masters (spark://a:7077,b:7077) the first that has an address decides.
-    for place in master.removeprefix("spark://").split(","):
-        parts = urlsplit(f"//{place}")
+    # Of several masters (spark://a:7077,b:7077) the first that has an address decides; Kubernetes' may have
+    # a scheme of its own (k8s://https://a:443).
+    for place in places.split(","):
+        parts = urlsplit(f"//{place.rpartition('://')[2]}")
         try:
             family, kind, _, _, address = socket.getaddrinfo(
                 parts.hostname, parts.port or 7077, type=socket.SOCK_DGRAM

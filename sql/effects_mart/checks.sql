@@ -1,17 +1,10 @@
--- check: person_once
+-- check: pairs_once
 -- severity: critical
--- A person stands once in the night's features, so no pair is counted twice.
-SELECT count(*) - count(DISTINCT ordinal) AS n
-FROM user_features
-HAVING count(*) > count(DISTINCT ordinal);
-
--- check: message_once
--- severity: critical
--- A message of the night was sent to one person, so no pair is counted twice.
-SELECT count(*) - count(DISTINCT message_id) AS n
-FROM attribution_touches
-WHERE touch > $first_touch AND touch <= $last_touch
-HAVING count(*) > count(DISTINCT message_id);
+-- Each pair of the plan is counted once: a person stands once in the night's features, and a message was sent to one person.
+SELECT counted.n AS n_counted, planned.n AS n_planned
+FROM (SELECT coalesce(sum(n_pairs), 0) AS n FROM effects_mart) AS counted
+CROSS JOIN (SELECT coalesce(sum(len(others) + len(sent)), 0) AS n FROM decided_pairs) AS planned
+WHERE counted.n <> planned.n;
 
 -- check: holdout_gets_nothing
 -- severity: critical

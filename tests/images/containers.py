@@ -29,7 +29,7 @@ COMPOSE = PROJECT / ".venv" / "bin" / "docker-compose"
 BASE, OURS = "localhost/angelia-base:local", "localhost/angelia:local"
 STAND_INS = ("postgres", "redis", "s3", "prometheus", "node-exporter")
 PACKAGES = "ca-certificates,python3,python3-venv"
-FILES = ("docker/compose.yaml", "docker/compose.sandbox.yaml")
+FILES = ("docker/compose.yaml", "docker/compose.sandbox.yaml", "tests/images/compose.yaml")
 CONFIGURATION = """[containers]
 default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
 [engine]

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from angelia.contracts.planned.pairs import PairWords, number_pairs
 from angelia.effects.tables import make_table
 
 START = datetime(2026, 11, 15, 4, tzinfo=UTC)
@@ -27,8 +28,8 @@ def test_the_cells_are_those_of_a_loop_over_pairs() -> None:
     connection = duckdb.connect()
     people, touches, gains, conversions = drawn(Random(17))
     connection.execute("SET TimeZone = 'UTC'")
-    register(connection, people, touches, gains, conversions)
-    make_table(connection, "effects_mart", NIGHT)
+    words = register(connection, people, touches, gains, conversions)
+    make_table(connection, "effects_mart", NIGHT | words)
     table = connection.sql("SELECT * FROM effects_mart").to_arrow_table().to_pylist()
     names = ("campaign_id", "audience", "side", "arm", "material_id", "channel", "device_vendor", "country",
              "tenure", "send_hour")  # fmt: skip
@@ -84,7 +85,8 @@ def register(
     touches: dict[str, dict[str, Any]],
     gains: dict[int, Any],
     conversions: list[Any],
-) -> None:
+) -> dict[str, list[str]]:
+    """Register what the mart reads; return the words of its numbers."""
     decisions = [{name: person[name] for name in ("user_id", "ordinal", "choices")} for person in people]
     features = [{"ordinal": p["ordinal"], **p["features"]} for p in people if p["features"]]
     happened = [
@@ -96,12 +98,16 @@ def register(
         for touch, (a, b, c) in gains.items()
     ]
     windows = [{"campaign_id": c, "audience": "all", "conversion": kind} for c, kind in CONVERSIONS.items()]
+    decided = pa.Table.from_pylist(decisions)
+    words = PairWords().with_words_of(decided)
+    connection.register("decided_pairs", number_pairs(decided, words))
     for name, rows in {
         "decisions": decisions, "user_features": features, "attribution_conversions": happened,
         "attribution_gains": credited, "attribution_campaigns": windows,
         "attribution_touches": list(touches.values()),
     }.items():  # fmt: skip
         connection.register(name, pa.Table.from_pylist(rows))
+    return words.by_kind()
 
 
 def looped(

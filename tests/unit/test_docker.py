@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import yaml
@@ -71,3 +73,72 @@ def test_workers_find_what_the_sandbox_writes() -> None:
         (DOCKER / "Dockerfile").read_text("utf-8").partition("--owner 50000")[2].partition("WORKDIR")[0]
     )
     assert folder in installed.split()
+
+
+KUBERNETES = DOCKER / "kubernetes"
+
+
+def _manifests() -> list[dict]:
+    names = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text("utf-8"))["resources"]
+    return [
+        document for name in names for document in yaml.safe_load_all((KUBERNETES / name).read_text("utf-8"))
+    ]
+
+
+def test_an_executor_pod_starts_what_spark_says(tmp_path) -> None:
+    (tmp_path / "java").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "java").chmod(0o755)
+    environment = {
+        "SPARK_JAVA_OPT_0": "-Da=b c", "SPARK_JAVA_OPT_1": "-Dd=e", "SPARK_EXECUTOR_MEMORY": "768m",
+        "SPARK_DRIVER_URL": "spark://driver", "SPARK_EXECUTOR_ID": "3", "SPARK_EXECUTOR_CORES": "2",
+        "SPARK_APPLICATION_ID": "app-1", "SPARK_EXECUTOR_POD_IP": "10.0.0.7",
+        "SPARK_EXECUTOR_POD_NAME": "pod-3", "SPARK_CONF_DIR": "/opt/spark/conf",
+        "SPARK_RESOURCE_PROFILE_ID": "0",
+    }  # fmt: skip
+    path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
+    words = [DOCKER / "executor.sh"]
+    done = subprocess.run(
+        words, env={**environment, "PATH": path}, capture_output=True, text=True, timeout=30
+    )
+    lines = done.stdout.splitlines()
+    assert lines[:5] == ["-Da=b c", "-Dd=e", "-Xms768m", "-Xmx768m", "-cp"], done.stderr
+    conf, jars = lines[5].split(":")
+    assert (conf, jars.endswith("/pyspark/jars/*")) == ("/opt/spark/conf", True)
+    assert dict(zip(lines[7::2], lines[8::2], strict=True)) == {
+        "--driver-url": "spark://driver", "--executor-id": "3", "--cores": "2", "--app-id": "app-1",
+        "--hostname": "10.0.0.7", "--resourceProfileId": "0", "--podName": "pod-3",
+    }  # fmt: skip
+
+
+def test_the_manifests_for_kubernetes_agree_with_the_chart() -> None:
+    values = yaml.safe_load((KUBERNETES / "values.yaml").read_text("utf-8"))
+    documents = {(document["kind"], document["metadata"]["name"]): document for document in _manifests()}
+    # The account that makes executors is the one that the chart gives its workers.
+    (subject,) = documents["RoleBinding", "angelia-spark"]["subjects"]
+    assert subject["name"] == values["workers"]["serviceAccount"]["name"]
+    (entry,) = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text("utf-8"))["images"]
+    image = f"{entry['newName']}:{entry['newTag']}"
+    airflow = values["images"]["airflow"]
+    assert f"{airflow['repository']}:{airflow['tag']}" == image
+    settings = documents["ConfigMap", "angelia"]["data"]
+    options = dict(option.split("=", 1) for option in settings["ANGELIA_SPARK_CONF"].split())
+    assert options["spark.kubernetes.container.image"] == image
+    account = options["spark.kubernetes.authenticate.executor.serviceAccountName"]
+    assert ("ServiceAccount", account) in documents
+    assert values["airflowVersion"] == _versions(DOCKER / "requirements.lock")["apache-airflow"]
+    known = {f"ANGELIA_{name.upper()}" for name in Settings.model_fields}
+    spoken = (ROOT / "docs" / "OPERATING.md").read_text("utf-8")
+    assert {name for name in settings if name.startswith("ANGELIA_") and name not in known} <= set(
+        re.findall(r"ANGELIA_[A-Z_]+", spoken)
+    )
+
+
+def test_the_secret_for_kubernetes_is_written_out() -> None:
+    files = [path.read_text("utf-8") for path in KUBERNETES.glob("*.yaml")]
+    asked = {key for text in files for key in re.findall(r"name: angelia, key: ([a-z0-9.-]+)", text)}
+    asked |= {key for text in files for key in re.findall(r"secretKey: ([a-z0-9-]+)", text)}
+    asked |= {key for text in files for key in re.findall(r"=angelia:([a-z0-9-]+)", text)}
+    document = (ROOT / "docs" / "KUBERNETES.md").read_text("utf-8")
+    # The chart asks for these three by the name of the Secret alone.
+    asked |= {"connection", "fernet-key", "api-secret-key", "jwt-secret", "receive.json"}
+    assert {key for key in asked if f"--from-literal={key}=" not in document} == set()

@@ -65,6 +65,8 @@ class Address:
     masked: str
     since: datetime | None
     is_active: bool
+    app_version: str | None = None
+    permission: str | None = None  # whether the device shows notifications
 
 
 @dataclass(frozen=True)
@@ -257,7 +259,8 @@ def _is_held_out(lake: Lake, ds: str | None, user: str) -> bool | None:
 def _addresses(lake: Lake, user: str) -> Iterator[Address]:
     for row in addresses_of(lake, user).to_pylist():
         hidden = masked(str(row["channel"]), str(row["address"] or ""))
-        yield Address(str(row["channel"]), hidden, row["registered_ts"], bool(row["is_active"]))
+        of_device = row["app_version"], row["permission"]
+        yield Address(str(row["channel"]), hidden, row["registered_ts"], bool(row["is_active"]), *of_device)
 
 
 def _preferences(lake: Lake, user: str) -> Iterator[Preference]:

@@ -163,7 +163,7 @@ CAPABILITIES = Capabilities(
     limit=f"{PAYLOAD_LIMIT:,} bytes of notification and data",
     collapse="collapse_key (and apns-collapse-id, 64 bytes)",
     ttl="android.ttl",
-    receipts="the app's own beacon",
+    receipts="the app's own beacon; delivery data exported from BigQuery",
 )
 
 

@@ -79,7 +79,7 @@ CAPABILITIES = Capabilities(
     limit=f"{PAYLOAD_LIMIT:,} bytes of the platform's JSON",
     collapse="FCM's collapse_key; none for APNs",
     ttl="android.ttl, or AWS.SNS.MOBILE.APNS.TTL",
-    receipts="delivery logs in CloudWatch, not read; the app's own beacon",
+    receipts="failures in CloudWatch's logs, from files; the app's own beacon",
 )
 
 

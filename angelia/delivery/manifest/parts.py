@@ -351,10 +351,10 @@ def window(lake: Lake, part: Part) -> tuple[Micros, Micros]:
 
 
 def due_parts(lake: Lake, now: Micros) -> list[Part]:
-    """Return the unfinished parts of every recent plan whose window is open.
+    """Return the unfinished parts of every recent plan whose window has opened.
 
-    Asking seals and claims nothing. A damaged part is due: whoever delivers it names it, and no other part
-    waits for its repair.
+    So is a whole file that closed unsent: delivering it writes `expired` for its rows. A follow-up that
+    closed is not. Asking seals and claims nothing. A damaged part is due: whoever delivers it names it.
 
     Raises:
         InvalidInput: the lake is on a replay branch.
@@ -369,7 +369,7 @@ def due_parts(lake: Lake, now: Micros) -> list[Part]:
         for hour in send_hours(lake, partition["ds"]):
             for part in _unfinished(lake, partition["ds"], hour):
                 opens, closes = window(lake, part)
-                if opens <= now < closes:
+                if opens <= now and (now < closes or part.rows is None):
                     due.append(part)
     return sorted(due, key=lambda part: part.order)
 

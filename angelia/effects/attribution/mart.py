@@ -1,29 +1,42 @@
 """Make `effects_mart`, a night's figures by every dimension, again while late rows come in.
 
 Grain: see the contract. Reads what `crediting` reads, plans and features; writes one commit a night, and none
-for a night whose inputs, parameters and code are those of its newest commit.
+for a night whose inputs, parameters and SQL are those of its newest commit.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
 
+import angelia
 from angelia.contracts import arrow, dataset
 from angelia.delivery.manifest.served import served
 from angelia.effects.attribution.crediting import CREDIT_TABLES, CreditSpan, credit, find_span, windows
+from angelia.effects.attribution.night_pairs import find_pairs, register_pairs
 from angelia.effects.sources import LATE_DAYS, NightScope, view
-from angelia.effects.tables import make_table, require_checks
+from angelia.effects.tables import SQL, make_table, require_checks
 from angelia.errors import AngeliaError, NotFound, unquoted
 from angelia.lake import Commit, Lake
-from angelia.lake.attempt import code_version
 
 _AT_ONCE = 31  # nights whose touches are held together
 TABLES = ("attribution_campaigns", *CREDIT_TABLES, "effects_mart")
+# The code that decides what stands in a cell: it runs the tables' SQL, or makes what this reads.
+_CODE = (
+    "contracts/planned/pairs.py",
+    "effects/attribution/crediting.py",
+    "effects/attribution/mart.py",
+    "effects/attribution/night_pairs.py",
+    "effects/sources.py",
+    "effects/tables.py",
+)
 
 
 @dataclass(frozen=True)
@@ -119,7 +132,7 @@ def _refresh(
             attempt.write(arrow.conform(cells, dataset("effects_mart")), "part-0000.parquet")
             commit = attempt.publish(
                 inputs=inputs[night.ds],
-                params={"conversion": conversion},
+                params=_params(conversion),
                 meta={"complete": complete, "warnings": own},
                 rejects={"sent without a decision": n_foreign} if n_foreign else {},
             )
@@ -128,16 +141,30 @@ def _refresh(
 
 def _inputs(lake: Lake, span: CreditSpan, night: NightScope, plan: Commit) -> list[Commit]:
     features = served(lake, "user_features", night.ds)
-    return [plan, *([features] if features else []), *span.inputs_of(night)]
+    pairs = find_pairs(lake, plan)
+    return [plan, *(commit for commit in (pairs, features) if commit), *span.inputs_of(night)]
 
 
 def _is_current(head: Commit, inputs: Sequence[Commit], conversion: str) -> bool:
     cited = sorted({commit.citation() for commit in inputs})
-    return (
-        sorted(head.inputs) == cited
-        and head.params == {"conversion": conversion}
-        and head.code_version == code_version()
-    )
+    return sorted(head.inputs) == cited and head.params == _params(conversion)
+
+
+def _params(conversion: str) -> dict[str, str]:
+    return {"conversion": conversion, "made_by": made_by()}
+
+
+@functools.cache
+def made_by() -> str:
+    """Return a hash of the tables' SQL, the code that runs it, and the mart's contract.
+
+    A release that changes none of these leaves marts current, whatever else it changes.
+    """
+    files = [SQL / name / "query.sql" for name in TABLES]
+    files += [Path(angelia.__file__).parent / name for name in _CODE]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files))
+    digest.update(str(arrow.schema(dataset("effects_mart"))).encode())
+    return digest.hexdigest()[:12]
 
 
 def _make(
@@ -152,7 +179,7 @@ def _make(
     view(connection, lake, "decisions", [plan])
     view(connection, lake, "user_features", [] if features is None else [features])
     windows(connection, lake, served(lake, "catalog_snapshot", night.ds), values["conversion"])
-    make_table(connection, "effects_mart", values)
+    make_table(connection, "effects_mart", values | register_pairs(connection, lake, plan))
     return require_checks(connection, "effects_mart", values)
 
 

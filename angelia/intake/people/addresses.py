@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 import sqlalchemy as sa
@@ -35,6 +35,20 @@ Spelling = tuple[str, str]  # channel, and a spelling of an address
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class Device(NamedTuple):
+    """What is known of the device behind an address; None = unknown."""
+
+    app_version: str | None = None
+    permission: str | None = None
+
+    def amended(self, by: Device) -> Device:
+        """Return this device after a word that may leave something out."""
+        return Device(by.app_version or self.app_version, by.permission or self.permission)
+
+
+NOTHING_KNOWN = Device()
+
+
 @dataclass(frozen=True)
 class Standing:
     """An address that is somebody's, waits for their yes, or is closed."""
@@ -43,6 +57,7 @@ class Standing:
     address: str
     since_us: Micros
     state: str  # open, waiting, closed
+    device: Device = NOTHING_KNOWN
 
     @property
     def spelling(self) -> Spelling:
@@ -71,7 +86,8 @@ class PeopleAddresses:
         for row in addresses_of(self._lake, user).to_pylist():
             if row["is_active"] and row["address"] and row["channel"] and row["registered_ts"]:
                 since = microseconds(row["registered_ts"])
-                each = Standing(row["channel"], row["address"], since, closed.state(row, since))
+                state = closed.state(row, since)
+                each = Standing(row["channel"], row["address"], since, state, _device(row))
                 known[each.spelling] = each
         for word in self._words(user):
             of = str(word["channel"]), same_address(word["channel"], word["address"])
@@ -82,17 +98,23 @@ class PeopleAddresses:
             known.pop(of, None)
             if word["state"] != GONE:
                 state = "waiting" if word["state"] == WAITING else closed.state(word, word["said_us"])
-                known[of] = Standing(word["channel"], word["address"], word["said_us"], state)
+                known[of] = Standing(word["channel"], word["address"], word["said_us"], state, _device(word))
         return sorted(known.values(), key=lambda each: (each.channel, each.address))
 
     def replace(
-        self, user: str, wanted: Mapping[str, Sequence[str]], now_us: Micros, can_ask: Callable[[str], bool]
+        self,
+        user: str,
+        wanted: Mapping[str, Sequence[str]],
+        now_us: Micros,
+        can_ask: Callable[[str], bool],
+        devices: Mapping[Spelling, Device] | None = None,
     ) -> Replaced:
         """Keep a client's word: these are a person's addresses of these channels.
 
         Args:
             wanted: addresses as the import keeps them, by channel; other channels stay as they are.
             can_ask: whether a mail can ask a person for the yes that a new address of a channel waits for.
+            devices: channel and address as in `wanted` -> what the client says of the device behind it.
 
         Raises:
             Refused: a mail address is new, and nobody can be asked; nothing was kept.
@@ -108,13 +130,20 @@ class PeopleAddresses:
         # A clock that is behind must not lose against what it has read.
         at_us = max([now_us, *(each.since_us + 1 for each in standing.values())])
         for (channel, spelling), address in named.items():
-            before = standing.get((channel, spelling))
+            before, stated = (
+                standing.get((channel, spelling)),
+                (devices or {}).get((channel, address), NOTHING_KNOWN),
+            )
             if before is not None and before.state != "closed":
                 asked += [(channel, before.address)] if before.state == "waiting" else []
+                device = before.device.amended(stated)
+                # An app that was updated, or a permission taken back, is a new word on a known address.
+                if before.state == "open" and device != before.device:
+                    rows.append(_row(user, channel, before.address, THEIRS, at_us, device))
             elif closed.has(channel, address):
                 still_closed.append((channel, address))
             elif form_of(channel) != "email":
-                rows.append(_row(user, channel, address, THEIRS, at_us))
+                rows.append(_row(user, channel, address, THEIRS, at_us, stated))
             elif not can_ask(channel):
                 # Nobody may put another person's mail address in theirs.
                 raise refused(
@@ -230,10 +259,17 @@ def _word(row: Mapping[str, Any]) -> dict[str, Any]:
         "address": row["address"],
         "registered_ts": _EPOCH + timedelta(microseconds=row["said_us"]),
         "is_active": row["state"] == THEIRS,
+        **_device(row)._asdict(),
     }
 
 
-def _row(user: str, channel: str, address: str, state: int, at_us: Micros) -> dict[str, Any]:
+def _device(row: Mapping[str, Any]) -> Device:
+    return Device(row["app_version"], row["permission"])
+
+
+def _row(
+    user: str, channel: str, address: str, state: int, at_us: Micros, device: Device = NOTHING_KNOWN
+) -> dict[str, Any]:
     spelling = same_address(channel, address)
     return {
         "user_id": user,
@@ -244,4 +280,5 @@ def _row(user: str, channel: str, address: str, state: int, at_us: Micros) -> di
         "said_us": at_us,
         # The lake learns of an address when the person has said yes, from the page they say it on.
         "is_exported": int(state == WAITING),
+        **device._asdict(),
     }

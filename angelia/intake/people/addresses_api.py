@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse
 
+from angelia.contracts.devices.endpoints import APP_VERSION
 from angelia.contracts.sources import ADDRESS, CHANNEL
 from angelia.importing.addresses import judge_addresses
 from angelia.intake.answers import moment_of
@@ -22,7 +23,7 @@ from angelia.intake.bodies import body_of
 from angelia.intake.errors import documented, refused
 from angelia.intake.message import now
 from angelia.intake.people.access import KEY, NO_OTHER, SCOPE, PeopleAccess, UserId, answered, spoken
-from angelia.intake.people.addresses import PeopleAddresses, Spelling
+from angelia.intake.people.addresses import Device, PeopleAddresses, Spelling
 from angelia.users.addresses import masked
 
 MAX_ADDRESSES_BYTES = 262_144
@@ -30,6 +31,7 @@ MOST = 20  # of a channel
 ROUTE = "/v1/users/{user_id:path}/addresses"
 Channel = Annotated[str, Field(pattern=CHANNEL)]
 OneAddress = Annotated[str, Field(pattern=ADDRESS)]
+Permission = Literal["allowed", "denied", "unknown"]
 Ask = Callable[[str, str, str], Awaitable[bool]]  # person, channel, address -> a mail is on its way
 
 
@@ -45,12 +47,28 @@ class MailQuestions:
         return False
 
 
+class AddressOfDevice(BaseModel):
+    """An address with what is known of its device; what is left out stays as it was."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    address: OneAddress
+    app_version: Annotated[str, Field(pattern=APP_VERSION)] | None = None
+    permission: Permission | None = None
+
+
+AnyAddress = Annotated[
+    Annotated[OneAddress, Tag("text")] | Annotated[AddressOfDevice, Tag("device")],
+    Discriminator(lambda value: "device" if isinstance(value, dict | AddressOfDevice) else "text"),
+]
+
+
 class AddressesSaid(BaseModel):
     """A person's addresses by channel of the catalog; other channels stay as they were."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    addresses: dict[Channel, Annotated[list[OneAddress], Field(max_length=MOST)]] = Field(
+    addresses: dict[Channel, Annotated[list[AnyAddress], Field(max_length=MOST)]] = Field(
         max_length=100, json_schema_extra=NO_OTHER
     )
 
@@ -62,6 +80,8 @@ class AddressView(BaseModel):
     address: str
     since: str
     state: Literal["open", "waiting", "closed"]
+    app_version: str | None
+    permission: Permission | None
 
 
 class AddressesView(BaseModel):
@@ -123,6 +143,7 @@ def _view(known: PeopleAddresses, user: str) -> dict[str, Any]:
                 "address": masked(each.channel, each.address),
                 "since": moment_of(each.since_us),
                 "state": each.state,
+                **each.device._asdict(),
             }
             for each in known.standing(user)
         ]
@@ -132,12 +153,19 @@ def _view(known: PeopleAddresses, user: str) -> dict[str, Any]:
 def _kept(
     known: PeopleAddresses, user: str, wanted: AddressesSaid, can_ask: Callable[[str], bool]
 ) -> dict[str, Any]:
-    pairs = [(channel, address) for channel, listed in wanted.addresses.items() for address in listed]
+    stated = [
+        (channel, AddressOfDevice(address=each) if isinstance(each, str) else each)
+        for channel, listed in wanted.addresses.items()
+        for each in listed
+    ]
+    judged = judge_addresses([(channel, each.address) for channel, each in stated])
     kept: dict[str, list[str]] = {channel: [] for channel in wanted.addresses}
-    for (channel, _), (address, reason) in zip(pairs, judge_addresses(pairs), strict=True):
+    devices: dict[Spelling, Device] = {}
+    for (channel, each), (address, reason) in zip(stated, judged, strict=True):
         if reason is not None:
             raise refused("format", f"{channel}: {reason}", "addresses")
         kept[channel].append(address)
-    replaced = known.replace(user, kept, now(), can_ask)
+        devices[channel, address] = Device(each.app_version, each.permission)
+    replaced = known.replace(user, kept, now(), can_ask, devices)
     closed = [{"channel": of, "address": masked(of, address)} for of, address in replaced.still_closed]
     return _view(known, user) | {"still_closed": closed, "to_confirm": replaced.to_confirm}

@@ -90,10 +90,13 @@ class Preferences:
         if language is not None and language in ("", *self._own(now, words).languages):
             news |= changed(words, LANGUAGE, language or None)
         hours = f"{fields.get('quiet_from', '')}-{fields.get('quiet_until', '')}"
+        problems: tuple[str, ...] = ()
         if hours == "-" and "quiet_from" in fields:
             news |= changed(words, QUIET_HOURS, None)
         elif parse_span(hours):
             news |= changed(words, QUIET_HOURS, hours)
+        elif "quiet_from" in fields:
+            problems = ("Quiet hours need two hours that differ: from and until.",)
         catalog = self._catalog(now)
         asked = [
             name
@@ -104,7 +107,9 @@ class Preferences:
             del news["channel", name]
         refused = choose(self._lake, user, news, now)
         notes = tuple(f"{name} was closed for good and stays closed." for _, name in sorted(refused))
-        return asked, (("Kept.", *notes) if news else notes)
+        # Who changed nothing learns that their choices stand, too; a question by mail has its own note.
+        is_kept = bool(news) or not (problems or asked)
+        return asked, ((("Kept.",) if is_kept else ()) + problems + notes)
 
     async def ask(self, user: str, channel: str, now: datetime) -> str:
         """Ask by mail whether a channel may be opened; return a note for the page."""

@@ -503,3 +503,9 @@ CREATE TABLE "effects_mart" (
   "n_pairs_converted" BIGINT NOT NULL CHECK (NOT ("n_pairs_converted" < 0)),
   "pair_value" DOUBLE NOT NULL CHECK (NOT (NOT isfinite("pair_value")))
 );
+
+CREATE TABLE "decided_pairs" (
+  "ordinal" UINTEGER NOT NULL,
+  "others" INTEGER[] NOT NULL,
+  "sent" STRUCT("pair" INTEGER, "material" INTEGER, "channel" INTEGER, "slot" TIMESTAMP WITH TIME ZONE, "message_id" VARCHAR)[] NOT NULL
+);

@@ -6,11 +6,12 @@ from angelia.contracts import CONTRACTS
 from angelia.contracts.derived import DECISION, DECISION_FIELDS, DECISIONS, DERIVED, p
 from angelia.contracts.devices.endpoints import OF_DEVICES
 from angelia.contracts.outcomes import DECIDED
+from angelia.contracts.planned.pairs import OF_PLANS
 from angelia.contracts.sources import SOURCES
 
 
 def test_each_dataset_is_declared_once() -> None:
-    names = [contract.name for contract in (*SOURCES, *OF_DEVICES, *DERIVED)]
+    names = [contract.name for contract in (*SOURCES, *OF_DEVICES, *DERIVED, *OF_PLANS)]
     assert len(names) == len(set(names)) == len(CONTRACTS)
 
 

@@ -1,4 +1,4 @@
-"""A whole delivery through the sandbox, by APNs, e-mail and webhook.
+"""A whole delivery through the sandbox, by FCM, APNs, e-mail and webhook.
 
 Each message arrives once, and what goes wrong is accounted for.
 """
@@ -32,6 +32,7 @@ ARNS = ("GCM", "APNS")
 
 
 ADDRESSES = {
+    "fcm": lambda n: f"r{n:03d}-token",
     "apns": lambda n: f"{n:064x}",
     "email": lambda n: f"ann.{n}@people.example",
     "email_ses": lambda n: f"r{n:03d}@people.example",
@@ -73,7 +74,8 @@ def run(
         names = await ready
         prepare(names)
         monkeypatch.setenv("ANGELIA_CA_FILE", names["ca_file"])
-        monkeypatch.setenv(f"ANGELIA_{channel.upper()}_CREDENTIALS", names[f"{channel}_credentials"])
+        account = names["credentials" if channel == "fcm" else f"{channel}_credentials"]
+        monkeypatch.setenv(f"ANGELIA_{channel.upper()}_CREDENTIALS", account)
         if channel not in ("webhook", "webpush"):
             monkeypatch.setenv(
                 f"ANGELIA_{channel.upper()}_URL", names["smtp_url" if channel == "email" else "url"]
@@ -100,7 +102,7 @@ def reasons(lake: Lake) -> dict[str, int]:
     return counts
 
 
-@pytest.mark.parametrize("channel", ["apns", "email", "webhook"])
+@pytest.mark.parametrize("channel", ["fcm", "apns", "email", "webhook"])
 def test_every_channel_delivers_each_message_once(
     channel: str, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +117,19 @@ def test_every_channel_delivers_each_message_once(
 
 
 FAULTS = {
+    "fcm": (
+        """
+rules:
+  - {match: {token_prefix: r003}, then: {status: 404, error: UNREGISTERED}}
+  - {match: {token_prefix: r004}, then: {status: 400, error: INVALID_ARGUMENT}}
+  - {match: {token_prefix: r005, max: 2}, then: {status: 429, error: QUOTA_EXCEEDED, retry_after: "1"}}
+  - {match: {token_prefix: r006, max: 2}, then: {status: 503, error: UNAVAILABLE}}
+  - {match: {token_prefix: r007, max: 1}, then: {refuse: true}}
+  - {match: {token_prefix: r009, max: 2}, then: {status: 401, error: UNAUTHENTICATED}}
+""",
+        {"accepted": 198, "rejected": 2},
+        {None: 198, "gone:UNREGISTERED": 1, "INVALID_ARGUMENT.token": 1},
+    ),
     "apns": (
         f"""
 rules:

@@ -14,7 +14,10 @@ import pyarrow as pa
 import pytest
 
 from angelia.contracts import arrow, dataset
+from angelia.delivery.clock import SimulatedClock
+from angelia.delivery.ledger.status import status
 from angelia.delivery.manifest import sample_plan
+from angelia.delivery.manifest.parts import due_parts
 from angelia.lake import Lake
 from tests.unit.delivery.given import DS, HOUR
 from tests.unit.delivery.typing_in import run
@@ -174,6 +177,16 @@ def test_no_server_listens_where_another_does_by_default() -> None:
     ports = [port for port in ports if port]
     assert len(ports) >= 4, ports
     assert len(set(ports)) == len(ports), ports
+
+
+def test_an_hour_that_closed_unsent_is_accounted_for(bench: Any) -> None:
+    bench.plan(40)
+    after = int(datetime(2026, 11, 15, 9, tzinfo=UTC).timestamp() * 1e6)
+    result = bench.deliver(clock=SimulatedClock(after), hours=None)
+    assert (result.delivered, bench.wire.requests) == ({"skipped": 40}, [])
+    assert {(row["outcome"], row["reason"]) for row in bench.ledger().values()} == {("skipped", "expired")}
+    assert status(bench.lake, DS)["rows_open"] == 0
+    assert due_parts(bench.lake, after) == []
 
 
 def test_due_parts_are_listed_until_they_are_sent(

@@ -54,17 +54,26 @@ def test_a_sealed_commit_whose_content_changed_is_refused(lake: Lake) -> None:
         parts.seal(lake, DS, HOUR, "now")
 
 
-def test_due_parts_are_open_and_not_done(lake: Lake) -> None:
+def test_due_parts_have_opened_and_are_not_done(lake: Lake) -> None:
     sample_plan.make(lake, DS, 9, hours=(4, 5, 9))
     due = {
         now: [part.send_hour[-2:] for part in parts.due_parts(lake, now)]
         for now in (at(3, 59), at(4), at(5, 30), at(6), at(7), at(9, day=20))
     }
-    assert list(due.values()) == [[], ["04"], ["04", "05"], ["05"], [], []]
+    # Hour 04 closes at 06:00 and stays due: its rows have no outcome yet. A plan of last week is over.
+    assert list(due.values()) == [[], ["04"], ["04", "05"], ["04", "05"], ["04", "05"], []]
     assert not list(lake.store.list("seals"))  # asking seals nothing
     ledger = Ledger(lake.store, ELSEWHERE, lambda: 0)
     ledger.finish(parts.due_parts(lake, at(4))[0].id, {})
     assert parts.due_parts(lake, at(4)) == []
+
+
+def test_a_follow_up_that_closed_is_not_due(lake: Lake) -> None:
+    commit = sample_plan.make(lake, DS, 9)
+    (root,) = parts.parts_of(lake, commit, HOUR)
+    parts.follow_up(lake, root, [0, 1], "deferred", f"{root.id[:32]}.deferred-0001")
+    assert [part.kind for part in parts.due_parts(lake, at(5, 59))] == ["deferred", "plan"]
+    assert [part.kind for part in parts.due_parts(lake, at(6))] == ["plan"]
 
 
 def test_a_manifest_is_kept_for_the_longest_life(lake: Lake) -> None:
@@ -76,7 +85,8 @@ def test_a_manifest_is_kept_for_the_longest_life(lake: Lake) -> None:
     sealed = sample_plan.make(lake, DS, 3, hours=(hour // timedelta(hours=1),), changes=changes)
     parts.seal(lake, DS, start.strftime("%Y-%m-%dT%H"), "now")
     sample_plan.make(lake, DS, 2, changes=changes)  # supersedes it, for all hours but the sealed one
-    for before_end, n_due in ((timedelta(minutes=1), 1), (timedelta(0), 0)):
+    # It is due until its window closes and, as nobody sent it, for the rest of the plan's life.
+    for before_end, n_due in ((timedelta(minutes=1), 1), (timedelta(0), 1), (-timedelta(days=1), 0)):
         now = start + timedelta(hours=MAX_TTL_HOURS) - before_end
         due = parts.due_parts(lake, int(now.timestamp() * 1e6))
         assert [part.n_rows for part in due if part.send_hour == start.strftime("%Y-%m-%dT%H")] == [3] * n_due

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from angelia.delivery.channels import PROVIDERS
+from angelia.delivery.manifest import sample_plan
 from angelia.lake import Lake
+from tests.unit.delivery import test_channels
 from tests.unit.delivery.given import DS
 from tests.unit.delivery.test_channels import reasons, run
 
@@ -219,6 +222,12 @@ def test_each_message_once_and_each_refusal_by_its_code(
     if channel not in NAMELESS:
         manifest = lake.read(lake.require("dispatch_manifest", ds=DS), ["dispatch_id"])
         assert set(phones.received) <= set(manifest["dispatch_id"].to_pylist())
+
+
+def test_every_adapter_is_sent_by_against_its_stand_in() -> None:
+    tried = {sample_plan.PROVIDERS[channel] for channel in (*FAULTS, *test_channels.FAULTS)}
+    # The inbox's other side is `angelia receive` itself: tests/unit/delivery/channels/test_inbox.py.
+    assert tried == set(PROVIDERS) - {"inbox"}
 
 
 def test_a_batch_has_an_outcome_for_each_device(

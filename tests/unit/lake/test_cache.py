@@ -139,3 +139,11 @@ def test_a_held_object_is_read_once_while_held(store: LocalStore, monkeypatch: p
     store.delete(entry.path)
     with pytest.raises(NotFound):
         cache.HeldStore(store).read(entry.path)
+
+
+def test_copied_objects_have_a_local_path(store: LocalStore, folder: Path) -> None:
+    entry, other = put(store, b"camera"), put(store, b"tripod")
+    copied = cache.CopiedStore(store, [entry])
+    assert copied.local_path(entry.path) == Path(cache.fetch(store, [entry])[0])
+    assert copied.local_path(other.path) == store.local_path(other.path)
+    assert copied.read(other.path) == b"tripod"  # all else is the store's

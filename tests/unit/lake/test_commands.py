@@ -98,6 +98,7 @@ def test_verify_says_what_it_looked_at_and_exits_2_on_damage(
 def test_expire_lists_or_does(capsys: pytest.CaptureFixture[str], commits: list[Commit]) -> None:
     code, out, _ = run(capsys, "expire", "--dry-run", "--json")
     assert (code, json.loads(out)["commits"], json.loads(out)["dry_run"]) == (0, [], True)
+    assert json.loads(out)["ledger_objects"] == 0
     code, out, _ = run(capsys, "expire", "--older-than", "7")
     assert (code, out) == (
         0,

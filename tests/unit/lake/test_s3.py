@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -166,3 +167,18 @@ def test_uploads_that_nobody_finished_are_swept(s3_store: S3Store) -> None:
     assert s3_store.sweep(datetime(2000, 1, 1, tzinfo=UTC)) == 0  # moto gives every upload a date of 2010
     assert s3_store.sweep(datetime.now(UTC) + timedelta(days=1)) == 1
     assert s3_store.sweep(datetime.now(UTC) + timedelta(days=1)) == 0
+
+
+@pytest.mark.parametrize(("size", "n_uploads"), [(99, 0), (100, 1)])
+def test_a_file_below_a_part_is_one_put(
+    wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, n_uploads: int
+) -> None:
+    monkeypatch.setattr(s3, "PART_BYTES", 100)
+    uploads, upload = list[str](), wire.store.client.upload_file
+    monkeypatch.setattr(
+        wire.store.client, "upload_file", lambda *words: (uploads.append(words[2]), upload(*words))[1]
+    )
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * size)
+    wire.store.put_file("a/x", file)
+    assert (len(uploads), wire.store.size("a/x"), file.exists()) == (n_uploads, size, False)

@@ -12,6 +12,7 @@ import pytest
 from angelia.contracts.rows import valid_rows
 from angelia.errors import Corrupt, GateClosed, NotFound
 from angelia.lake import Commit, Lake
+from angelia.lake.store import LocalStore
 from angelia.quality import run_gate
 from angelia.quality.covered import commits_for, stand_before
 from angelia.quality.gates import gate_of
@@ -67,6 +68,15 @@ def judged(lake: Lake) -> Lake:
 
 def bound(lake: Lake) -> Lake:
     return judged_lake(lake, DS, ("sources",), is_required=True)
+
+
+def test_a_look_at_what_was_judged_is_one_listing(judged: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, asked, children = bound(judged), [], LocalStore.children
+    monkeypatch.setattr(
+        LocalStore, "children", lambda self, prefix: (asked.append(prefix), children(self, prefix))[1]
+    )
+    assert reader.require("user_events", ds=DS).number == 1
+    assert asked == [f"main/user_events/ds={DS}/_commits"]
 
 
 def test_a_commit_after_the_gate_is_not_read(judged: Lake, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,7 @@ def test_the_command_takes_folds_and_stops(
     bench.deliver()
     (dispatch,) = bench.ledger()
     Journal(lake.store).keep(parse(body_of(event(dispatch)), NOW)[0], datetime.now(UTC))
-    monkeypatch.setattr(folding, "_recent", lambda _: [DS])
+    monkeypatch.setattr(folding, "recent_days", lambda _: [DS])
     before = signal.getsignal(signal.SIGTERM)
     threading.Timer(0.5, signal.raise_signal, (signal.SIGTERM,)).start()
     with pytest.raises(SystemExit) as stop:

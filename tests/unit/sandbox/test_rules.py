@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 
 from angelia.errors import InvalidInput
-from angelia.sandbox.rules import Rules
+from angelia.sandbox.rules import RuleFile, Rules
 
 
 def test_rules_count_and_draw_as_written() -> None:
-    from angelia.sandbox.rules import RuleFile
-
     rules = Rules(
         RuleFile.model_validate(
             {"rules": [{"match": {"nth": 2}}, {"match": {"every": 3, "max": 2}, "then": {"status": 503}}]}
@@ -34,6 +32,25 @@ def test_rules_count_and_draw_as_written() -> None:
         0,
         0,
     ]
+
+
+@pytest.mark.parametrize(
+    ("match", "broken"),
+    [
+        ({"for_s": 20}, [True, True, True, False]),
+        ({"after_s": 10}, [False, True, True, True]),
+        ({"after_s": 10, "for_s": 10}, [False, True, True, False]),
+    ],
+)
+def test_a_rule_holds_for_a_time_after_its_first_message(match: dict[str, float], broken: list[bool]) -> None:
+    rule = {"match": {"token_prefix": "a", **match}, "then": {"status": 503}}
+    now = [100.0]
+    rules = Rules(RuleFile.model_validate({"rules": [rule]}), lambda: now[0])
+    assert rules.find("b", "") is None, "another channel's message begins no storm"
+    answers = []
+    for now[0] in (105.0, 115.0, 124.9, 125.0):
+        answers.append(rules.find("a", "") is not None)
+    assert answers == broken
 
 
 @pytest.mark.parametrize(

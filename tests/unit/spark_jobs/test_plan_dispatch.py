@@ -25,6 +25,7 @@ from angelia.catalog.documents import canonical, parse_document
 from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import message_id
 from angelia.contracts.outcomes import DECIDED
+from angelia.contracts.planned.pairs import DECIDED_PAIRS, PairWords, number_pairs
 from angelia.contracts.rows import user_name, valid_rows
 from angelia.lake import Lake
 from spark_jobs import plan_dispatch
@@ -191,6 +192,16 @@ def plan_bytes(lake: Lake) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(lake.read(lake.require("decisions", ds=DS)).sort_by("ordinal").combine_chunks(), sink)
     return sink.getvalue().to_pybytes()
+
+
+def test_pairs_by_number_stand_beside_the_plan(nights: dict[int, Lake]) -> None:
+    lake = nights[8]
+    plan, pairs = (lake.require(name, ds=DS) for name in ("decisions", "decided_pairs"))
+    words = PairWords.of(pairs.meta)
+    assert pairs.inputs == (plan.citation(),)
+    assert words.campaigns == tuple(sorted(one["id"] for one in CAMPAIGNS))
+    assert words.materials == ("boot", "news", "shoe")
+    assert lake.read(pairs).equals(arrow.conform(number_pairs(lake.read(plan), words), DECIDED_PAIRS))
 
 
 def test_workers_that_finish_in_any_order_plan_the_same(monkeypatch, here, tmp_path, nights) -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 from html import unescape
 
+import pyarrow as pa
 import pytest
 
 from angelia.console.pages.people import REASON_CHARS
@@ -100,6 +101,17 @@ def test_addresses_are_masked(console, someone, known, lake):
         assert row["address"] not in page
     shown = [unescape(text) for text in re.findall(r'data-label="address"><code>(.*?)</code>', page)]
     assert shown == [masked(row["channel"], row["address"]) for row in mine]
+
+
+def test_a_device_is_shown_beside_its_address(console, someone, known, lake, monkeypatch):
+    _, user, _ = someone
+    word = {"user_id": user, "channel": "fcm", "address": "token", "registered_ts": None, "is_active": True}
+    devices = ({"app_version": "5.2.0", "permission": "denied"}, {"app_version": None, "permission": None})
+    rows = pa.Table.from_pylist([word | device for device in devices])
+    monkeypatch.setattr("angelia.console.people.person.addresses_of", lambda lake, user: rows)
+    page = console("VIEWER").post("/people", data={"user": user}).text
+    assert '<td data-label="app">5.2.0</td><td data-label="state">active, notifications denied</td>' in page
+    assert '<td data-label="app">unknown</td><td data-label="state">active</td>' in page
 
 
 def test_why_is_that_of_the_command(console, someone, known, lake):

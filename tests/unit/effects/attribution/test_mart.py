@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pytest
 
 from angelia.contracts import arrow, dataset
+from angelia.effects.attribution import mart
 from angelia.effects.attribution.mart import TABLES, refresh
 from angelia.effects.tables import SQL, parse_checks
-from angelia.lake import Lake
+from angelia.lake import Lake, attempt
 from tests.unit.effects.attribution.conftest import NEXT, Story
 from tests.unit.effects.conftest import DS, START, put
 
@@ -107,6 +111,27 @@ def test_nothing_new_makes_no_commit_and_late_rows_do(connection: Any, lake: Lak
     assert [made.is_new for made in make(connection, lake)] == [True, True]
     row = cells(connection, lake, NEXT)["plain", "treated", "fcm", "DE", "oppo", "new"]
     assert row["n_opened"] == 1
+
+
+def test_only_what_makes_marts_makes_them_stale(
+    connection: Any, lake: Lake, story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(connection, lake)
+    monkeypatch.setattr(attempt, "code_version", lambda: "another release")
+    assert [made.is_new for made in make(connection, lake)] == [False, False]
+    monkeypatch.setattr(mart, "made_by", lambda: "another query")
+    assert [made.is_new for made in make(connection, lake)] == [True, True]
+
+
+def test_each_source_of_a_mart_is_in_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(SQL, tmp_path / "sql")
+    monkeypatch.setattr(mart, "SQL", tmp_path / "sql")
+    before = mart.made_by.__wrapped__()
+    for name in TABLES:
+        (tmp_path / "sql" / name / "query.sql").write_text("SELECT 1", "utf-8")
+        after = mart.made_by.__wrapped__()
+        assert after != before, name
+        before = after
 
 
 def test_the_commit_says_how_complete_it_is(connection: Any, lake: Lake, story: Story) -> None:

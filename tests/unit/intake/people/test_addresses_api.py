@@ -93,6 +93,23 @@ def test_what_was_closed_is_not_taken_again(ask: Ask, engine: Engine, known: Lak
     assert kept["still_closed"] == [{"channel": "apns", "address": "…abab"}]
 
 
+def test_a_device_is_described_beside_its_address(ask: Ask, engine: Engine, known: Lake) -> None:
+    token = "sandbox-token-0000000"
+    app = {"address": token, "app_version": "5.2.0", "permission": "denied"}
+    kept = ask("PUT", WHERE, {"addresses": {"fcm": [app], "sms": [PHONE]}}).json()["addresses"]
+    shown = {each["channel"]: (each["app_version"], each["permission"]) for each in kept}
+    assert (shown["fcm"], shown["sms"]) == (("5.2.0", "denied"), (None, None))
+    assert export_addresses(known, engine)[0] == 2
+    # What is not named stays as it was, and the same words are not said twice.
+    for stated in (token, {"address": token, "permission": "denied"}):
+        assert states(ask("PUT", WHERE, {"addresses": {"fcm": [stated]}}))["fcm …0000"] == "open"
+    assert export_addresses(known, engine) == (0, [])
+    ask("PUT", WHERE, {"addresses": {"fcm": [{"address": token, "permission": "allowed"}]}})
+    export_addresses(known, engine)
+    (row,) = (row for row in addresses_of(known, USER).to_pylist() if row["channel"] == "fcm")
+    assert (row["app_version"], row["permission"]) == ("5.2.0", "allowed")
+
+
 @pytest.mark.parametrize(
     ("addresses", "status", "code"),
     [
@@ -102,6 +119,11 @@ def test_what_was_closed_is_not_taken_again(ask: Ask, engine: Engine, known: Lak
         ({"webhook": ["http://plain.example/"]}, 422, "format"),
         ({"sms": "+491711234567"}, 422, "wrong_type"),
         ({"sms": [PHONE] * 21}, 422, "length"),
+        ({"fcm": [{"address": "token-7654321", "app_version": "5.2 beta"}]}, 422, "format"),
+        ({"fcm": [{"address": "token-7654321", "permission": "no"}]}, 422, "not_offered"),
+        ({"fcm": [{"app_version": "5.2"}]}, 422, "missing"),
+        ({"fcm": [{"address": "token-7654321", "os": "9"}]}, 422, "unknown_field"),
+        ({"fcm": [7654321]}, 422, "wrong_type"),
         ({"SMS": [PHONE]}, 422, "format"),
         ({name: ["x" * 4_000] * 20 for name in ("fcm", "apns", "push", "web")}, 413, "too_large"),
     ],

@@ -41,6 +41,19 @@ def test_a_signed_in_person_gets_a_link_that_names_nobody(client: TestClient) ->
     assert client.post("/preferences/link", content=b"").status_code == 401
 
 
+def test_a_link_is_asked_for_without_a_body_or_its_length(client: TestClient) -> None:
+    asked = client.build_request("POST", "/preferences/link", headers=token(USER))
+    del asked.headers["content-length"]
+    assert client.send(asked).status_code == 200
+    asked.headers["transfer-encoding"] = "chunked"
+    assert (client.send(asked).status_code, client.send(asked).json()["error"]) == (
+        411,
+        "a body needs its content-length",
+    )
+    other = client.get("/preferences/link")
+    assert (other.status_code, other.json(), other.headers["allow"]) == (405, {"error": "only POST"}, "POST")
+
+
 def test_a_link_that_is_forged_over_or_for_something_else(client: TestClient, lake: Lake) -> None:
     old = NOW - timedelta(seconds=LIFE_S[OF_PAGE] + 1)
     wrong = (
@@ -87,8 +100,10 @@ def test_language_and_quiet_hours_are_chosen_and_taken_back(client: TestClient, 
     words = words_of(lake, USER)
     assert words == {("language", "en"): True, ("quiet_hours", "21-9"): True}
     # What no template speaks, half a span and an older page's form change nothing.
-    send(language="xx", **{"quiet_from": "3", "quiet_until": ""})
-    send()
+    page = send(language="xx", **{"quiet_from": "3", "quiet_until": ""})
+    assert "Quiet hours need two hours that differ" in page
+    assert "Kept." not in page
+    assert "Kept." in send(), "who changed nothing reads that their choices stand"
     assert words_of(lake, USER) == words
     page = send(language="", **{"quiet_from": "", "quiet_until": ""})
     assert "selected" not in page

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -10,7 +12,8 @@ import pytest
 from angelia.contracts import arrow, dataset
 from angelia.lake import Lake
 from angelia.lake.store import LocalStore
-from spark_jobs.running.reading import read_window, window_commits
+from spark_jobs.running.reading import grow_exchanges, read_window, window_commits
+from spark_jobs.running.session import PARTITION_BYTES
 
 DAY = {"event_type": "view", "item": None, "n_events": 1, "value_sum": 0.0, "hours": 1}
 
@@ -42,18 +45,78 @@ def test_a_shard_has_its_own_people_only(lake: Lake) -> None:
     ]
 
 
-def test_a_bucket_is_asked_for_several_days_at_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_is_asked_for_several_days_at_once(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ANGELIA_CACHE", str(tmp_path / "copies"))
     for day in range(10, 15):
         write(lake, f"2026-11-{day}", day - 10, 3)
     window = window_commits(lake, "user_days", "2026-11-14", 5)
     one_by_one = read_window(lake, "user_days", window, ["hours"], 0, 2)
-    together = Barrier(len(window), timeout=30)
-    read = LocalStore.read
-    monkeypatch.setattr(LocalStore, "read", lambda self, key: (together.wait(), read(self, key))[1])
+    together, n_read = Barrier(len(window), timeout=30), [0]
+    read, children = LocalStore.read, LocalStore.children
+
+    def waiting(store: LocalStore, key: str) -> bytes:
+        n_read[0] += 1
+        together.wait()
+        return read(store, key)
+
     monkeypatch.setattr(LocalStore, "local_path", lambda self, key: None)
-    assert read_window(lake, "user_days", window, ["hours"], 0, 2).equals(one_by_one)
+    n_listed = [0]
+
+    def listing(store: LocalStore, prefix: str) -> Any:
+        n_listed[0] += 1
+        # The first listing says which days there are; those are looked at side by side.
+        if prefix.endswith("/_commits"):
+            together.wait()
+        return children(store, prefix)
+
+    monkeypatch.setattr(LocalStore, "children", listing)
+    assert window_commits(lake, "user_days", "2026-11-14", 5) == window
+    assert [commit for _, commit in window_commits(lake, "user_days", "2026-11-14", 365)] == [
+        commit for _, commit in window
+    ]
+    assert n_listed == [2 * (1 + len(window))]
+    monkeypatch.setattr(LocalStore, "read", waiting)
+    # Passes after the first, and other jobs of this machine, ask the bucket for nothing.
+    for _ in range(3):
+        assert read_window(lake, "user_days", window, ["hours"], 0, 2).equals(one_by_one)
+    assert n_read == [len(window)]
 
 
 def test_a_window_without_a_day_has_no_rows_but_its_columns(lake: Lake) -> None:
     rows = read_window(lake, "user_days", [], ["hours"], 0, 2)
     assert (rows.num_rows, rows.column_names) == (0, ["hours", "row", "day"])
+
+
+class Session:
+    """As much of a Spark session as its options are."""
+
+    def __init__(self, **options: str) -> None:
+        self.conf, self.options = self, options
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        return self.options.get(name, default)
+
+    def set(self, name: str, value: str) -> None:
+        self.options[name] = value
+
+
+@pytest.mark.parametrize(
+    ("read", "partitions"),
+    [
+        ((1,), "8"),
+        ((8 * 32 * 2**20,), "8"),
+        ((8 * 32 * 2**20, 1), "9"),
+        ((2**33, 1), "257"),
+        ((2**33,), "256"),
+    ],
+)
+def test_exchanges_grow_with_what_is_read(read: tuple[int, ...], partitions: str) -> None:
+    session: Any = Session(**{"spark.sql.shuffle.partitions": "8", PARTITION_BYTES[0]: PARTITION_BYTES[1]})
+    named: Any = Session(**{"spark.sql.shuffle.partitions": "8"})
+    for n_bytes in read:
+        grow_exchanges(session, n_bytes)
+        grow_exchanges(named, n_bytes)
+    assert session.get("spark.sql.shuffle.partitions") == partitions
+    assert named.get("spark.sql.shuffle.partitions") == "8"  # the operator's word

@@ -42,8 +42,9 @@ def test_what_our_readers_give_is_not_broadcast_unmeasured(spark, lake) -> None:
 PRINTS = """
 from spark_jobs.running.session import spark_session
 with spark_session("probe") as spark:
-    for name in ("sql.shuffle.partitions", "job.description", "ui.enabled", "driver.memory"):
-        print(spark.conf.get(f"spark.{name}"))
+    names = "sql.shuffle.partitions job.description ui.enabled driver.memory angelia.partition.bytes"
+    for name in names.split():
+        print(spark.conf.get(f"spark.{name}", None))
 """
 
 
@@ -67,7 +68,8 @@ def test_conf_of_the_submitter_beats_our_defaults(tmp_path: Path) -> None:
         text=True,
         timeout=120,
     )
-    assert done.stdout.split("\n")[-5:-1] == ["3", "a night", "false", "512m"], done.stderr
+    # With the partitions named, nothing counts bytes to choose them.
+    assert done.stdout.split("\n")[-6:-1] == ["3", "a night", "false", "512m", "None"], done.stderr
 
 
 def test_conf_of_the_environment_is_checked(monkeypatch) -> None:
@@ -109,7 +111,9 @@ def test_driver_is_where_the_master_sees_it(monkeypatch) -> None:
     assert driver_host("spark://127.0.0.2:7077") == {"spark.driver.host": "127.0.0.1"}
     assert driver_host("spark://[::1]:7077") == {"spark.driver.host": "::1"}
     assert driver_host("spark://nowhere.invalid:7077,127.0.0.1:7077") == {"spark.driver.host": "127.0.0.1"}
-    for other in ("local[2]", "yarn", "k8s://https://127.0.0.1:6443", ""):
+    for kubernetes in ("k8s://https://127.0.0.2:6443", "k8s://127.0.0.2"):
+        assert driver_host(kubernetes) == {"spark.driver.host": "127.0.0.1"}
+    for other in ("local[2]", "yarn", ""):
         assert driver_host(other) == {}
 
 
