@@ -207,6 +207,8 @@ AddressView = TypedDict(
         "address": "str",
         "since": "str",
         "state": Literal["open", "waiting", "closed"],
+        "app_version": "str | None",
+        "permission": Literal["allowed", "denied", "unknown"] | None,
     },
 )
 # How a person can be reached.
