@@ -218,6 +218,15 @@ AddressesView = TypedDict(
         "addresses": "list[AddressView]",
     },
 )
+# An address with what is known of its device; what is left out stays as it was.
+AddressOfDevice = TypedDict(
+    "AddressOfDevice",
+    {
+        "address": "str",
+        "app_version": "NotRequired[str | None]",
+        "permission": NotRequired[Literal["allowed", "denied", "unknown"] | None],
+    },
+)
 # An address, masked, that is not taken again.
 ClosedAddress = TypedDict(
     "ClosedAddress",
