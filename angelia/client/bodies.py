@@ -207,6 +207,8 @@ AddressView = TypedDict(
         "address": "str",
         "since": "str",
         "state": Literal["open", "waiting", "closed"],
+        "app_version": "str | None",
+        "permission": Literal["allowed", "denied", "unknown"] | None,
     },
 )
 # How a person can be reached.
@@ -214,6 +216,15 @@ AddressesView = TypedDict(
     "AddressesView",
     {
         "addresses": "list[AddressView]",
+    },
+)
+# An address with what is known of its device; what is left out stays as it was.
+AddressOfDevice = TypedDict(
+    "AddressOfDevice",
+    {
+        "address": "str",
+        "app_version": "NotRequired[str | None]",
+        "permission": NotRequired[Literal["allowed", "denied", "unknown"] | None],
     },
 )
 # An address, masked, that is not taken again.

@@ -10,6 +10,7 @@ from typing import Literal, cast
 
 from angelia.client.bodies import (
     AcceptedBody,
+    AddressOfDevice,
     AddressesKept,
     AddressesView,
     BatchAnswer,
@@ -186,7 +187,7 @@ class IntakeClient(Calls):
         """
         return cast("AddressesView", self._call("GET", f"/v1/users/{in_path(user_id)}/addresses"))
 
-    def put_addresses(self, user_id: str, addresses: dict[str, list[str]]) -> AddressesKept:
+    def put_addresses(self, user_id: str, addresses: dict[str, list[str | AddressOfDevice]]) -> AddressesKept:
         """Keep a person's addresses of the channels that are named; the next night knows them.
 
         Codes: database_unavailable format internal lake_unavailable no_key not_found not_in_scope

@@ -107,8 +107,9 @@ class TypedDicts:
         if "$ref" in schema:
             name = schema["$ref"].rpartition("/")[2]
             return self.of(self._schemas[name], is_sent=is_sent)
-        if "anyOf" in schema and "type" not in schema:
-            return " | ".join(dict.fromkeys(self.of(each, is_sent=is_sent) for each in schema["anyOf"]))
+        either = schema.get("anyOf") or schema.get("oneOf")
+        if either and "type" not in schema:
+            return " | ".join(dict.fromkeys(self.of(each, is_sent=is_sent) for each in either))
         if "enum" in schema:
             return f"Literal[{', '.join(map(repr, schema['enum']))}]"
         kind = schema.get("type")

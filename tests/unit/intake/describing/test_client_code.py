@@ -19,6 +19,7 @@ def test_the_client_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"type": "array", "items": {"type": "integer"}}, "list[int]"),
         ({"anyOf": [{"type": "string"}, {"type": "null"}]}, "str | None"),
+        ({"oneOf": [{"type": "string"}, {"type": "integer"}]}, "str | int"),
         ({"enum": ["a", "b"], "type": "string"}, "Literal['a', 'b']"),
         ({"type": "object", "patternProperties": {"^a": {"type": "boolean"}}}, "dict[str, bool]"),
         ({"type": "object"}, "dict[str, Any]"),

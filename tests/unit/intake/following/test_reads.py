@@ -6,7 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from angelia.errors import AngeliaError
+from angelia.intake import database
 from angelia.intake.api import create_app
-from angelia.intake.database import Unavailable, connect, follow, writing
+from angelia.intake.database import Unavailable, connect, writing
 from angelia.intake.following.reads import FollowedReads, campaigns_of
 from angelia.intake.keys import Keys
 from angelia.intake.message import now
@@ -25,11 +26,30 @@ from angelia.intake.tables import messages, schema
 from tests.unit.catalog.conftest import Server, replica_of
 from tests.unit.intake.conftest import NOW_US, Make, TestClient
 
+_FOLLOWERS: list[Engine] = []
+
+
+@pytest.fixture(autouse=True)
+def _ended() -> Iterator[None]:
+    """End what followers hold, whatever became of a test."""
+    yield
+    while _FOLLOWERS:
+        _FOLLOWERS.pop().dispose()
+
+
+def follow(url: str) -> Engine:
+    _FOLLOWERS.append(database.follow(url))
+    return _FOLLOWERS[-1]
+
 
 def copy(engine: Engine, path: Path) -> str:
     """Copy a database as it stands, as a follower that stops there; return its address."""
-    with sqlite3.connect(engine.url.database or "") as leader, sqlite3.connect(path) as follower:
-        leader.backup(follower)
+    # `with connection` would end a transaction, and close nothing.
+    with (
+        closing(sqlite3.connect(engine.url.database or "")) as leader,
+        closing(sqlite3.connect(path)) as ours,
+    ):
+        leader.backup(ours)
     return f"sqlite:///{path}"
 
 
@@ -124,8 +144,10 @@ def test_campaigns_of_a_page(campaign: str | None, template: str | None, names: 
 
 def test_a_follower_of_another_form_is_refused(engine: Engine, tmp_path: Path) -> None:
     address = copy(engine, tmp_path / "follower.db")
-    with writing(connect(address)) as connection:
+    newer = connect(address)
+    with writing(newer) as connection:
         connection.execute(sa.insert(schema), {"revision": 99})
+    newer.dispose()
     with pytest.raises(AngeliaError, match="follower has schema 99"):
         follow(address)
 
@@ -199,5 +221,5 @@ def test_a_streaming_replica_is_followed(postgresql: Server, draft: Make) -> Non
         with pytest.raises(sa.exc.SQLAlchemyError), writing(follower) as connection:
             connection.execute(sa.delete(messages))
         read_back(leader, follower)
-        follower.dispose()
+        follower.dispose()  # before its server ends
         leader.dispose()
