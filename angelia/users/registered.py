@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
+from angelia.contracts.core import LOG
 from angelia.contracts.devices.endpoints import DENIED
 from angelia.lake import Commit, Lake
 from angelia.lake.expire import REPLACES
