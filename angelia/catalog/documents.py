@@ -221,6 +221,7 @@ class Campaign(Document):
             )
         if self.is_transactional and self.holdout_pct:
             raise ValueError("holdout_pct: a transactional campaign (at_least_once) has no holdout")
+        # The guarantee decides about consent, so no other word may seem to.
         if self.is_transactional and self.message_class:
             raise ValueError(
                 "message_class: a transactional campaign (at_least_once) is of that class; leave it out"

@@ -19,7 +19,7 @@ from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.users.one_person import rows_of_user
 from angelia.users.person_log import PersonLog
-from angelia.users.superseded import compact_words
+from angelia.users.registered import compact_words
 from angelia.users.suppressions import Refusals, close_person, open_person
 
 Choice = tuple[str, str]  # kind (topic, channel, language, quiet_hours), and its name

@@ -8,22 +8,27 @@ it.
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
+from angelia.contracts.core import LOG
 from angelia.contracts.devices.endpoints import DENIED
 from angelia.lake import Commit, Lake
+from angelia.lake.expire import REPLACES
+from angelia.lake.lake import MAIN
 from angelia.users.addresses import ascii_forms
 from angelia.users.one_person import rows_of_user
-from angelia.users.superseded import compact_words
 
 REGISTERED = "registered_addresses"
 COLUMNS = dataset(REGISTERED).names
 _KEY = ["user_id", "channel", "address"]
+KEPT_DAYS = 30  # as user_endpoints is kept: a night that is planned anew needs no older word
+MANY_COMMITS = 100  # each is an object that every reader opens; an export an hour makes so many in four days
 _SAID = [name for name in COLUMNS if name not in _KEY]
 
 
@@ -108,6 +113,38 @@ def compact(lake: Lake, now: datetime) -> int:
     The newest word on an address may say that it is over.
     """
     return compact_words(lake, REGISTERED, _KEY, "registered_ts", now)
+
+
+def compact_words(lake: Lake, name: str, key: Sequence[str], instant: str, now: datetime) -> int:
+    """Rewrite a log without long superseded words; return how many those are.
+
+    Args:
+        key: columns that say what a word is on.
+        instant: the column that says when it was spoken.
+    """
+    numbers = lake.numbers(MAIN, name, {"log": LOG})
+    commits = [lake.load(MAIN, name, {"log": LOG}, number) for number in numbers]
+    already = {number for commit in commits for number in commit.meta.get(REPLACES, ())}
+    ours = [commit for commit in commits if commit.number not in already]
+    if not ours:
+        return 0
+    empty = arrow.schema(dataset(name)).empty_table()
+    log = pa.concat_tables([empty, *(lake.read(commit) for commit in ours)], promote_options="default")
+    log = log.sort_by([(column, "ascending") for column in (*key, instant)])
+    words = list(zip(*(log[column].to_pylist() for column in key), strict=True))
+    instants, first = log[instant].to_pylist(), now - timedelta(days=KEPT_DAYS)
+    # A night reads words up to the end of its day, so one that was the last until lately is still asked for.
+    counts = [
+        row + 1 == len(words) or words[row + 1] != word or instants[row + 1] >= first
+        for row, word in enumerate(words)
+    ]
+    n_over = counts.count(False)
+    if n_over or len(ours) >= MANY_COMMITS:
+        with lake.attempt(name, log=LOG) as attempt:
+            attempt.write(log.filter(pa.array(counts, pa.bool_())), "entries.parquet")
+            numbers_of = [commit.number for commit in ours]
+            attempt.publish(params={"entry": attempt.nonce}, meta={REPLACES: numbers_of})
+    return n_over
 
 
 def _columns(table: pa.Table) -> zip[tuple[Any, ...]]:

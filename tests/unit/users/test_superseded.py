@@ -9,10 +9,10 @@ import pytest
 
 from angelia.lake import Lake
 from angelia.lake.expire import expire
-from angelia.users import superseded
+from angelia.users import registered
 from angelia.users.choices import CHOICES, choose, chosen, compact_choices, words_of
 from angelia.users.person_log import PersonLog
-from angelia.users.superseded import KEPT_DAYS
+from angelia.users.registered import KEPT_DAYS
 from angelia.users.suppressions import Guards
 
 AT = datetime(2026, 11, 15, 9, tzinfo=UTC)
@@ -78,7 +78,7 @@ def test_a_page_that_slept_for_days_finds_new_words(changed: Lake) -> None:
 
 
 def test_many_small_commits_become_one(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(superseded, "MANY_COMMITS", 4)
+    monkeypatch.setattr(registered, "MANY_COMMITS", 4)
     for n in range(4):
         choose(lake, f"u{n}", {("topic", "promo"): False}, AT)
     assert compact_choices(lake, AT) == 0
