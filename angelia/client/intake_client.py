@@ -10,9 +10,9 @@ from typing import Literal, cast
 
 from angelia.client.bodies import (
     AcceptedBody,
-    AddressOfDevice,
     AddressesKept,
     AddressesView,
+    AddressOfDevice,
     BatchAnswer,
     CodeMade,
     CodeRequest,

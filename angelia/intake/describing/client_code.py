@@ -79,7 +79,8 @@ def client_code(document: Mapping[str, Any]) -> dict[str, str]:
         if verb in _METHODS
     ]
     client = "\n".join([_CLASS, *methods])
-    names = sorted(name for name in types.code if re.search(rf"\b{name}\b", client))
+    used = (name for name in types.code if re.search(rf"\b{name}\b", client))
+    names = sorted(used, key=str.lower)  # as ruff sorts them
     return {
         "bodies.py": _laid_out("\n".join([_BODIES, *types.code.values()])),
         "intake_client.py": _laid_out(_HEAD.format(names=f"({', '.join(names)})") + client),
