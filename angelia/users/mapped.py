@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pandas.util import hash_array
+
+from angelia.users.remembered import hashed
 
 
 class MappedRows:
@@ -32,7 +33,7 @@ class MappedRows:
                     writer.write_batch(batch)
                     firsts.append(firsts[-1] + batch.num_rows)
                     for name, parts in hashes.items():
-                        parts.append(_hashed(batch.column(name).to_numpy(zero_copy_only=False)))
+                        parts.append(hashed(batch.column(name).to_numpy(zero_copy_only=False)))
             self._file = pa.ipc.open_file(pa.memory_map(path))
         finally:
             Path(path).unlink()  # its bytes stay until the mapping ends, and no longer, also after a kill
@@ -47,7 +48,7 @@ class MappedRows:
         """Return the rows that have any of these texts in a column, each once, in their order."""
         wanted = sorted(set(texts))
         keys, order = self._index[column]
-        sought = np.unique(_hashed(np.array(wanted, dtype=object)))
+        sought = np.unique(hashed(np.array(wanted, dtype=object)))
         first, last = np.searchsorted(keys, sought, "left"), np.searchsorted(keys, sought, "right")
         places = [order[low:high] for low, high in zip(first, last, strict=True) if low < high]
         rows = np.sort(np.concatenate([np.zeros(0, np.uint32), *places]).astype(np.int64))
@@ -60,8 +61,3 @@ class MappedRows:
         table = pa.Table.from_batches(taken, self._schema)
         # Nearly always one text has a hash, but nothing keeps two from having the same.
         return table.filter(pc.is_in(table[column], pa.array(wanted, pa.string())))
-
-
-def _hashed(texts: npt.NDArray[np.object_]) -> npt.NDArray[np.uint64]:
-    keys: npt.NDArray[np.uint64] = hash_array(texts, categorize=False)
-    return keys

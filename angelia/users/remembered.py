@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pandas.util import hash_array
 
 
 class RememberedRows:
@@ -20,7 +19,7 @@ class RememberedRows:
 
     def __init__(self, table: pa.Table, column: str) -> None:
         self._table, self._column = table.combine_chunks(), column
-        hashes = [_hashed(chunk.to_numpy(zero_copy_only=False)) for chunk in self._table[column].chunks]
+        hashes = [hashed(chunk.to_numpy(zero_copy_only=False)) for chunk in self._table[column].chunks]
         keys = np.concatenate([np.zeros(0, np.uint64), *hashes])
         # Stable, so that rows of one text stay in their order.
         self._order = np.argsort(keys, kind="stable").astype(np.uint32)
@@ -29,7 +28,7 @@ class RememberedRows:
     def of(self, texts: Iterable[str]) -> pa.Table:
         """Return the rows that have any of these texts, each once."""
         wanted = sorted(set(texts))
-        keys = np.unique(_hashed(np.array(wanted, dtype=object)))
+        keys = np.unique(hashed(np.array(wanted, dtype=object)))
         first, last = np.searchsorted(self._keys, keys, "left"), np.searchsorted(self._keys, keys, "right")
         places = [self._order[low:high] for low, high in zip(first, last, strict=True) if low < high]
         rows = self._table.take(pa.array(np.concatenate([np.zeros(0, np.uint32), *places])))
@@ -37,6 +36,10 @@ class RememberedRows:
         return rows.filter(pc.is_in(rows[self._column], pa.array(wanted, pa.string())))
 
 
-def _hashed(texts: npt.NDArray[np.object_]) -> npt.NDArray[np.uint64]:
+def hashed(texts: npt.NDArray[np.object_]) -> npt.NDArray[np.uint64]:
+    """Return a hash of each text, (n,), the same in every process."""
+    # Only here: pandas takes tens of megabytes, and most workers never look up so many rows.
+    from pandas.util import hash_array
+
     keys: npt.NDArray[np.uint64] = hash_array(texts, categorize=False)
     return keys

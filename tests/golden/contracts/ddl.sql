@@ -246,7 +246,9 @@ CREATE TABLE "user_hours" (
 CREATE TABLE "user_looks" (
   "ordinal" UINTEGER NOT NULL,
   "item" VARCHAR NOT NULL CHECK (NOT (NOT regexp_full_match("item", '^[a-z][a-z0-9_]{0,63}$'))),
-  "looks" FLOAT NOT NULL CHECK (NOT (NOT isfinite("looks") OR "looks" < 0))
+  "looks" FLOAT NOT NULL CHECK (NOT (NOT isfinite("looks") OR "looks" < 0)),
+  "sent" FLOAT CHECK (NOT (NOT isfinite("sent"))),
+  "opened" FLOAT CHECK (NOT (NOT isfinite("opened")))
 );
 
 CREATE TABLE "send_times" (

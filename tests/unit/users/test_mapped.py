@@ -28,9 +28,7 @@ def test_every_row_of_a_text_is_found_once_in_its_order() -> None:
 
 
 def test_texts_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        mapped, "hash_array", lambda texts, categorize: pa.array([7] * len(texts), pa.uint64()).to_numpy()
-    )
+    monkeypatch.setattr(mapped, "hashed", lambda texts: pa.array([7] * len(texts), pa.uint64()).to_numpy())
     assert rows(TABLE).of("id", ["b", "c"])["n"].to_pylist() == [1, 4]
 
 

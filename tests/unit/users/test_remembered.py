@@ -26,9 +26,7 @@ def test_rows_of_one_text_keep_their_order() -> None:
 
 
 def test_texts_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        remembered, "hash_array", lambda texts, categorize: pa.array([7] * len(texts)).to_numpy()
-    )
+    monkeypatch.setattr(remembered, "hashed", lambda texts: pa.array([7] * len(texts)).to_numpy())
     assert numbers(RememberedRows(TABLE, "id").of(["b", "c"])) == [1, 4]
 
 

@@ -291,7 +291,7 @@ def test_the_command(
     code, out, _ = run("--user", OTHER)
     assert out.startswith("erased 1 person: ")
     assert run("--user", OTHER)[0] == 2
-    assert run()[2] == "error: nobody to erase; give --user or --user-file\n"
+    assert run()[2] == "error: nobody to erase; give --user, --user-file or --address-file\n"
     assert run("--user-file", tmp_path / "none.txt")[0] == 2
     (tmp_path / "ids.txt").write_text("\n")
     assert run("--user-file", tmp_path / "ids.txt")[2].startswith(
