@@ -1,8 +1,8 @@
 """Rows of a table too large for memory, found by a hash of one of some columns.
 
 Grain: row. Reads tables once and writes them to a nameless file of the temporary folder, which ends with the
-process. Surprise: the system keeps of that file what is asked for, and drops it again; in memory stand 12
-bytes a row for each column that is looked up by.
+process. Surprise: the system itself keeps in memory the parts of that file which are asked
+for; the index takes 12 bytes a row for each column that is looked up.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from angelia.users.remembered import hashed
+from angelia.users.remembered import hashed, places
 
 
 class MappedRows:
@@ -47,11 +47,7 @@ class MappedRows:
     def of(self, column: str, texts: Iterable[str]) -> pa.Table:
         """Return the rows that have any of these texts in a column, each once, in their order."""
         wanted = sorted(set(texts))
-        keys, order = self._index[column]
-        sought = np.unique(hashed(np.array(wanted, dtype=object)))
-        first, last = np.searchsorted(keys, sought, "left"), np.searchsorted(keys, sought, "right")
-        places = [order[low:high] for low, high in zip(first, last, strict=True) if low < high]
-        rows = np.sort(np.concatenate([np.zeros(0, np.uint32), *places]).astype(np.int64))
+        rows = np.sort(places(*self._index[column], wanted).astype(np.int64))
         batch_of = np.searchsorted(self._firsts, rows, "right") - 1
         # Batch by batch: to take rows of all of them at once would copy their texts into one.
         taken = [

@@ -28,12 +28,25 @@ class RememberedRows:
     def of(self, texts: Iterable[str]) -> pa.Table:
         """Return the rows that have any of these texts, each once."""
         wanted = sorted(set(texts))
-        keys = np.unique(hashed(np.array(wanted, dtype=object)))
-        first, last = np.searchsorted(self._keys, keys, "left"), np.searchsorted(self._keys, keys, "right")
-        places = [self._order[low:high] for low, high in zip(first, last, strict=True) if low < high]
-        rows = self._table.take(pa.array(np.concatenate([np.zeros(0, np.uint32), *places])))
+        rows = self._table.take(pa.array(places(self._keys, self._order, wanted)))
         # Nearly always one text has a hash, but nothing keeps two from having the same.
         return rows.filter(pc.is_in(rows[self._column], pa.array(wanted, pa.string())))
+
+
+def places(
+    keys: npt.NDArray[np.uint64], order: npt.NDArray[np.uint32], wanted: list[str]
+) -> npt.NDArray[np.uint32]:
+    """Return the rows, (m,), whose hash is that of a wanted text.
+
+    Args:
+        keys: sorted hashes of all rows, (n,).
+        order: the row of each of them, (n,).
+        wanted: texts.
+    """
+    sought = np.unique(hashed(np.array(wanted, dtype=object)))
+    first, last = np.searchsorted(keys, sought, "left"), np.searchsorted(keys, sought, "right")
+    ranges = [order[low:high] for low, high in zip(first, last, strict=True) if low < high]
+    return np.concatenate([np.zeros(0, np.uint32), *ranges])
 
 
 def hashed(texts: npt.NDArray[np.object_]) -> npt.NDArray[np.uint64]:

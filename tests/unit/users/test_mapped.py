@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from angelia.users import mapped
+from angelia.users import mapped, remembered
 from angelia.users.mapped import MappedRows
 
 TABLE = pa.table({"id": ["a", "b", "a", None, "c"], "of": ["x", "y", "z", "x", "x"], "n": [0, 1, 2, 3, 4]})
@@ -28,7 +30,11 @@ def test_every_row_of_a_text_is_found_once_in_its_order() -> None:
 
 
 def test_texts_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mapped, "hashed", lambda texts: pa.array([7] * len(texts), pa.uint64()).to_numpy())
+    def same(texts: Sequence[str]) -> Any:
+        return pa.array([7] * len(texts), pa.uint64()).to_numpy()
+
+    for module in (mapped, remembered):
+        monkeypatch.setattr(module, "hashed", same)
     assert rows(TABLE).of("id", ["b", "c"])["n"].to_pylist() == [1, 4]
 
 
