@@ -4,7 +4,8 @@ Reads user_features (timezone, country), user_days, user_pushes of the last hist
 what was before; writes send_times, and once a week user_hours. Three passes over the shards: sum evidence by
 timezone; gather a hash-chosen sample of users, on which the driver chooses all parameters by held-out
 likelihood; write the curves, and sum up what they do not explain by category and hour, which becomes meta
-`categories`. Sums and the sample's counts (no ids) travel to the driver. Surprise: curves have mean 1 over
+`categories`; once a week that pass counts the days that have left the window, too (`past_categories`). Sums
+and the sample's counts (no ids) travel to the driver. Surprise: curves have mean 1 over
 the hours pushes were sent in (meta `reference`), not over all 24; hours nobody was ever pushed in rest on
 activity alone.
 """
@@ -58,6 +59,7 @@ from spark_jobs.running.session import (
     spark_session,
 )
 from spark_jobs.shard_work.curve_shard import CurveInputs, CurveShard, channel_counts, days_between
+from spark_jobs.shard_work.past_categories import CategoryPast, count_older
 from spark_jobs.shard_work.past_hours import past_hours
 
 # users are sampled in blocks of 256 ordinals: whole blocks lie in one shard, whatever shard_bits (at least 8)
@@ -95,9 +97,9 @@ def unpacked(stats: Mapping[str, str | list[str]]) -> Sample:
 
 
 def write_curves(
-    inputs: CurveInputs, sums: CohortSums, choice: CurveChoice, folder: str, shard: int
+    inputs: CurveInputs, sums: CohortSums, choice: CurveChoice, past: CategoryPast, folder: str, shard: int
 ) -> ShardResult:
-    """Third pass: every user's curve, written to one file."""
+    """Third pass: every user's curve, written to one file, and the sums by category."""
     part = CurveShard(inputs, shard)
     counts = part.counts()
     activity = part.hours(choice.habit.half_life_days)
@@ -113,6 +115,7 @@ def write_curves(
         )
         for half, days in (("earlier", (0, split)), ("later", (split, inputs.n_days)))
     }
+    halves["older"] = count_older(inputs, past, part.users, curve, rate, shard)
     name = f"shard-{shard:05d}.parquet"
     entry = inputs.lake.write_file("send_times", folder, table, name, shards=(shard, shard))
     return ShardResult(shard, [entry], halves)
@@ -123,23 +126,33 @@ def lists_of(column: pa.ChunkedArray) -> Floats:
     return np.asarray(column.combine_chunks().flatten().to_numpy(), dtype=np.float64).reshape(-1, 24)
 
 
-def own_times(results: Sequence[ShardResult]) -> dict[str, object]:
+def own_times(results: Sequence[ShardResult], past: Mapping[str, Floats]) -> dict[str, object]:
     """Return what the commit's meta says of categories.
 
-    These are their factors by cell and by weekday, and the strengths that were chosen (None = no effect).
+    These are their factors by cell and by weekday, how hours were smoothed, and the strengths that were
+    chosen (None = no effect). `past` is what is known of the days before the window.
     """
-    halves = [category_hours.merge([r.stats[half] for r in results]) for half in ("earlier", "later")]
-    names = list(halves[0])
+    earlier, later = (category_hours.merge([r.stats[half] for r in results]) for half in ("earlier", "later"))
+    names = list(earlier)
     if not names:
         return {"categories": {}, "category_days": {}, "category_strengths": [None, None]}
-    earlier, later = (np.stack([half[name] for name in names]) for half in halves)
-    tables, strengths = [], []
-    for of in (category_hours.by_cell, category_hours.by_weekday):
-        strength = category_hours.choose_strength(of(earlier), of(later))
-        factor = np.round(category_hours.factors(of(earlier + later), strength), 4)
-        tables.append(dict(zip(names, factor.tolist(), strict=True)))
-        strengths.append(strength if np.isfinite(strength) else None)
-    return {"categories": tables[0], "category_days": tables[1], "category_strengths": strengths}
+    nothing = np.zeros((2, CELLS + category_hours.WEEKDAYS))
+    before, last = (np.stack([half[name] for name in names]) for half in (earlier, later))
+    before = before + np.stack([past.get(name, nothing) for name in names])
+    shape, strength = category_hours.choose_hours(before, last)
+    weekly, days = category_hours.by_weekday(before), category_hours.by_weekday(last)
+    by_day, _ = category_hours.choose_strength(weekly, days)
+    tables = [
+        category_hours.factors(category_hours.by_cell(before + last, shape), strength),
+        category_hours.factors(weekly + days, by_day),
+    ]
+    hours, weekdays = (dict(zip(names, np.round(table, 4).tolist(), strict=True)) for table in tables)
+    return {
+        "categories": hours,
+        "category_days": weekdays,
+        "category_smoothing": shape,
+        "category_strengths": [each if np.isfinite(each) else None for each in (strength, by_day)],
+    }
 
 
 def curve_table(
@@ -244,10 +257,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         scale = cohort_tables(sums, Strength()).scale
         parts = run_shards(spark, sampled, partial(gather_sample, inputs, scale, blocks))
         choice = choose(Sample.join([unpacked(part.stats) for part in parts]), sums, n_days)
-        written = run_shards(spark, shards, partial(write_curves, inputs, sums, choice, attempt.folder))
+        pushed = CategoryPast.find(lake, args.ds, before)
+        work = partial(write_curves, inputs, sums, choice, pushed, attempt.folder)
+        written = run_shards(spark, shards, work)
         for result in written:
             for entry in result.files:
                 attempt.add(entry)
+        record = pushed.with_([result.stats["older"] for result in written])
         tables = cohort_tables(sums, choice.strength)
         by_channel = {}
         # Another pass over the pushes, which few nights need.
@@ -261,6 +277,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 *([last] if last else []),
                 *(commit for window in (*windows, gap) for _, commit in window),
                 *([past] if past else []),
+                *pushed.commits(),
                 *([catalog.commit] if catalog and catalog.commit else []),
             ],
             params={"half_life_days": args.half_life_days, "history_days": n_days},
@@ -274,7 +291,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "cohorts": len(tables.names),
                 "reference": np.round(tables.reference, 4).tolist(),
                 "population": np.round(tables.curves[-1], 4).tolist(),
-                **own_times(written),
+                **own_times(written, record.faded(args.ds)),
+                **record.to_meta(),
                 **by_channel,
                 **({META: last.meta[META]} if last else {}),
             },

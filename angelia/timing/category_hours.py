@@ -2,9 +2,9 @@
 
 Grain: category x cell (48 as in `evidence`), and category x weekday. The factors multiply a person's curve.
 They are opens over the opens to expect of the same pushes at the people's own rates and curves, hours
-smoothed around the clock, and shrunk to 1; how strongly is chosen by predicting the last quarter of the
-window from the rest, and `no effect` is one of the choices. Pure functions on sums over shards; reads and
-writes nothing. Source: Clayton & Kaldor (1987), eq. 2, as for the curves.
+smoothed around the clock, and shrunk to 1; how smoothly and how strongly is chosen by predicting the last
+quarter of the window from all before it, and `no effect` is one of the choices. Pure functions on sums over
+shards; reads and writes nothing. Source: Clayton & Kaldor (1987), eq. 2, as for the curves.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from angelia.timing.curves import smooth
+from angelia.timing.curves import DAY_TYPE_COUPLING, KERNEL, smooth
 from angelia.timing.evidence import CELLS, Floats, Ints, exact
 
 # Expected opens behind a factor of 1; inf = no effect.
 STRENGTHS = (np.inf, 3000.0, 1000.0, 300.0, 100.0, 30.0, 10.0)
 WEEKDAYS = 7
 FACTOR_RANGE = (0.3, 3.0)
+HALF_LIFE = 180.0  # days; a category's hours change slowly, and half a year is what likings have, too
+Shape = tuple[tuple[float, ...], float]  # weight of hours 0, 1 and 2 away; what the other kind of day lends
+SHAPES: tuple[Shape, ...] = ((KERNEL, DAY_TYPE_COUPLING), (KERNEL, 1.0), ((1.0, 0.3), 1.0))
 
 
 class CategoryPushes(NamedTuple):
@@ -53,9 +56,9 @@ def category_sums(
     return sums
 
 
-def by_cell(sums: Floats) -> Floats:
+def by_cell(sums: Floats, shape: Shape = SHAPES[0]) -> Floats:
     """Return the sums by cell, smoothed around the clock, (n, 2, 48)."""
-    return np.stack([smooth(sums[:, layer, :CELLS]) for layer in (0, 1)], axis=1)
+    return np.stack([smooth(sums[:, layer, :CELLS], *shape) for layer in (0, 1)], axis=1)
 
 
 def by_weekday(sums: Floats) -> Floats:
@@ -90,20 +93,31 @@ def _mean(factor: Floats, usual: Floats) -> Floats:
     return np.where(mean > 0, mean, 1.0)
 
 
-def choose_strength(earlier: Floats, later: Floats) -> float:
-    """Return the strength by which earlier sums predict later opens best (Poisson).
+def choose_hours(earlier: Floats, later: Floats) -> tuple[Shape, float]:
+    """Return the shape and the strength by which earlier sums predict the opens of later hours best."""
+    best, strength, gain = SHAPES[0], STRENGTHS[0], 0.0
+    # All are judged by the same unsmoothed opens, so that a smoother shape is not also judged more smoothly.
+    for shape in SHAPES:
+        its_strength, its_gain = choose_strength(by_cell(earlier, shape), later[:, :, :CELLS])
+        if its_gain > gain + 1e-9:
+            best, strength, gain = shape, its_strength, its_gain
+    return best, strength
+
+
+def choose_strength(earlier: Floats, later: Floats) -> tuple[float, float]:
+    """Return the strength by which earlier sums predict later opens best, and what it gains (Poisson).
 
     The weakest effect wins ties, so that where categories have no hours of their own none is invented.
     """
     usual = later[:, 1] * _level(later)
-    best, best_score = STRENGTHS[0], -np.inf
-    for strength in STRENGTHS:
+    best, gain = STRENGTHS[0], 0.0
+    for strength in STRENGTHS[1:]:
         factor = factors(earlier, strength)
         # Rescaled to the later pushes' own hours: only the shape is judged, not the level.
-        score = float((later[:, 0] * np.log(factor / _mean(factor, usual))).sum())
-        if score > best_score + 1e-9:
-            best, best_score = strength, score
-    return best
+        its_gain = float((later[:, 0] * np.log(factor / _mean(factor, usual))).sum())
+        if its_gain > gain + 1e-9:
+            best, gain = strength, its_gain
+    return best, gain
 
 
 def merge(parts: Sequence[Mapping[str, Sequence[Sequence[float]]]]) -> dict[str, Floats]:

@@ -232,16 +232,16 @@ def ahead(values: Floats, waiting: float) -> Floats:
     return np.asarray(seen.reshape(-1, CELLS))
 
 
-def smooth(values: Floats) -> Floats:
+def smooth(values: Floats, kernel: Sequence[float] = KERNEL, coupling: float = DAY_TYPE_COUPLING) -> Floats:
     """Add to each cell of (n, 48) its neighbours around the clock and across kinds of day.
 
     Elementwise on purpose: a matrix product would round differently for different shard sizes.
     """
     clock = values.reshape(-1, 2, 24)
-    around = clock * KERNEL[0]
-    for step, weight in enumerate(KERNEL[1:], start=1):
+    around = clock * kernel[0]
+    for step, weight in enumerate(kernel[1:], start=1):
         around = around + weight * (np.roll(clock, step, axis=2) + np.roll(clock, -step, axis=2))
-    return np.asarray((around + DAY_TYPE_COUPLING * around[:, ::-1]).reshape(-1, CELLS))
+    return np.asarray((around + coupling * around[:, ::-1]).reshape(-1, CELLS))
 
 
 def _mean_one(curve: Floats, reference: Floats) -> Floats:

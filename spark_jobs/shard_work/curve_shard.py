@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
-from angelia.timing.category_hours import CategoryPushes
+from angelia.timing.category_hours import HALF_LIFE, CategoryPushes
 from angelia.timing.choosing import HALF_LIVES, QUARTERS, Sample
 from angelia.timing.evidence import (
     CELLS,
@@ -111,6 +111,14 @@ def read_past(lake: Lake, past: Commit, half_life_days: float, n: int, shard: in
     return hours
 
 
+def category_numbers(inputs: CurveInputs, material: pa.ChunkedArray) -> Ints:
+    """Return the number of each material's category among `inputs.categories`; -1 = none."""
+    names = material.combine_chunks().dictionary_encode()
+    number = {name: place for place, name in enumerate(inputs.categories)}
+    codes = [number.get(inputs.category_of.get(name, ""), -1) for name in names.dictionary.to_pylist()]
+    return np.array([*codes, -1], np.int64)[names.indices.fill_null(len(codes)).to_numpy()]
+
+
 def channel_counts(inputs: CurveInputs, shard: int) -> dict[str, dict[str, tuple[int, int]]]:
     """Return a shard's messages by campaign and channel: sent, opened within a day.
 
@@ -160,9 +168,7 @@ class CurveShard:
             (ints(rows["row"])[kind], sent_us[kind] // HOUR_US, propensity[kind])
             for kind in (is_sent, is_open)
         )
-        number = {name: place for place, name in enumerate(inputs.categories)}
-        codes = {name: number[category] for name, category in inputs.category_of.items()}
-        category = np.array([codes.get(name, -1) for name in rows["material_id"].to_pylist()], np.int64)
+        category = category_numbers(inputs, rows["material_id"])
         self._categories = category[is_sent], category[is_open]
 
     def activity(self) -> Floats:
@@ -218,12 +224,8 @@ class CurveShard:
         for (user, sent_hour, _), category in zip((self._sent, self._opened), self._categories, strict=True):
             at = sent_hour - self.clock.first_hour
             here = (at >= 24 * first) & (at < stop) & (category >= 0)
-            user, at = user[here], at[here]
-            where = (self.clock.group[user], at)
-            cell, weekday = (
-                table[where].astype(np.int64) for table in (self.clock.cells, self.clock.weekdays)
-            )
-            both.append(CategoryPushes(user, cell, weekday, category[here], self.clock.decay[at // 24]))
+            age = self.inputs.n_days - 1 - at // 24
+            both.append(category_pushes(self.clock, user[here], at[here], category[here], age[here]))
         return both[0], both[1]
 
     def counts(self, first: int = 0, last: int | None = None) -> tuple[PushCounts, PushCounts]:
@@ -231,6 +233,13 @@ class CurveShard:
         return count_pushes(self.clock, *self._sent, first=first, last=last), count_pushes(
             self.clock, *self._opened, first=first, last=last
         )
+
+
+def category_pushes(clock: LocalClock, user: Ints, at: Ints, category: Ints, age: Ints) -> CategoryPushes:
+    """Return pushes as categories count them, all (m,): sent at hours of a clock, so many days ago."""
+    where = (clock.group[user], at)
+    cell, weekday = (table[where].astype(np.int64) for table in (clock.cells, clock.weekdays))
+    return CategoryPushes(user, cell, weekday, category, exact(0.5 ** (age / HALF_LIFE)))
 
 
 def days_between(first: str, last: str) -> int:

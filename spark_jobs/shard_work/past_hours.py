@@ -29,6 +29,7 @@ YEAR = 365
 FOLD_EVERY = 7
 AT_ONCE = 28  # days that are counted together, so that memory does not grow with the year
 GRAIN = 2.0**12  # kept hours are multiples of 1/4096: exact in float32
+Stretch = tuple[str, int, Window]  # last day, days, their commits
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class PastHoursUpdate:
     lake: Lake
     features: Commit
     before: Commit | None
-    parts: list[tuple[str, int, Window]]  # (last day, days, their commits) of each stretch
+    parts: list[Stretch]
     shard_bits: int
     pushes: tuple[Window, ...] = ()
 
@@ -97,13 +98,13 @@ def continued(
     return lake.require(name, ds=last_day)
 
 
-def stretches(lake: Lake, last_day: str, days: int) -> list[tuple[str, int, Window]]:
+def stretches(lake: Lake, last_day: str, days: int, name: str = "user_days") -> list[Stretch]:
     """Return the days up to a last one in stretches, oldest first."""
     parts = []
     for back in range(days, 0, -AT_ONCE):
         length = min(AT_ONCE, back)
         last = (date.fromisoformat(last_day) - timedelta(days=back - length)).isoformat()
-        parts.append((last, length, window_commits(lake, "user_days", last, length)))
+        parts.append((last, length, window_commits(lake, name, last, length)))
     return parts
 
 

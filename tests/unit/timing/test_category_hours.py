@@ -3,12 +3,14 @@
 import numpy as np
 
 from angelia.timing.category_hours import (
+    SHAPES,
     WEEKDAYS,
     CategoryHours,
     CategoryPushes,
     by_cell,
     by_weekday,
     category_sums,
+    choose_hours,
     choose_strength,
     factors,
     merge,
@@ -33,27 +35,40 @@ def drawn(seed: int, effect: float) -> np.ndarray:
 
 def test_hours_that_are_there_are_found() -> None:
     earlier, later = drawn(1, 0.5), drawn(2, 0.5)
-    strength = choose_strength(by_cell(earlier), by_cell(later))
+    shape, strength = choose_hours(earlier, later)
     assert np.isfinite(strength)
-    factor = factors(by_cell(earlier + later), strength)
+    factor = factors(by_cell(earlier + later, shape), strength)
     assert factor[0, 10] > 1.2 > 0.8 > factor[0, 20]
     assert factor[1, 20] > 1.2 > 0.8 > factor[1, 10]
-    used = by_cell(earlier + later)[:, 1]
+    used = by_cell(earlier + later, shape)[:, 1]
     assert np.allclose((factor * used).sum(axis=1) / used.sum(axis=1), 1.0, atol=1e-6)
 
 
 def test_weekdays_that_are_there_are_found() -> None:
     earlier, later = by_weekday(drawn(1, 0.5)), by_weekday(drawn(2, 0.5))
-    factor = factors(earlier + later, choose_strength(earlier, later))
+    factor = factors(earlier + later, choose_strength(earlier, later)[0])
     assert factor[1, 6] > 1.3 > 1.1 > factor[0].max()
 
 
 def test_hours_that_are_not_there_are_not_invented() -> None:
-    assert choose_strength(by_cell(drawn(3, 0.0)), by_cell(drawn(4, 0.0))) >= 300.0
-    assert choose_strength(by_weekday(drawn(3, 0.0)), by_weekday(drawn(4, 0.0))) >= 300.0
+    assert choose_hours(drawn(3, 0.0), drawn(4, 0.0))[1] >= 300.0
+    assert choose_strength(by_weekday(drawn(3, 0.0)), by_weekday(drawn(4, 0.0)))[0] >= 300.0
     nothing = np.zeros((2, 2, 48))
-    assert np.isinf(choose_strength(nothing, nothing))
+    assert choose_strength(nothing, nothing) == (np.inf, 0.0)
     assert np.array_equal(factors(nothing, 30.0), np.ones((2, 48)))
+
+
+def test_sharp_hours_choose_the_narrow_shape() -> None:
+    hours = np.arange(48) % 24
+    sharp = np.where((hours == 12) | (hours == 19), 2.0, 0.8)
+    expected = np.full((2, 55), 400.0)
+    sums = np.stack([np.stack([np.r_[400.0 * factor, np.full(7, 400.0)], expected[0]]) for factor in
+                     (sharp, 2.0 - sharp)])  # fmt: skip
+    assert choose_hours(sums, sums)[0] == SHAPES[-1]
+    # What differs on days off must not be lent to workdays whole.
+    apart = np.where(np.arange(48) < 24, 0.7, 1.6)
+    sums[0, 0, :48], sums[1, 0, :48] = 400.0 * apart, 400.0 * (2.2 - apart)
+    assert choose_hours(sums, sums)[0] == SHAPES[0]
 
 
 def test_sums_do_not_depend_on_how_people_are_cut() -> None:
