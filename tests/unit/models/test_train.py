@@ -151,6 +151,16 @@ def test_pushes_with_one_label_cannot_be_trained_on(lake, registry, night) -> No
         train(lake, registry, ds=DS, cutoff=CUTOFF)
 
 
+def test_a_lake_without_a_catalog_is_refused(lake, registry, night, monkeypatch) -> None:
+    monkeypatch.setattr(night, "write_catalog", lambda lake: None)
+    night.write_features_and_catalog(lake, 200)
+    night.write_pushes(lake, [night.push(i, i % 5, 5, "sale_camera", "sent") for i in range(200)])
+    with pytest.raises(NotFound, match="catalog_snapshot has no commit") as missing:
+        train(lake, registry, ds=DS, cutoff=CUTOFF)
+    assert f"angelia catalog snapshot --ds {DS}" in missing.value.one_line()
+    assert registry.champion() is None
+
+
 def test_history_without_propensities_and_profiles_trains(lake, registry, night) -> None:
     """An imported log has rounded times, no propensity, hardly any profile; it trains."""
     rng = np.random.default_rng(9)
