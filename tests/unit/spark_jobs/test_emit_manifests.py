@@ -18,7 +18,6 @@ from angelia.quality.verdicts import CheckVerdict, store
 from angelia.users.one_person import PersonLake
 from spark_jobs import emit_manifests
 from spark_jobs.running.session import run_job
-from tests import planned_night
 from tests.planned_night import DS, SALE, plan_a_night, put
 from tests.unit.delivery.conftest import Bench, error
 from tests.unit.delivery.given import OK
@@ -74,21 +73,6 @@ def test_a_night_held_back_is_not_emitted_by_hand(planned, capsys):
         assert code == 2
         assert line.startswith(f"error: the guard holds back the night of {DS} (")
     assert planned.head("dispatch_manifest", ds=DS) is None
-
-
-def test_rows_carry_the_persons_quiet_hours_joined(lake, settings_home, monkeypatch):
-    monkeypatch.setitem(planned_night.POLICY, "quiet_hours", {"start": 22, "end": 8})
-    plan_a_night(lake)
-    features = lake.read(lake.require("user_features", ds=DS)).sort_by("ordinal")
-    for name, own in (("quiet_start", 20), ("quiet_end", 23)):
-        at = features.schema.get_field_index(name)
-        values = pa.array([own if row == 3 else None for row in range(8)], features.schema.field(at).type)
-        features = features.set_column(at, features.schema.field(at), values)
-    put(lake, "user_features", features, meta={"n_users": 8})
-    commits = (lake.require(name, ds=DS) for name in ("decisions", "user_features"))
-    rows = emit_manifests.messages_of_shard(lake, *commits, load_snapshot(lake, DS), [], 0)
-    spans = list(zip(rows["quiet_start"].to_pylist(), rows["quiet_end"].to_pylist(), strict=True))
-    assert spans == [(20, 8) if row == 3 else (22, 8) for row in range(8)]
 
 
 def test_all_devices_of_a_message_stand_in_one_part():
