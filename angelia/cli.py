@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from angelia import logs
+from angelia.commands.examples import EXAMPLES
 from angelia.errors import AngeliaError
 from angelia.output import speak_utf8
 
@@ -111,7 +112,19 @@ def build(names: Sequence[str]) -> typer.Typer:
             app.add_typer(target, name=name, help=line)
         else:
             app.command(name, help=target.__doc__ or line)(target)
+    _end_with_examples(app)
     return app
+
+
+def _end_with_examples(app: typer.Typer, group: str = "") -> None:
+    """Let each command's help end with its example."""
+    for command in app.registered_commands:
+        name = command.name or (command.callback.__name__ if command.callback else "")
+        example = EXAMPLES.get(f"{group} {name}".strip())
+        command.epilog = f"Example: {example}" if example else None
+    for each in app.registered_groups:
+        if each.typer_instance is not None:
+            _end_with_examples(each.typer_instance, f"{group} {each.name}".strip())
 
 
 def main(argv: Sequence[str] | None = None) -> None:
