@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from boto3.s3.transfer import S3Transfer
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError
 
@@ -174,9 +175,9 @@ def test_a_file_below_a_part_is_one_put(
     wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, n_uploads: int
 ) -> None:
     monkeypatch.setattr(s3, "PART_BYTES", 100)
-    uploads, upload = list[str](), wire.store.client.upload_file
+    uploads, upload = list[str](), S3Transfer.upload_file
     monkeypatch.setattr(
-        wire.store.client, "upload_file", lambda *words: (uploads.append(words[2]), upload(*words))[1]
+        S3Transfer, "upload_file", lambda *words: (uploads.append(words[3]), upload(*words))[1]
     )
     file = tmp_path / "file"
     file.write_bytes(b"x" * size)
