@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -161,6 +162,16 @@ def test_no_credentials_is_one_line(
         with pytest.raises(AngeliaError, match="no S3 credentials"):
             ask()
     store.client.close()
+
+
+def test_stores_of_one_workers_tasks_share_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "_OF_WORKERS", {})
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    store = S3Store("s3://one/place", "http://127.0.0.1:9")
+    first, second = (pickle.loads(pickle.dumps(store)) for _ in range(2))
+    assert first.client is second.client is not store.client
+    other = pickle.loads(pickle.dumps(S3Store("s3://one/place", "http://127.0.0.1:10")))
+    assert other.client is not first.client
 
 
 def test_uploads_that_nobody_finished_are_swept(s3_store: S3Store) -> None:
