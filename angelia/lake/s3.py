@@ -43,14 +43,20 @@ DELETE_BATCH = 1000  # the most that DeleteObjects takes
 # Below it boto3 sends a file whole, too, but sets up threads first: 4 ms of processor a file instead of 2.
 PART_BYTES = 8 * 2**20
 
+# HEAD has but the status. Another 404 is about something else: no such bucket, or (versitygw) no such user.
+ABSENT = ("NoSuchKey", "NotFound", "404")
+
 _KEYS = "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile's keys"
 _FIXES = {
     "NoSuchBucket": "create the bucket, or correct ANGELIA_LAKE",
     "AccessDenied": "grant list, get, put and delete on it",
     "InvalidAccessKeyId": _KEYS,
+    "XAdminUserNotFound": _KEYS,  # versitygw
     "SignatureDoesNotMatch": _KEYS,
     "ExpiredToken": "get new credentials; the session's have expired",
     "RequestTimeTooSkewed": "set this machine's clock (NTP); S3 refuses what is over 15 minutes off",
+    # The answer to HEAD has no body, and so no code but this.
+    "403": "check the keys, their rights on the bucket, and this machine's clock",
 }
 
 
@@ -117,7 +123,7 @@ class S3Store:
         try:
             yield
         except ClientError as error:
-            if _status(error) == 404 and _code(error) != "NoSuchBucket":
+            if _code(error) in ABSENT:
                 raise NotFound(f"no object {what} in {self.url}") from None
             raise self._refusal(what, error) from None
         except BotoCoreError as error:
@@ -130,8 +136,9 @@ class S3Store:
                 fix="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role",
             )
         if isinstance(error, ClientError):
+            code = "" if _code(error) == str(_status(error)) else f" {_code(error)}"
             return AngeliaError(
-                f"S3 answered {_status(error)} {_code(error)} for {what} in {self.url}",
+                f"S3 answered {_status(error)}{code} for {what} in {self.url}",
                 fix=_FIXES.get(_code(error)),
             )
         return AngeliaError(

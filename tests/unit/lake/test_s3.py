@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from boto3.s3.transfer import S3Transfer
+from botocore import auth
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError
 
@@ -51,7 +52,7 @@ class Wire:
 
 
 def status(code: int, name: str) -> Answer:
-    body = f"<Error><Code>{name}</Code><Message>no</Message></Error>".encode()
+    body = f"<Error><Code>{name}</Code><Message>no</Message></Error>".encode() if name else b""
 
     class Raw:
         def stream(self, **_: Any) -> Iterator[bytes]:
@@ -130,6 +131,33 @@ def test_wrong_keys_and_a_wrong_clock_name_the_fix(wire: Wire, code: str, fix: s
         wire.store.create("a/x", b"1")
     assert fix in caught.value.one_line()
     assert "\n" not in caught.value.one_line()
+
+
+@pytest.mark.skipif(os.environ.get("S3_SERVER", "moto") == "moto", reason="moto checks no signature")
+@pytest.mark.parametrize("wrong", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "clock"])
+def test_a_server_that_checks_signatures_gets_its_fix(
+    s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    if wrong == "clock":
+        ahead = datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=2)
+        monkeypatch.setattr(auth, "get_current_datetime", lambda remove_tzinfo=True: ahead)
+    else:
+        monkeypatch.setenv(wrong, "nobody")
+    store = S3Store(s3_url, s3_endpoint)
+    for ask in (lambda: store.create("a", b""), lambda: store.read("a"), lambda: store.children("a")):
+        with pytest.raises(AngeliaError, match="answered 40[34] ") as caught:
+            ask()
+        assert wrong in caught.value.one_line()
+        assert not isinstance(caught.value, NotFound)
+    store.client.close()
+
+
+def test_a_refusal_without_a_code_names_all_it_may_be(s3_store: S3Store) -> None:
+    # As every answer to HEAD: it has no body.
+    s3_store.client.meta.events.register("before-send.s3.HeadObject", lambda **_: status(403, "")())
+    with pytest.raises(AngeliaError, match="answered 403 for a/x") as caught:
+        s3_store.exists("a/x")
+    assert all(word in caught.value.one_line() for word in ("keys", "rights", "clock"))
 
 
 def test_missing_bucket_and_dead_endpoint_are_one_line(s3_url: str, s3_endpoint: str) -> None:
