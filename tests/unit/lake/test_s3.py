@@ -145,7 +145,7 @@ def test_a_server_that_checks_signatures_gets_its_fix(
         monkeypatch.setenv(wrong, "nobody")
     store = S3Store(s3_url, s3_endpoint)
     for ask in (lambda: store.create("a", b""), lambda: store.read("a"), lambda: store.children("a")):
-        with pytest.raises(AngeliaError, match="answered 40[34] ") as caught:
+        with pytest.raises(AngeliaError, match=r"answered 40[34] ") as caught:
             ask()
         assert wrong in caught.value.one_line()
         assert not isinstance(caught.value, NotFound)
