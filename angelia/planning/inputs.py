@@ -6,6 +6,7 @@ Terms come from the catalog snapshot; a shard is its people, pairs and past.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -23,6 +24,7 @@ from angelia.contracts.outcomes import SENT
 from angelia.contracts.sending import OWN_HOURS, PLAN_HOURS, steady_per_minute
 from angelia.delivery.manifest.served import served
 from angelia.lake import Commit, Lake
+from angelia.lake.cache import FETCH_THREADS, with_copies
 from angelia.lake.commit import in_shard
 from angelia.matching import assign_arms
 from angelia.planning.before import Past, add_pending
@@ -78,17 +80,15 @@ def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:
     first = (day - timedelta(days=days - 1)).isoformat()
     # The days there are, not all there could be: a campaign that comes once asks for years.
     recent = [leaf["ds"] for leaf in lake.partitions("user_pushes") if first <= leaf["ds"] <= ds]
+    with ThreadPoolExecutor(FETCH_THREADS) as pool:
+        pushes = pool.map(lambda day: lake.head("user_pushes", ds=day), reversed(recent))
     return Inputs(
         index=require_index(lake),
         features=lake.require("user_features", ds=ds),
         send_times=lake.require("send_times", ds=ds),
         audiences=lake.require("audience_members", ds=ds),
         scores=lake.require("material_scores", ds=ds),
-        pushes=tuple(
-            commit
-            for commit in (lake.head("user_pushes", ds=back) for back in reversed(recent))
-            if commit is not None
-        ),
+        pushes=tuple(filter(None, pushes)),
         previous=served(lake, "decisions", before),
         held=tuple(manifest.params.get("held_back", ())) if manifest is not None else (),
         intake=lake.head("intake_pending", ds=ds),
@@ -345,19 +345,18 @@ def _score_grid(scores: pa.Table, campaign: CampaignTerms, ordinals: np.ndarray)
 
 
 def _past(lake: Lake, inputs: Inputs, terms: Terms, people: ShardPeople, shard: int, bits: int) -> Past:
-    """Return messages sent, and those that last plan or intake will send, each once.
-
-    What is pending counts as sent.
-    """
+    """Return messages sent, and what last plan or intake will send as if sent, each once."""
     start = np.datetime64(terms.start.replace(tzinfo=None), "us")
     user: list[np.ndarray] = [np.zeros(0, np.int64)]
     hours: list[np.ndarray] = [np.zeros(0)]
     campaign, keys, channel = list[pa.Array](), list[pa.Array](), list[pa.Array]()
     running = pa.array([one.id for one in terms.campaigns], pa.string())
     for_all = (date.fromisoformat(terms.ds) - timedelta(days=_policy_days(terms))).isoformat()
+    # The jobs before have most of the window's files on this machine already.
+    lately = with_copies(lake, [e for commit in inputs.pushes for e in filter(in_shard(shard), commit.files)])
     for commit in inputs.pushes:
         columns = ["ordinal", "campaign_id", "message_id", "kind", "at_ts", "channel"]
-        table = _rows(lake, commit, shard, bits, columns)
+        table = _rows(lately, commit, shard, bits, columns)
         # What clients owe by a template without a campaign uses no room, as no transactional message does.
         is_owed = pc.starts_with(table["campaign_id"], OWED)
         table = table.filter(pc.and_(pc.equal(table["kind"], "sent"), pc.invert(is_owed)))
