@@ -56,6 +56,7 @@ def main(argv: Sequence[str]) -> Result:
     )
     parser.add_argument("--pages", nargs="*", default=PAGES, help="only these paths below the console")
     args = parser.parse_args(argv)
+    # The first request is cold, so a median needs a second one.
     if args.rounds < 2 or args.operators < 1:
         raise InvalidInput("--rounds is at least 2, --operators at least 1")
     lake = Lake.open(str(args.home / "lake"))
