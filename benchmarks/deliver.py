@@ -145,16 +145,23 @@ def main(argv: Sequence[str]) -> Result:
     )
     parser.add_argument("--profile", type=Path, help="write the worker's cProfile here (slows it down)")
     storms = parser.add_argument_group("with --mix")
-    storms.add_argument("--mix", action="store_true", help="instead: six channels at once, one in a storm")
+    storms.add_argument(
+        "--mix", action="store_true", help="instead, send by six channels at once, one of them in a storm"
+    )
     storms.add_argument(
         "--storm", default="fcm", choices=sorted(MIXED), help="the channel in the storm (default fcm)"
     )
     storms.add_argument("--rate", type=int, default=40, help="messages a second of each channel (default 40)")
     storms.add_argument(
-        "--storm-times", type=int, default=1, help="times as many of the channel in the storm (default 1)"
+        "--storm-times",
+        type=int,
+        default=1,
+        help="how many times as many messages the channel in the storm sends (default 1)",
     )
-    storms.add_argument("--seconds", type=float, default=8.0, help="of a spell of weather (default 8)")
-    storms.add_argument("--rounds", type=int, default=4, help="storms, each with calm after it (default 4)")
+    storms.add_argument(
+        "--seconds", type=float, default=8.0, help="seconds of a storm or a calm spell (default 8)"
+    )
+    storms.add_argument("--rounds", type=int, default=4, help="storms, each followed by calm (default 4)")
     args = parser.parse_args(argv)
     if args.mix:
         return _mixed(args)

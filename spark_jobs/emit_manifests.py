@@ -310,7 +310,7 @@ def outside_sealed(
 def with_addresses(
     spark: SparkSession, plan: ReleasedPlan, messages: DataFrame, rejects: Counter[str]
 ) -> tuple[DataFrame, list[Commit]]:
-    """Return a row per message and address, and the receipts' commits that chose between devices.
+    """Return a row per message and address, and the receipts that chose between devices.
 
     Messages whose only address belongs to another person are counted.
     """

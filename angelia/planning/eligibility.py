@@ -201,6 +201,7 @@ def assemble(
         if campaign.arms:
             number = assign_arms(people.keys[users], campaign.salt, [a.share_pct for a in campaign.arms])
             arm[rows] = np.array([a.name for a in campaign.arms], object)[number]
+        # Reasons are found by campaign, since windows, caps and channels differ between campaigns.
         own_ids = [ids[row] for row in rows.tolist()]
         outcome[rows], channels[rows], allowed[rows] = _admit(
             terms, people, tonight, k, users, own_ids, pairs.has_material[rows]
@@ -242,7 +243,7 @@ def assemble(
 
 @dataclass(frozen=True)
 class _Tonight:
-    """What every campaign of a shard meets: people's clocks, what went before, and the global holdout.
+    """What every campaign of a shard meets: people's clocks, past messages, the holdout.
 
     `local`, `quiet` and `off` are by clock, (g, h). `blocked`: too near to an earlier message, or in quiet
     hours of the person's own, (n, h). `past_campaign` and `is_marketing` are of each earlier message, (p,).
@@ -292,7 +293,7 @@ def _admit(
     ids: Sequence[str],
     has_material: Bools,
 ) -> tuple[npt.NDArray[np.object_], Bools, Bools]:
-    """Return the outcome so far of a campaign's pairs, (r,), their channels, (r, c), and hours, (r, h).
+    """Return a campaign's pairs: outcome so far, (r,), channels, (r, c), hours, (r, h).
 
     A pair whose outcome is not `open` has no hours.
     """

@@ -1,4 +1,4 @@
-"""One shard's messages of a night, as the manifest holds them: texts' fields, hours, windows.
+"""One shard's messages of a night, as the manifest holds them: fields, hours, windows.
 
 Part of emit_manifests. Grain: message. Reads decisions and user_features of one shard; writes nothing.
 Addresses and dispatch ids come later, by an exchange.
@@ -130,7 +130,7 @@ class _Fields:
 def _quiet_hours(
     catalog: Catalog, users: pa.Table, campaigns: Sequence[Campaign]
 ) -> list[tuple[int | None, int | None]]:
-    """Return each message's quiet hours: the policy's joined with the person's own; transactional: none."""
+    """Return each message's quiet hours: the policy's joined with the person's own."""
     policy, own = catalog.policy.quiet_hours, own_spans(users)
     general = None if policy is None else (policy.start, policy.end)
     return [

@@ -33,7 +33,7 @@ audience overlap regulars cart_leavers
 audience export regulars regulars.csv
 audience list vip vip.csv
 audience import-ldap staff --mapping directory.yaml
-audience save frequent_buyers "count('purchase') >= 3" --description "three purchases in four weeks"
+audience save frequent_buyers "count_events('purchase') >= 3" --description "three purchases in four weeks"
 audience lookalike like_buyers --seed recent_buyers --size 5000
 plan show --ds 2026-11-14
 plan guard --ds 2026-11-14
@@ -76,7 +76,7 @@ effects drift --ds 2026-11-14 --against 2026-11-13
 
 
 def _named(line: str) -> tuple[str, str]:
-    """Return a line's command, which ends before its first argument, and the line as it is typed."""
+    """Return the words of a line's command, without arguments, and the line as it is typed."""
     groups = (
         "world",
         "catalog",

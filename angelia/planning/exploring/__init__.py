@@ -1,4 +1,4 @@
-"""The exploration stratum: people whose slot is drawn, so that the night teaches what hours do.
+"""The exploration stratum: people whose slot is drawn, so that hours can be learned.
 
 Reads a shard's problem as arrays, writes nothing. Enter at `draw_slots` (who gets what, when, and with what
 propensity) and `thin_drawn` (what fits the reserved capacity), both in stratum.py.
