@@ -115,13 +115,13 @@ class CopiedStore:
         return Path(self._copies[key]) if key in self._copies else self._store.local_path(key)
 
 
-class Reader(Protocol):
+class StoreReader(Protocol):
     """What reads a store, as a lake does."""
 
     store: Store
 
 
-R = TypeVar("R", bound=Reader)
+R = TypeVar("R", bound=StoreReader)
 
 
 def with_copies(lake: R, entries: Sequence[FileEntry]) -> R:
