@@ -17,7 +17,14 @@ from typing import Any, Protocol
 
 from angelia.catalog.documents import Campaign, Template
 from angelia.catalog.snapshot import Catalog
-from angelia.contracts.ids import direct_template, dispatch_id, message_id, uniform, user_keys
+from angelia.contracts.ids import (
+    INTAKE_OCCURRENCE,
+    direct_template,
+    dispatch_id,
+    message_id,
+    uniform,
+    user_keys,
+)
 from angelia.contracts.outcomes import (
     DEVICE_QUOTA,
     HOLDOUT_CAMPAIGN,
@@ -41,7 +48,6 @@ from angelia.timing.own_hours import Span, joined
 
 HOUR_US = 3_600_000_000
 MARKETING_WINDOW_H = 2  # as the night's: so long after it may go a marketing message is tried
-OCCURRENCE = "intake-"
 # Reasons beside the plan's words, in the order in which they are asked.
 UNKNOWN_CAMPAIGN, NOT_RUNNING, VARIABLE_MISSING = (
     "unknown_campaign", "campaign_not_running", "variable_missing",
@@ -154,7 +160,7 @@ def is_code(row: Row) -> bool:
 
 def occurrence_of(message: str) -> str:
     """Return the occurrence of an intake's message: each is its own."""
-    return f"{OCCURRENCE}{message}"
+    return f"{INTAKE_OCCURRENCE}{message}"
 
 
 def _held_out(catalog: Catalog, rows: Sequence[Row]) -> dict[tuple[str, str], str]:
