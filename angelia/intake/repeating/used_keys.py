@@ -65,24 +65,23 @@ class UsedKeys:
         self.catch_up(connection)
         ids: dict[str, list[str]] = {}
         for client, hashes in keys.items():
-            asked = [short_hash(client, key) for key in hashes]
+            asked = _short(list(hashes)) ^ _of_client(client)
             runs = self._runs_of(asked)
             if runs:
                 ids[client] = [
                     packed[at : at + _ID].hex()
                     for packed in _read(connection, runs)
-                    for at in _places(packed, np.isin(_hashes(packed), np.array(asked, np.uint64)))
+                    for at in _places(packed, np.isin(_hashes(packed), asked))
                 ]
         return ids
 
-    def _runs_of(self, asked: Sequence[int]) -> list[int]:
+    def _runs_of(self, asked: Hashes) -> list[int]:
         """Return the numbers of the runs that have one of these hashes."""
         with self._lock:
-            runs = {run for each in asked if (run := self._young.get(each)) is not None}
-            sought = np.array(asked, np.uint64)
+            runs = {run for each in asked.tolist() if (run := self._young.get(each)) is not None}
             for hashes, numbers in self._old:
-                first = np.searchsorted(hashes, sought)
-                is_here = hashes[np.minimum(first, len(hashes) - 1)] == sought
+                first = np.searchsorted(hashes, asked)
+                is_here = hashes[np.minimum(first, len(hashes) - 1)] == asked
                 # Seldom any: each comes from a repeated request, or from a message that is gone.
                 for at in first[is_here].tolist():
                     end = np.searchsorted(hashes, hashes[at], "right")
@@ -113,14 +112,11 @@ def keep(connection: Connection, rows: Iterable[Mapping[Any, Any]]) -> None:
     """Write the keys of messages that are being kept, as one run."""
     keyed = [row for row in rows if row["key_hash"] is not None]
     if keyed:
-        hashes = np.array([short_hash(row["client"], row["key_hash"]) for row in keyed], "<u8")
-        packed = hashes.tobytes() + bytes.fromhex("".join([row["id"] for row in keyed]))
+        # Clients that use equal keys have different hashes, and never ask for each other's messages.
+        of_client = np.array([_of_client(row["client"]) for row in keyed], np.uint64)
+        hashes = _short([row["key_hash"] for row in keyed]) ^ of_client
+        packed = hashes.astype("<u8").tobytes() + bytes.fromhex("".join([row["id"] for row in keyed]))
         connection.execute(sa.insert(key_runs), {"packed": packed})
-
-
-def short_hash(client: str, key_hash: str) -> int:
-    """Return 8 bytes of a key's hash; clients that use equal keys have different ones."""
-    return int(key_hash[:16], 16) ^ _of_client(client)
 
 
 def wipe(connection: Connection, ids: Iterable[str]) -> None:
@@ -149,6 +145,11 @@ def ids_by_run(connection: Connection, before_id: str) -> Iterator[tuple[int, li
         if int(_begins(packed).max()) < border:
             first = len(packed) // (_HASH + _ID) * _HASH
             yield number, [packed[at : at + _ID].hex() for at in range(first, len(packed), _ID)]
+
+
+def _short(key_hashes: Sequence[str]) -> Hashes:
+    """Return the first 8 of the 32 bytes of each key's hash."""
+    return np.frombuffer(bytes.fromhex("".join(key_hashes)), ">u8")[::4].astype(np.uint64)
 
 
 def _hashes(packed: bytes) -> Hashes:
@@ -182,5 +183,5 @@ def _all_runs(connection: Connection) -> Iterator[tuple[int, bytes]]:
 
 
 @lru_cache(maxsize=1_024)
-def _of_client(client: str) -> int:
-    return int.from_bytes(sha256(client.encode()).digest()[:8], "big")
+def _of_client(client: str) -> np.uint64:
+    return np.uint64(int.from_bytes(sha256(client.encode()).digest()[:8], "big"))
