@@ -182,9 +182,13 @@ def _engine(url: str, variable: str, connect_s: int = _CONNECT_S) -> Engine:
         options={},
         # Under MariaDB's default a range read locks gaps, and two writers of new rows would deadlock.
         on_server={"isolation_level": "READ COMMITTED", "pool_pre_ping": True},
-        # What was answered survives a power cut. Clients' keys lie anywhere in their index: with room to keep
-        # its pages, and rarer checkpoints, a page is written once for many rows (16 to 13 µs a row).
-        pragmas=("journal_mode=WAL", "synchronous=FULL", "cache_size=-65536", "wal_autocheckpoint=4000"),
+        # What was answered survives a power cut. With room to keep pages, and rarer checkpoints, a page is
+        # written once for many rows (16 to 13 µs a row). Pages are read where the system keeps them: what is
+        # due lies anywhere in the file, and each row copied its page first (6.5 to 5 ms for 500 rows).
+        pragmas=(
+            *("journal_mode=WAL", "synchronous=FULL"),
+            *("cache_size=-65536", "wal_autocheckpoint=4000", "mmap_size=8589934592"),
+        ),
     )
 
 

@@ -255,8 +255,7 @@ def _known(connection: Connection, drafts: Sequence[Draft], used: UsedKeys | Non
                 c.client == client, column.in_(batch)
             )
             for key, message_id, accepted_us, body in connection.execute(query):
-                if key in by_client[client]:
-                    known[client, key] = (message_id, accepted_us, body)
+                known[client, key] = (message_id, accepted_us, body)
     return known
 
 
