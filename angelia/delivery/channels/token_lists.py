@@ -1,4 +1,4 @@
-"""Lists of tokens: rows that say the same go to many devices in one request, an outcome for each.
+"""Lists of tokens: one text to many devices in one request, an outcome for each.
 
 Grain: one message. What the rows of a list share holds a list's id (campaign, occurrence and channel) in
 place of a dispatch id; a phone's list id and token together name its message (`ids.listed_id`). Sources:
