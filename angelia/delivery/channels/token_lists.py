@@ -94,7 +94,7 @@ class XiaomiLists:
 def by_lists(
     base_url: str, gatherer: Gatherer, most: int
 ) -> tuple[int, Callable[[ChannelConfig, float], Transport]]:
-    """Return how many rows may be under way, and what opens the connection for up to `most` a request."""
+    """Return how many rows may be under way, and what opens a connection for `most` a request."""
     if most == 1:
         return under_way(most), pooled(base_url)
     return under_way(most), gathered(base_url, TokenPlace(), gatherer, most, WAIT_S)

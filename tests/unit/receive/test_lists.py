@@ -1,4 +1,4 @@
-"""A phone of a list knows the list and its token: what it tells is led back to its dispatch."""
+"""What a phone tells of a list and its token is led back to its dispatch."""
 
 from __future__ import annotations
 
