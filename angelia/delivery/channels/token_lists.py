@@ -106,7 +106,7 @@ def _quoted(request: Request) -> bytes:
 
 
 def _refused(text: object) -> tuple[dict[str, str], int]:
-    """Return why tokens were refused, and how many were; nothing of an answer that cannot be read."""
+    """Return why tokens were refused, and how many; nothing if the answer cannot be read."""
     try:
         document = json.loads(text) if isinstance(text, str) else {}
         refused = {token: str(why) for why, some in document["illegalTokens"].items() for token in some}
