@@ -1,4 +1,4 @@
-"""Lists of tokens: rows that say the same go to many devices in one request, an outcome for each.
+"""Lists of tokens: one text to many devices in one request, an outcome for each.
 
 Grain: one message. What the rows of a list share holds a list's id (campaign, occurrence and channel) in
 place of a dispatch id; a phone's list id and token together name its message (`ids.listed_id`). Sources:
@@ -94,7 +94,7 @@ class XiaomiLists:
 def by_lists(
     base_url: str, gatherer: Gatherer, most: int
 ) -> tuple[int, Callable[[ChannelConfig, float], Transport]]:
-    """Return how many rows may be under way, and what opens the connection for up to `most` a request."""
+    """Return how many rows may be under way, and what opens a connection for `most` a request."""
     if most == 1:
         return under_way(most), pooled(base_url)
     return under_way(most), gathered(base_url, TokenPlace(), gatherer, most, WAIT_S)
@@ -106,7 +106,7 @@ def _quoted(request: Request) -> bytes:
 
 
 def _refused(text: object) -> tuple[dict[str, str], int]:
-    """Return why tokens were refused, and how many were; nothing of an answer that cannot be read."""
+    """Return why tokens were refused, and how many; nothing if the answer cannot be read."""
     try:
         document = json.loads(text) if isinstance(text, str) else {}
         refused = {token: str(why) for why, some in document["illegalTokens"].items() for token in some}

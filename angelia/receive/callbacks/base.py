@@ -112,6 +112,7 @@ def make_event(
     Raises:
         NotOurs: the dispatch is none of ours, or the time is too far from now.
     """
+    # A list's id is shared by many, so only the token tells whose message it is.
     if isinstance(dispatch, str) and is_list(dispatch):
         if not isinstance(token, str) or not token:
             raise NotOurs("no token for a list's message")

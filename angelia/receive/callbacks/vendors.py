@@ -113,7 +113,7 @@ class XiaomiCallbacks(_Keyed):
 
 
 def _targets(raw: object) -> list[str]:
-    """Return whom an item of Xiaomi's is about: of a list's message each of its devices, else nobody."""
+    """Return the devices an item of Xiaomi's is about, if its message is a list's."""
     if not isinstance(raw, dict) or not is_list(str(raw.get("param"))):
         return [""]
     return [token.strip() for token in str(raw.get("targets") or "").split(",")]

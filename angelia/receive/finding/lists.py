@@ -1,4 +1,4 @@
-"""Which dispatch a message of a list is: phones and receipts know a list's id and their token only.
+"""Which dispatch a message of a list is, by the list's id and the token.
 
 Grain: message of a list. Reads `lists/` (the days and channels that sent lists), seals, `dispatch_manifest`
 and `dispatch_fallover`; writes an index below a local folder. A message of a list is named by a hash of the

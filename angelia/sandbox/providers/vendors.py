@@ -189,18 +189,21 @@ class XiaomiSandbox(ProviderSandbox):
             return self._error(10016)
         done = {"result": "ok", "code": 0, "data": {"id": secrets.token_hex(12)}, "description": "ok"}
         accepted, failed = Reply(200, json.dumps(done).encode()), lambda then: _xiaomi(then, tokens[0])
+        # Of a list the answer names the ids that were none; a single message goes by its own rule.
         if shared:
-
-            def some(own: dict[str, str]) -> Reply:
-                data = {"id": secrets.token_hex(12), **({"bad_regids": ",".join(own)} if own else {})}
-                return Reply(200, json.dumps(done | {"data": data}).encode())
-
-            return self.serve_list(shared, tokens, (title, text), some, failed, ("bad_regids",))
+            return self.serve_list(shared, tokens, (title, text), _some_regids, failed, ("bad_regids",))
         return self.serve(dispatch, tokens[0], title, text, accepted, failed)
 
     def _error(self, code: int) -> Reply:
         self.phones.outcomes[f"xiaomi_{code}"] += 1
         return Reply(200, json.dumps({"result": "error", "code": code, "reason": "Refused."}).encode())
+
+
+def _some_regids(own: dict[str, str]) -> Reply:
+    """Return the answer to a list: the registration ids that were none are named in it."""
+    data = {"id": secrets.token_hex(12), **({"bad_regids": ",".join(own)} if own else {})}
+    document = {"result": "ok", "code": 0, "data": data, "description": "ok"}
+    return Reply(200, json.dumps(document).encode())
 
 
 def _xiaomi(then: Then, token: str) -> Reply:

@@ -63,7 +63,10 @@ def run(
     prepare: Callable[[dict[str, Any]], None] = lambda _: None,
     **changes: Any,
 ) -> tuple[RunResult, Phones]:
-    """Deliver 200 rows of a channel to a sandbox here; `prepare` may change its account, `changes` rows."""
+    """Deliver 200 rows of a channel to a sandbox here.
+
+    `prepare` may change its account, `changes` its rows.
+    """
     path = None
     if rules:
         path = folder / "rules.yaml"

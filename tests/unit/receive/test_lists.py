@@ -1,4 +1,4 @@
-"""A phone of a list knows the list and its token: what it tells is led back to its dispatch."""
+"""What a phone tells of a list and its token is led back to its dispatch."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def by_lists(lake: Lake, n: int = 3, channel: str = "fcm") -> dict[str, str]:
     return names_of(lake)
 
 
-def found(index: Lists, names: Any, after: timedelta = timedelta()) -> dict[str, str]:
+def answers(index: Lists, names: Any, after: timedelta = timedelta()) -> dict[str, str]:
     counts = Counter[str]()
     answer = index.of({*names}, NOW + after, counts)
     assert not counts
@@ -50,13 +50,13 @@ def test_a_name_leads_to_its_dispatch(lake: Lake, tmp_path: Path, monkeypatch: p
     names = by_lists(lake)
     # A part is read once for the index; one that is asked about later is read once more.
     index = Lists(lake, tmp_path)
-    assert found(index, {*names, "0" * 32}) == names
+    assert answers(index, {*names, "0" * 32}) == names
     later = Lists(lake, tmp_path)
     with pytest.MonkeyPatch.context() as broken:
         broken.setattr(room.Adding, "add", lambda *_: pytest.fail("a part was read again for the index"))
-        assert found(later, names) == names
+        assert answers(later, names) == names
     monkeypatch.setattr(Lists, "_named", lambda *_: pytest.fail("a part that is held was read again"))
-    assert found(later, list(names)[:1]) == dict(list(names.items())[:1])
+    assert answers(later, list(names)[:1]) == dict(list(names.items())[:1])
     assert not (tmp_path / "manifest").exists()
 
 
@@ -69,7 +69,7 @@ def test_a_lake_without_lists_is_asked_for_them_once_a_minute(
         type(lake.store), "children", lambda _, prefix: [asked.append(prefix), own(prefix)][1]
     )
     for seconds in (0, 59, 60):
-        assert found(index, ["0" * 32], timedelta(seconds=seconds)) == {}
+        assert answers(index, ["0" * 32], timedelta(seconds=seconds)) == {}
     assert asked == ["lists", "lists"]
 
 
@@ -77,11 +77,11 @@ def test_what_is_sealed_later_is_found_within_a_minute(lake: Lake) -> None:
     sample_plan.make(lake, DS, 2)
     names, index = names_of(lake), Lists(lake)
     lake.store.create(f"lists/{DS}/fcm", b"")
-    assert found(index, names) == {}, "the hour is not sealed"
+    assert answers(index, names) == {}, "the hour is not sealed"
     parts.seal(lake, DS, HOUR, "now")
-    assert found(index, names, timedelta(seconds=59)) == {}
-    assert found(index, names, timedelta(seconds=60)) == names
-    assert found(index, names, timedelta(days=30)) == {}, "nobody answers any more"
+    assert answers(index, names, timedelta(seconds=59)) == {}
+    assert answers(index, names, timedelta(seconds=60)) == names
+    assert answers(index, names, timedelta(days=30)) == {}, "nobody answers any more"
 
 
 def test_channels_that_sent_no_lists_are_not_read(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_channels_that_sent_no_lists_are_not_read(lake: Lake, monkeypatch: pytes
     lake.store.delete(f"lists/{DS}/apns")
     lake.store.create(f"lists/{DS}/huawei", b"")
     monkeypatch.setattr(Lists, "_named", lambda *_: pytest.fail("a part of another channel was read"))
-    assert found(Lists(lake), names) == {}
+    assert answers(Lists(lake), names) == {}
 
 
 def test_only_so_many_rows_are_held(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,14 +98,14 @@ def test_only_so_many_rows_are_held(lake: Lake, monkeypatch: pytest.MonkeyPatch)
     parts.seal(lake, DS, HOUR, "now")
     lake.store.create(f"lists/{DS}/fcm", b"")
     index, names = Lists(lake), names_of(lake)
-    assert found(index, names) == names
+    assert answers(index, names) == names
     assert sum(len(held) for held, _ in index._held.values()) == 2
 
 
 def test_a_prefix_alone_is_nobodys(lake: Lake) -> None:
     names = by_lists(lake)
     (first, *_) = names
-    assert found(Lists(lake), [first[:16] + "0" * 16]) == {}
+    assert answers(Lists(lake), [first[:16] + "0" * 16]) == {}
 
 
 def test_a_phones_open_becomes_a_receipt_of_its_dispatch(bench: Any, tmp_path: Path) -> None:
@@ -153,8 +153,8 @@ def test_a_lists_id_has_a_form_of_its_own() -> None:
 
 def test_a_damaged_index_is_made_anew(lake: Lake, tmp_path: Path) -> None:
     names = by_lists(lake)
-    assert found(Lists(lake, tmp_path), names) == names
+    assert answers(Lists(lake, tmp_path), names) == names
     (run,) = (tmp_path / "list" / DS).glob("*.run")
     run.write_bytes(b"damaged")
     assert Runs(tmp_path / "list" / DS).places == set()
-    assert found(Lists(lake, tmp_path), names) == names
+    assert answers(Lists(lake, tmp_path), names) == names

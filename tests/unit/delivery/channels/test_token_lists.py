@@ -51,10 +51,10 @@ def verdicts(channel: str, document: object, *tokens: str, status: int = 200) ->
 
 
 def illegal(code: str, n_failed: int | None, **named: list[str]) -> dict[str, str]:
-    said: dict[str, Any] = {"illegalTokens": named, "failure": n_failed}
+    words: dict[str, Any] = {"illegalTokens": named, "failure": n_failed}
     return {
         "code": code,
-        "msg": json.dumps({k: v for k, v in said.items() if v is not None}),
+        "msg": json.dumps({k: v for k, v in words.items() if v is not None}),
         "requestId": "r",
     }
 
