@@ -76,7 +76,7 @@ class Batches:
     ) -> tuple[IntakeBatch | None, int]:
         """Return a new batch of due messages, and how many had expired on the way.
 
-        High before medium before low, but a fifth of a batch is medium's and a tenth low's, as they have them.
+        High before medium before low, but a fifth of a batch is medium's and a tenth low's, if they have it.
         """
         with answering(self._engine), writing(self._engine) as connection:
             due = [
