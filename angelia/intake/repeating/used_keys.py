@@ -57,7 +57,7 @@ class UsedKeys:
                 self._last = number
 
     def bearers(self, connection: Connection, keys: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-        """Return the ids of messages that may bear these keys, by client; whether they do, their rows say.
+        """Return the ids of messages that may bear these keys, by client; their rows decide.
 
         Args:
             connection: in a transaction that writes, so that nobody adds keys before it ends.
