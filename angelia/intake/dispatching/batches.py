@@ -61,8 +61,7 @@ class IntakeSend:
     at_us: int
 
 
-# Written out: an index of what is open is used only where the statement itself says so.
-_IS_OPEN = messages.c.is_open == sa.literal_column("1")
+_IS_OPEN = messages.c.is_open == sa.literal_column("1")  # no parameter, or its index is not used
 _SEND = tuple(each.name for each in fields(IntakeSend))  # `asdict` copies deeply, at ten times the cost
 
 
@@ -77,8 +76,7 @@ class Batches:
     ) -> tuple[IntakeBatch | None, int]:
         """Return a new batch of due messages, and how many had expired on the way.
 
-        High goes before medium before low, but a fifth of a batch is medium's and a tenth low's, if they have
-        so many.
+        High before medium before low, but a fifth of a batch is medium's and a tenth low's, if they have it.
         """
         with answering(self._engine), writing(self._engine) as connection:
             due = [

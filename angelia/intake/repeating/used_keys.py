@@ -31,6 +31,7 @@ _HASH, _ID = 8, 16  # bytes of an entry: all hashes of a run stand first, then a
 _YOUNG = 65_536  # keys in the dictionary, to which a group is added without moving the others
 _GROWTH = 4  # an array is merged with the one before unless that is so many times as long
 _AT_ONCE = 500  # runs a statement
+_INSERT = "INSERT INTO intake_key_runs (packed) VALUES (?)"
 _NEWER = "SELECT number, packed FROM intake_key_runs WHERE number > ? ORDER BY number"
 
 
@@ -56,7 +57,7 @@ class UsedKeys:
                 self._last = number
 
     def bearers(self, connection: Connection, keys: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-        """Return the ids of messages that may bear these keys, by client; whether they do, their rows say.
+        """Return the ids of messages that may bear these keys, by client; their rows decide.
 
         Args:
             connection: in a transaction that writes, so that nobody adds keys before it ends.
@@ -116,11 +117,12 @@ def keep(connection: Connection, rows: Iterable[Mapping[Any, Any]]) -> None:
         of_client = np.array([_of_client(row["client"]) for row in keyed], np.uint64)
         hashes = _short([row["key_hash"] for row in keyed]) ^ of_client
         packed = hashes.astype("<u8").tobytes() + bytes.fromhex("".join([row["id"] for row in keyed]))
-        connection.execute(sa.insert(key_runs), {"packed": packed})
+        # By the driver: SQLAlchemy's own insert costs a small group more than its messages do.
+        connection.exec_driver_sql(_INSERT, (packed,))
 
 
 def wipe(connection: Connection, ids: Iterable[str]) -> None:
-    """Put zeros in the place of these messages' keys; a process that holds them finds no message there."""
+    """Put zeros in the place of these messages' keys."""
     wanted = {bytes.fromhex(each) for each in ids}
     if not wanted:
         return

@@ -1,4 +1,4 @@
-"""Keys of an SQLite database are known to each process, through restarts, erasure and expiry."""
+"""Used keys are known to each process, through restarts, erasure and expiry."""
 
 from __future__ import annotations
 
