@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -168,7 +169,7 @@ def test_a_reader_that_went_away_is_no_error(tmp_path, words):
 
 def test_a_full_disk_behind_the_output_is_one_line(tmp_path):
     env = {**os.environ, "ANGELIA_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "angelia.cli", "--version"],
             env=env, stdout=full, stderr=subprocess.PIPE, check=False,
