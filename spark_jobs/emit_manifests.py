@@ -21,7 +21,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +31,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
 from angelia.answers import OperatorAnswer
+from angelia.catalog.document_parts import WEEKDAYS
+from angelia.catalog.documents import Campaign, Material
 from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.contracts import arrow, dataset
 from angelia.contracts.certificate import Messages, messages_of
@@ -49,6 +51,7 @@ from angelia.output import progress
 from angelia.planning.routes.requests import ManifestCounts
 from angelia.planning.verdict import release
 from angelia.templates.rendering import field_values, user_columns
+from angelia.timing.closing import has_left_by
 from angelia.timing.own_hours import joined
 from angelia.users.features import own_spans, read_features
 from angelia.users.registered import REGISTERED
@@ -72,8 +75,6 @@ from spark_jobs.shard_work.endpoints import living, owned, read_endpoints
 
 PART_ROWS = 100_000
 COUNTED = ["campaign_id", "message_id_count", "message_id_count_distinct"]
-# hours after its slot began in which a marketing message may still go; later it is dropped, not sent late
-MARKETING_WINDOW_H = 2
 
 
 def messages_of_shard(
@@ -114,10 +115,8 @@ def messages_of_shard(
         (None, None) if c.is_transactional else joined(general, own.get(row)) or (None, None)
         for row, c in enumerate(campaigns)
     ]
-    windows = [
-        timedelta(hours=c.ttl_hours if c.is_transactional else min(c.ttl_hours, MARKETING_WINDOW_H))
-        for c in campaigns
-    ]
+    documents = [catalog.materials[name] for name in materials]
+    closes = list(map(_closes, users["timezone"].to_pylist(), slots, campaigns, documents))
     values = {
         "dispatch_id": pa.nulls(len(names), pa.string()),
         "message_id": choice["message_id"],
@@ -144,7 +143,7 @@ def messages_of_shard(
         "guarantee": [c.guarantee for c in campaigns],
         "send_ts": slots,
         "not_before": slots,
-        "not_after": [slot + window for slot, window in zip(slots, windows, strict=True)],
+        "not_after": closes,
         "timezone": users["timezone"],
         "quiet_start": [start for start, _ in quiet],
         "quiet_end": [end for _, end in quiet],
@@ -155,6 +154,15 @@ def messages_of_shard(
     }
     contract = dataset("dispatch_manifest")
     return pa.table({column.name: _typed(values[column.name], column.type) for column in contract.columns})
+
+
+def _closes(zone: str, slot: datetime, campaign: Campaign, material: Material) -> datetime:
+    if campaign.is_transactional:
+        return slot + timedelta(hours=campaign.ttl_hours)
+    last = min(campaign.end_date, material.valid_until or date.max)
+    end = campaign.send_window.end if campaign.send_window else None
+    weekdays = frozenset(map(WEEKDAYS.index, campaign.occurrence.weekdays or ()))
+    return has_left_by(zone, slot, campaign.ttl_hours, end, last, weekdays)
 
 
 def _typed(values: object, kind: pa.DataType) -> object:

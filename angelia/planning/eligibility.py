@@ -25,6 +25,7 @@ from angelia.planning.routes import affordable, draw_channels
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.timing.local_time import (
+    Dates,
     LocalHours,
     has_broken_hours,
     in_hours,
@@ -32,6 +33,7 @@ from angelia.timing.local_time import (
     is_day_off,
     local_grid,
     unique_clocks,
+    within_days,
 )
 from angelia.timing.own_hours import Span, quiet_slots
 
@@ -78,7 +80,8 @@ class Pairs:
 
     `hours` is how much better each category is opened at a time than at a mean one; `category` is the row of
     the drawn material. `fatigue` is what was learned of it; None = nothing. `lift` is what a message at a
-    mean hour changes, in micro-units; None = no campaign asks.
+    mean hour changes, in micro-units; None = no campaign asks. `days` are the drawn material's first and last
+    local day, (m, 2); None = no material has any.
     """
 
     user: I64
@@ -89,6 +92,7 @@ class Pairs:
     hours: CategoryHours
     fatigue: Fatigue | None = None
     lift: F64 | None = None
+    days: Dates | None = None
 
 
 @dataclass(frozen=True)
@@ -223,6 +227,8 @@ def assemble(
         hours = by_clock[clock[users]] & free
         if not campaign.is_exempt:
             hours &= ~blocked[users]
+        if pairs.days is not None:
+            hours &= within_days(local.date[clock[users]], pairs.days[rows])
         had_hours = hours.any(axis=1)
         if campaign.canary is not None:
             hours &= canary_hours(campaign, terms.ds, people.keys[users], by_clock, clock[users])
@@ -371,11 +377,7 @@ def thin_drawn(
     gone = rows[lot >= of_each(problem.constraints(drawn, rows, limits), rate, nothing=1).min(axis=0)]
     dropped = np.zeros(problem.n_pairs, bool)
     dropped[gone] = True
-    return Choice(
-        np.where(dropped, -1, drawn.slot),
-        np.where(dropped, -1, drawn.channel),
-        np.where(dropped, 0, drawn.bid),
-    ), dropped
+    return drawn.where(~dropped), dropped
 
 
 def campaign_hours(terms: Terms, campaign: CampaignTerms, local: LocalHours) -> Bools:
