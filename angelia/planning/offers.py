@@ -100,7 +100,7 @@ def may_show(
     facts: MaterialFacts,
     night: tuple[NightHours, I64],
 ) -> Bools:
-    """Return which materials of a campaign people may be shown, (m, k): their arm's, language's and days'.
+    """Return which of a campaign's materials are for people's arm, language and days, (m, k).
 
     `night` is what `clock_hours` returns. Where all hours are closed days do not matter: nothing is sent.
     """
@@ -117,7 +117,7 @@ def may_show(
             hours = campaign_hours(terms, campaign, local)
             hours = hours if campaign.is_exempt else hours & ~quiet
             span = np.array(facts.days[name], "datetime64[D]")
-            fits = (hours & within_days(local.date, span)).any(axis=1) | ~hours.any(axis=1)
+            fits = np.any(hours & within_days(local.date, span), axis=1) | ~np.any(hours, axis=1)
             may[:, column] &= fits[clock[user]]
     return may
 

@@ -11,6 +11,8 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+import numpy as np
+
 from angelia.timing.local_time import local_hour_to_utc
 
 MARKETING_WINDOW_H = 2  # so long after its hour began a message may still go; later it is dropped
@@ -46,5 +48,5 @@ def has_left_by(
 
 
 def _instant(timezone: str, day: date, hour: int) -> datetime:
-    minute: datetime = local_hour_to_utc(timezone, day, hour).item()
-    return minute.replace(tzinfo=UTC)
+    minutes = int(local_hour_to_utc(timezone, day, hour).astype(np.int64))
+    return datetime.fromtimestamp(minutes * 60, UTC)

@@ -73,7 +73,7 @@ def test_the_draw_goes_by_good_open_hours() -> None:
 
 
 def test_a_material_of_closed_hours_is_not_drawn() -> None:
-    """On UTC's clock all open hours of the night are the 15th's; at 15:00 UTC it is the 16th in Auckland."""
+    """On UTC's clock all open hours are the 15th's, in Auckland some are the 16th's."""
     campaign = replace(CAMPAIGN, materials=("sale_a", "sale_b"))
     terms = replace(TERMS, campaigns=(campaign,))
     who = people(2, timezone=["UTC", "Pacific/Auckland"])

@@ -1,4 +1,4 @@
-"""When a message has to have left: at the exact end of its window, of its days, and of its two hours."""
+"""When a message has to have left, at the exact end of window, days and two hours."""
 
 from __future__ import annotations
 
