@@ -1,4 +1,4 @@
-"""When a marketing message has to have left: its two hours, cut by its campaign's days and window.
+"""When a marketing message has to have left, by its campaign's days and window.
 
 Pure; reads the IANA database. A plan chooses hours in which a message may arrive; a message that leaves late
 must not arrive outside of them. Surprise: an hour of UTC that begins within the window may end outside of it,

@@ -340,7 +340,7 @@ def _row(
 
 
 def _has_left_by(campaign: Campaign, valid_until: date | None, person: Person, now: Micros) -> Micros:
-    """Return when a marketing message has to have left, as the night's: within its window and days."""
+    """Return when a marketing message has to have left: within its window and days."""
     window = campaign.send_window
     ends = has_left_by(
         _zone(person["timezone"]).key,
