@@ -5,7 +5,8 @@ snapshot; writes dispatch_manifest.
 
 A row is self-contained: address, template version, field values, window. One shuffle brings addresses, one
 sorts rows into parts of about 100,000 per hour, channel and priority. Hours that a worker has sealed are
-carried over as they are, and every message that stands in a sealed hour is left out elsewhere. On main the
+carried over as they are; every message that stands in a sealed hour is left out elsewhere, and so is what no
+plan counted beside one (`beside_sealed`). On main the
 gate `plan` and the guard must have judged this very plan, and let it pass: what the guard holds back is left
 out and counted, as is what `--without` names, unless a named person answered that verdict (`--answer`,
 `--answered-by`, `--verdict`). If the guard holds back the whole night, nothing is written.
@@ -26,7 +27,6 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
@@ -41,7 +41,7 @@ from angelia.contracts.ids import dispatch_id, hash64
 from angelia.contracts.outcomes import SENT
 from angelia.contracts.sending import ALL, BEST, OWN_HOURS
 from angelia.contracts.spark import schema as spark_schema
-from angelia.delivery.manifest.parts import messages_in, sealed_files
+from angelia.delivery.manifest.parts import sealed_files
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.citing import input_of
@@ -55,6 +55,7 @@ from angelia.timing.closing import has_left_by
 from angelia.timing.own_hours import joined
 from angelia.users.features import own_spans, read_features
 from angelia.users.registered import REGISTERED
+from spark_jobs.running.reading import read_dataset
 from spark_jobs.running.session import (
     all_shards,
     arg_parser,
@@ -63,6 +64,7 @@ from spark_jobs.running.session import (
     run_job,
     spark_session,
 )
+from spark_jobs.shard_work.beside_sealed import fitting, intended, sealed_marketing
 from spark_jobs.shard_work.devices import (
     addresses,
     by_way,
@@ -243,12 +245,6 @@ def write_parts(lake: Lake, folder: str) -> Callable[[pa.Table], pa.Table]:
     return step
 
 
-def intended(spark: SparkSession, lake: Lake, files: Iterable[FileEntry]) -> DataFrame:
-    """Return the message ids that stand in sealed hours: intended, whatever became of them."""
-    keys = [(key,) for key in messages_in(lake, files)]
-    return spark.createDataFrame(keys, "message_id string").distinct()
-
-
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
     parser = arg_parser(__doc__, after=("sources", "features"))
@@ -321,10 +317,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             hour = F.date_format("send_ts", "yyyy-MM-dd'T'HH")
             open_hours = messages.where(~hour.isin(list(standing)))
             n_open = open_hours.count()
-            messages = open_hours.join(intended(spark, lake, carried), "message_id", how="left_anti")
+            unsent = open_hours.join(intended(spark, lake, carried), "message_id", how="left_anti")
+            n_unsent = unsent.count()
+            before = read_dataset(spark, lake, lake.require("dispatch_manifest", ds=args.ds), ["message_id"])
+            sealed, gap = sealed_marketing(spark, lake, carried), catalog.policy.min_gap_hours
+            messages = fitting(unsent, messages, sealed, before, gap_hours=gap)
             rejects |= {
                 "hour_sealed": planned - rejects["held_back"] - n_open,
-                "message_sealed": n_open - messages.count(),
+                "message_sealed": n_open - n_unsent,
+                "beside_sealed": n_unsent - messages.count(),
             }
         every = read_endpoints(spark, lake, endpoints, args.ds)
         usable, others = owned(living(spark, lake, every, args.ds))
