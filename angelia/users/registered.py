@@ -110,7 +110,7 @@ def register(lake: Lake, rows: list[dict[str, Any]]) -> Commit:
 
 
 class NewHolders:
-    """Whose an address is by what clients said since an instant: a plan knew what was said before."""
+    """Whose an address is by what clients said since a plan was made."""
 
     def __init__(self, since: datetime) -> None:
         self._since = since

@@ -1,4 +1,4 @@
-"""Who must not be contacted, or not now: stops, suppressions, choices, addresses; at most 10 s old.
+"""Who must not be contacted, or not now: stops, refusals, addresses; at most 10 s old.
 
 A worker that cannot read the logs waits, and defers what it was about to send. Surprises: what is said of an
 *address* counts only if it is younger than the plan's closed day; older words were known when the night chose

@@ -40,8 +40,8 @@ def shown(table: pa.Table) -> list[tuple[str, str]]:
 def test_an_address_is_whose_client_spoke_last(lake: Lake) -> None:
     def took(*words: dict[str, Any]) -> list[str]:
         holders = NewHolders(AT)
-        for said in words:
-            holders.take(pa.Table.from_pylist([said]).cast(last_words(lake).schema))
+        for spoken in words:
+            holders.take(pa.Table.from_pylist([spoken]).cast(last_words(lake).schema))
         return [user for user in ("u1", "u2", "to:9") if holders.took(user, "email", "A@x.example")]
 
     mine, theirs = word("u1", "a@x.example"), word("u2", "a@x.example", AT + HOUR)
