@@ -5,7 +5,8 @@ snapshot; writes dispatch_manifest.
 
 A row is self-contained: address, template version, field values, window. One shuffle brings addresses, one
 sorts rows into parts of about 100,000 per hour, channel and priority. Hours that a worker has sealed are
-carried over as they are, and every message that stands in a sealed hour is left out elsewhere. On main the
+carried over as they are; every message that stands in a sealed hour is left out elsewhere, and so is what no
+plan counted beside one (`beside_sealed`). On main the
 gate `plan` and the guard must have judged this very plan, and let it pass: what the guard holds back is left
 out and counted, as is what `--without` names, unless a named person answered that verdict (`--answer`,
 `--answered-by`, `--verdict`). If the guard holds back the whole night, nothing is written.
@@ -21,7 +22,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,7 +39,7 @@ from angelia.contracts.core import LOG
 from angelia.contracts.ids import dispatch_id, hash64
 from angelia.contracts.sending import ALL, BEST
 from angelia.contracts.spark import schema as spark_schema
-from angelia.delivery.manifest.parts import messages_in, sealed_files
+from angelia.delivery.manifest.parts import sealed_files
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Attempt, Commit, FileEntry, Lake
 from angelia.lake.citing import input_of
@@ -47,6 +48,7 @@ from angelia.output import progress
 from angelia.planning.routes.requests import ManifestCounts
 from angelia.planning.verdict import Released, release
 from angelia.users.registered import REGISTERED
+from spark_jobs.running.reading import read_dataset
 from spark_jobs.running.session import (
     all_shards,
     arg_parser,
@@ -55,6 +57,7 @@ from spark_jobs.running.session import (
     run_job,
     spark_session,
 )
+from spark_jobs.shard_work.beside_sealed import fitting, intended, sealed_marketing
 from spark_jobs.shard_work.devices import (
     addresses,
     by_way,
@@ -72,6 +75,7 @@ COUNTED = ["campaign_id", "message_id_count", "message_id_count_distinct"]
 
 
 Leaf = tuple[str, str, str]  # hour, channel, priority
+Sealed = Mapping[str, Sequence[FileEntry]]  # files of manifests by hour
 
 
 def part_counts(messages: Iterable[Messages], catalog: Catalog, n_devices: int = 1) -> dict[Leaf, int]:
@@ -145,12 +149,6 @@ def write_parts(lake: Lake, folder: str) -> Callable[[pa.Table], pa.Table]:
     return step
 
 
-def intended(spark: SparkSession, lake: Lake, files: Iterable[FileEntry]) -> DataFrame:
-    """Return the message ids that stand in sealed hours: intended, whatever became of them."""
-    keys = [(key,) for key in messages_in(lake, files)]
-    return spark.createDataFrame(keys, "message_id string").distinct()
-
-
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
     parser = arg_parser(__doc__, after=("sources", "features"))
@@ -222,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rejects = Counter({"held_back": plan.n_held})
         messages = planned_messages(spark, plan)
         if sealed:
-            messages = outside_sealed(messages, intended(spark, lake, carried), list(sealed), plan, rejects)
+            messages = outside_sealed(spark, plan, messages, sealed, rejects)
         addressed, receipts = with_addresses(spark, plan, messages, rejects)
         counts = write_rows(attempt, plan, addressed)
         rejects["no_address"] = plan.n_planned - counts.messages.total() - rejects.total()
@@ -292,18 +290,25 @@ def spread(
 
 
 def outside_sealed(
-    messages: DataFrame, sealed: DataFrame, hours: list[str], plan: ReleasedPlan, rejects: Counter[str]
+    spark: SparkSession, plan: ReleasedPlan, messages: DataFrame, sealed: Sealed, rejects: Counter[str]
 ) -> DataFrame:
     """Return the messages that no sealed hour concerns, and count the others.
 
-    A sealed hour is sent as it stands: no message enters it, and none of its messages goes elsewhere.
+    A sealed hour is sent as it stands: no message enters it, none of its messages goes elsewhere, and beside
+    one goes only what a plan counted beside it.
     """
+    lake, files = plan.lake, [entry for files in sealed.values() for entry in files]
     hour = F.date_format("send_ts", "yyyy-MM-dd'T'HH")
-    in_open_hours = messages.where(~hour.isin(hours))
+    in_open_hours = messages.where(~hour.isin(list(sealed)))
     n_open = in_open_hours.count()
-    kept = in_open_hours.join(sealed, "message_id", how="left_anti")
+    unsent = in_open_hours.join(intended(spark, lake, files), "message_id", how="left_anti")
+    n_unsent = unsent.count()
+    before = read_dataset(spark, lake, lake.require("dispatch_manifest", ds=plan.ds), ["message_id"])
+    marketing, gap = sealed_marketing(spark, lake, files), plan.catalog.policy.min_gap_hours
+    kept = fitting(unsent, messages, marketing, before, gap_hours=gap)
     rejects["hour_sealed"] = plan.n_planned - plan.n_held - n_open
-    rejects["message_sealed"] = n_open - kept.count()
+    rejects["message_sealed"] = n_open - n_unsent
+    rejects["beside_sealed"] = n_unsent - kept.count()
     return kept
 
 

@@ -70,6 +70,7 @@ _DIRECT = {"transactional": "transactional__", "marketing": "marketing__"}
 DIRECT_PREFIXES = tuple(_DIRECT.values())
 MAX_DIRECT_LETTERS = 64 - max(map(len, DIRECT_PREFIXES))  # of a template's id
 OWED = _DIRECT["transactional"]
+STRANGER = "to:"  # begins the name of an address that stands in place of a person
 
 
 def direct_campaign(template: str, message_class: str) -> str:

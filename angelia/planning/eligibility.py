@@ -32,6 +32,7 @@ from angelia.planning.problem import I64, Bools, Problem
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.timing.local_time import (
+    Dates,
     LocalHours,
     has_broken_hours,
     in_hours,
@@ -39,6 +40,7 @@ from angelia.timing.local_time import (
     is_day_off,
     local_grid,
     unique_clocks,
+    within_days,
 )
 from angelia.timing.own_hours import Span, quiet_slots
 
@@ -85,7 +87,8 @@ class Pairs:
 
     `hours` is how much better each category is opened at a time than at a mean one; `category` is the row of
     the drawn material. `fatigue` is what was learned of it; None = nothing. `lift` is what a message at a
-    mean hour changes, in micro-units; None = no campaign asks.
+    mean hour changes, in micro-units; None = no campaign asks. `days` are the drawn material's first and last
+    local day, (m, 2); None = no material has any.
     """
 
     user: I64
@@ -96,6 +99,7 @@ class Pairs:
     hours: CategoryHours
     fatigue: Fatigue | None = None
     lift: F64 | None = None
+    days: Dates | None = None
 
 
 @dataclass(frozen=True)
@@ -204,8 +208,9 @@ def assemble(
         # Reasons are found by campaign, since windows, caps and channels differ between campaigns.
         own_ids = [ids[row] for row in rows.tolist()]
         outcome[rows], channels[rows], allowed[rows] = _admit(
-            terms, people, tonight, k, users, own_ids, pairs.has_material[rows]
-        )
+            terms, people, tonight, k, users, own_ids, pairs.has_material[rows],
+            None if pairs.days is None else pairs.days[rows],
+        )  # fmt: skip
     exempt = np.array([campaign.is_exempt for campaign in terms.campaigns], bool)[pairs.campaign]
     response = partial(slot_response, people, pairs, tonight.local, tonight.off, tonight.clock)
     if chance is None:
@@ -292,6 +297,7 @@ def _admit(
     users: I64,
     ids: Sequence[str],
     has_material: Bools,
+    days: Dates | None,
 ) -> tuple[npt.NDArray[np.object_], Bools, Bools]:
     """Return a campaign's pairs: outcome so far, (r,), channels, (r, c), hours, (r, h).
 
@@ -309,6 +315,8 @@ def _admit(
     if is_bound:
         hours &= ~tonight.blocked[users]
         no_room = tonight.room[users] < 1
+    if days is not None:
+        hours &= within_days(tonight.local.date[tonight.clock[users]], days)
     if campaign.caps:
         capped = (room_for(campaign.caps, tonight.past, len(people.user_id), terms.n_slots, own) < 1)[users]
     had_hours = hours.any(axis=1)

@@ -26,11 +26,17 @@ from angelia.delivery.manifest.served import served
 from angelia.lake import Commit, Lake
 from angelia.lake.cache import FETCH_THREADS, with_copies
 from angelia.lake.commit import in_shard
-from angelia.matching import assign_arms
 from angelia.planning.before import Past, add_pending
 from angelia.planning.eligibility import Pairs, ShardPeople, clock_hours
 from angelia.planning.later import FELT_DAYS, Fatigue
-from angelia.planning.offers import CampaignOffer, MaterialFacts, draw_material, gather, lift_worth
+from angelia.planning.offers import (
+    CampaignOffer,
+    MaterialFacts,
+    draw_material,
+    gather,
+    lift_worth,
+    may_show,
+)
 from angelia.planning.terms import ArmTerms, CampaignTerms, CapTerms, ChannelTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.users.features import own_spans, read_features, refused_topics
@@ -247,16 +253,13 @@ def read_offers(
 ) -> list[CampaignOffer]:
     """Return who is in which campaign's audience, and the scores of the materials each may get.
 
-    An experiment's arm sees its own materials only, and people of other languages none that is made for
-    certain ones.
+    An experiment's arm sees its own materials only, people of other languages none that is made for certain
+    ones, and nobody one that is not valid in any of their open hours.
     """
     bits = int(inputs.index.meta["shard_bits"])
     scores = _rows(lake, inputs.scores, shard, bits)
     members = read_members(lake, inputs.audiences, shard, {c.audience for c in terms.campaigns})
-    speaks = {
-        name: np.array([locale in wanted for locale in people.locale], bool)
-        for name, wanted in facts.locales.items()
-    }
+    night = clock_hours(terms, people)
     doubt: Mapping[str, float] = inputs.scores.meta.get("doubt") or {}
     offers = []
     for k, campaign in enumerate(terms.campaigns):
@@ -269,16 +272,8 @@ def read_offers(
         if not len(rows):
             continue
         grid = _score_grid(scores, campaign, people.ordinal[rows])
-        # No score, no offer: what another arm or language is for cannot be drawn.
-        if campaign.arms:
-            arm = assign_arms(people.keys[rows], campaign.salt, [a.share_pct for a in campaign.arms])
-            for number, its_terms in enumerate(campaign.arms):
-                for column, name in enumerate(campaign.materials):
-                    if not its_terms.may_show(name):
-                        grid[arm == number, column] = np.nan
-        for column, name in enumerate(campaign.materials):
-            if name in facts.locales:
-                grid[~speaks[name][rows], column] = np.nan
+        # No score, no offer: what is for others, or for other days, cannot be drawn.
+        grid[~may_show(terms, people, campaign, rows, facts, night)] = np.nan
         unknown = np.array([doubt.get(name, 1.0) for name in campaign.materials])
         worth = lift_worth(scores, campaign, people.ordinal[rows])
         offers.append(CampaignOffer(k, rows.astype(np.int64), grid, unknown, worth))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from angelia.catalog.documents import Campaign
+from angelia.catalog.document_parts import WEEKDAYS
+from angelia.catalog.documents import Campaign, Material
 from angelia.catalog.snapshot import Catalog
 from angelia.contracts import dataset
 from angelia.contracts.outcomes import SENT
@@ -22,11 +23,9 @@ from angelia.contracts.sending import OWN_HOURS
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
 from angelia.templates.rendering import field_values, user_columns
+from angelia.timing.closing import has_left_by
 from angelia.timing.own_hours import joined
 from angelia.users.features import own_spans, read_features
-
-# hours after its slot began in which a marketing message may still go; later it is dropped, not sent late
-MARKETING_WINDOW_H = 2
 
 
 def messages_of_shard(
@@ -47,6 +46,8 @@ def messages_of_shard(
     users = _features_of(lake, features, shard, people["ordinal"], fields_of.columns)
     slots = choice["slot"].to_pylist()
     quiet = _quiet_hours(catalog, users, campaigns)
+    documents = [catalog.materials[name] for name in materials]
+    closes = list(map(_closes, users["timezone"].to_pylist(), slots, campaigns, documents))
     values = {
         "dispatch_id": pa.nulls(len(names), pa.string()),
         "message_id": choice["message_id"],
@@ -66,7 +67,7 @@ def messages_of_shard(
         "guarantee": [campaign.guarantee for campaign in campaigns],
         "send_ts": slots,
         "not_before": slots,
-        "not_after": [slot + _window(c) for slot, c in zip(slots, campaigns, strict=True)],
+        "not_after": closes,
         "timezone": users["timezone"],
         "quiet_start": [start for start, _ in quiet],
         "quiet_end": [end for _, end in quiet],
@@ -139,10 +140,14 @@ def _quiet_hours(
     ]
 
 
-def _window(campaign: Campaign) -> timedelta:
-    """Return how long after its slot a message may still go."""
-    hours = campaign.ttl_hours
-    return timedelta(hours=hours if campaign.is_transactional else min(hours, MARKETING_WINDOW_H))
+def _closes(zone: str, slot: datetime, campaign: Campaign, material: Material) -> datetime:
+    """Return until when a message may still go; later it is dropped, not sent late."""
+    if campaign.is_transactional:
+        return slot + timedelta(hours=campaign.ttl_hours)
+    last = min(campaign.end_date, material.valid_until or date.max)
+    end = campaign.send_window.end if campaign.send_window else None
+    weekdays = frozenset(map(WEEKDAYS.index, campaign.occurrence.weekdays or ()))
+    return has_left_by(zone, slot, campaign.ttl_hours, end, last, weekdays)
 
 
 def _typed(values: object, kind: pa.DataType) -> object:

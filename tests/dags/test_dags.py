@@ -75,6 +75,10 @@ def test_a_failed_task_turns_its_run_red(dags):
             assert failed_with(dag, task.task_id) & last, f"{dag.dag_id} is green where {task.task_id} fails"
 
 
+def test_all_made_is_red_where_a_mart_failed(dags):
+    assert "all_made" in failed_with(dags["daily_effects"], "mart")
+
+
 def test_outlets_are_contracts(dags):
     for dag in dags.values():
         for task in dag.tasks:

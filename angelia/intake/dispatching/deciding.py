@@ -44,10 +44,11 @@ from angelia.intake.store import Row
 from angelia.intake.tables import PRIORITIES
 from angelia.matching import assign_arms, buckets
 from angelia.templates.rendering import field_values
+from angelia.timing.closing import has_left_by
 from angelia.timing.own_hours import Span, joined
 
 HOUR_US = 3_600_000_000
-MARKETING_WINDOW_H = 2  # as the night's: so long after it may go a marketing message is tried
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Reasons beside the plan's words, in the order in which they are asked.
 UNKNOWN_CAMPAIGN, NOT_RUNNING, VARIABLE_MISSING = (
     "unknown_campaign", "campaign_not_running", "variable_missing",
@@ -311,7 +312,9 @@ def _row(
     address = row.get(TO_ADDRESS) or addresses[user, channel][0]
     is_transactional = campaign.is_transactional
     quiet = (None if is_transactional else _quiet(catalog, person)) or (None, None)
-    closes = deadline if is_transactional else min(deadline, now + MARKETING_WINDOW_H * HOUR_US)
+    closes = deadline
+    if not is_transactional:
+        closes = min(deadline, _has_left_by(campaign, catalog.materials[name].valid_until, person, now))
     return {
         "dispatch_id": dispatch_id(message, channel, address),
         "message_id": message,
@@ -340,6 +343,14 @@ def _row(
         "material_propensity": propensity,
         "slot_propensity": None,
     }
+
+
+def _has_left_by(campaign: Campaign, valid_until: date | None, person: Person, now: Micros) -> Micros:
+    """Return when a marketing message has to have left: within its window and days."""
+    end = campaign.send_window.end if campaign.send_window else None
+    last, at = min(campaign.end_date, valid_until or date.max), _EPOCH + timedelta(microseconds=now)
+    ends = has_left_by(_zone(person["timezone"]).key, at, campaign.ttl_hours, end, last)
+    return (ends - _EPOCH) // timedelta(microseconds=1)
 
 
 def _materials(

@@ -4,7 +4,7 @@ Each refusal is one line. tests/unit/lake/test_erase_night.py and tests/integrat
 writes.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -133,15 +133,28 @@ def test_a_message_to_all_devices_is_one_message(lake, settings_home, monkeypatc
     slot = datetime(2026, 11, 15, 9, tzinfo=UTC)
     fate = fate_of(lake, PersonLake(lake, 0, 14), DS, "sale", f"{0:032x}", slot)
     assert (fate.state, fate.channel, fate.devices) == ("accepted", "fcm", (2, 3))
+    # A plan made anew, with other messages for later: no plan counted them beside what is sealed.
+    decisions = lake.read(lake.require("decisions", ds=DS))
+    again = decisions.to_pylist()
+    for row in again:
+        other = {"message_id": f"f{row['choices'][0]['message_id'][1:]}", "slot": slot + timedelta(hours=5)}
+        row["choices"][0] |= other
+    put(lake, "decisions", pa.Table.from_pylist(again, decisions.schema))
+    ready(lake, "2026-11-15T14")
+    assert run_job(emit_manifests.main, ["--ds", DS]) == 0
+    manifest = lake.require("dispatch_manifest", ds=DS)
+    assert dict(manifest.rejects) == {"beside_sealed": 4, "no_address": 4}
+    assert {entry.keys["send_hour"] for entry in manifest.files} == {HOUR}
 
 
-def ready(lake):
+def ready(lake, hour=HOUR):
     """Give the night an index, the meta of its plan, and open verdicts of gate and guard."""
     with lake.attempt("user_index", chain="0") as attempt:
         attempt.write(valid_rows("user_index", 8), "part-0000.parquet")
         index = attempt.publish(meta={"n_users": 8, "shard_bits": 14})
     commit = lake.require("decisions", ds=DS)
-    meta = {**commit.meta, "messages": messages_meta([Messages(HOUR, "fcm", "sale", 8)])}
+    start = {"start": "2026-11-15T04:00:00+00:00"}
+    meta = {**start, **commit.meta, "messages": messages_meta([Messages(hour, "fcm", "sale", 8)])}
     put(lake, "decisions", lake.read(commit), meta=meta, inputs=[index])
     check_plan(lake)
     guard(lake, DS)
