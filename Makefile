@@ -16,7 +16,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 .PHONY: help setup run check audit mutants docs test test-scheduler dist golden soak bench bench-peers up down lock test-s3 test-cluster test-alerts test-upgrade test-celery test-images test-kubernetes test-databases test-browser test-intake test-ldap images compose-up compose-down notebooks pictures
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: .venv/.ready ## make .venv and install the locked environment
 
@@ -51,10 +51,10 @@ check: setup ## format, lint, types, import contracts, SQL, generated documents
 	  for more in "" "-f docker/compose.override.yaml" "-f docker/compose.sandbox.yaml"; do \
 	    $(BIN)/docker-compose --env-file "$$folder/env" -f docker/compose.yaml $$more config --quiet || exit; done
 
-audit: setup ## look the locked packages up among known vulnerabilities; says so and passes where the service is out of reach
+audit: setup ## look up known vulnerabilities of the locked packages; passes with a notice if the service is out of reach
 	@$(BIN)/python -m tests.audit
 
-mutants: setup ## break the code in one place after the other, and tell which breakages no test catches (slow)
+mutants: setup ## break the code in one place after another, and list the breakages that no test catches (slow)
 	@$(BIN)/python -m tests.mutants
 
 docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md, the packages in docs/architecture.md, the capabilities of channels, the intake's client
@@ -64,11 +64,11 @@ docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md, th
 	$(BIN)/python -m angelia.delivery.channels.capabilities
 	$(BIN)/python -m angelia.intake.describing.client_code
 
-test: setup ## all tests; COVERAGE=on counts the lines they run, too, which takes half as long again
+test: setup ## run all tests; COVERAGE=on also counts the lines they run, and takes half as long again
 	@[ -z "$(COVERAGE)" ] || [ "$(COVERAGE)" = on ] || { echo "error: COVERAGE is on, or left out" >&2; exit 2; }
 	$(BIN)/python -m pytest -q -m "not scheduler and not s3server and not cluster and not dist and not upgrade and not images and not kafka" -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
 
-test-scheduler: setup ## backfills, replays and a resend on a real scheduler (about six minutes)
+test-scheduler: setup ## run backfills, replays and a resend on a real scheduler (about six minutes)
 	$(BIN)/python -m pytest -q -m scheduler tests/integration
 
 test-intake: setup ## try the intake's OpenAPI document on a real server with schemathesis, in an environment of its own (about two minutes)
@@ -76,7 +76,7 @@ test-intake: setup ## try the intake's OpenAPI document on a real server with sc
 	  $(BIN)/uv pip install --quiet --python .venv-intake/bin/python schemathesis==4.32.5; }
 	$(BIN)/python -m tests.intake_document .venv-intake/bin/schemathesis
 
-test-kafka: setup ## events of a real Kafka broker (Java 17; jars by Maven into var/kafka; started and stopped by the test): killed, raced, expired, sent
+test-kafka: setup ## read events of a real Kafka broker through kills, races and expiry (Java 17; Maven puts jars into var/kafka; the test starts and stops it)
 	@for part in broker connector; do [ -d var/kafka/$$part ] || \
 	  { folder="$$(mktemp -d)" && trap 'rm -r "$$folder"' EXIT && \
 	    mvn -q -B -f tests/kafka/$$part.xml dependency:copy-dependencies $$([ $$part = broker ] || echo -DexcludeTransitive=true) \
@@ -84,7 +84,7 @@ test-kafka: setup ## events of a real Kafka broker (Java 17; jars by Maven into 
 	  echo "no jars of Kafka's $$part: Maven is not installed, or does not reach its repository; the tests are skipped" >&2; done
 	$(BIN)/python -m pytest -q -m kafka tests/kafka
 
-test-ldap: setup ## a group of OpenLDAP's slapd (installed; started and stopped by the tests) as a list, with ldap3 in a folder of its own
+test-ldap: setup ## make a list of a group in OpenLDAP's slapd (installed; the tests start and stop it), with ldap3 in a folder of its own
 	@[ -d .venv-ldap/ldap3 ] || $(BIN)/uv pip install --quiet --target .venv-ldap -r requirements-ldap.in
 	PYTHONPATH="$$PYTHONPATH:.venv-ldap" $(BIN)/python -m pytest -q tests/integration/test_directory.py
 
@@ -93,25 +93,25 @@ dist: setup ## build wheel and sdist into dist/, install the wheel into an empty
 	$(BIN)/uv build --quiet --python $(BIN)/python --out-dir dist
 	$(BIN)/python -m pytest -q -m dist tests/integration
 
-golden: setup ## rewrite golden files; review reads the diff
+golden: setup ## rewrite the golden files; read their diff in review
 	ANGELIA_GOLDEN=write $(BIN)/python -m pytest -q tests/golden tests/dags && \
 	ANGELIA_GOLDEN=write $(BIN)/python -m pytest -q tests/unit/delivery -k golden
 
-bench: setup ## every benchmark, one JSON line each (slow)
+bench: setup ## run every benchmark; each prints one JSON line (slow)
 	$(BIN)/python -m benchmarks --list | xargs -n 1 $(BIN)/python -m benchmarks
 
-notebooks: setup ## run the percent scripts of docs/notebooks on the lake of the settings (after `make run`; slow)
+notebooks: setup ## run the notebooks in docs/notebooks on the lake that the settings name (after `make run`; slow)
 	@for script in docs/notebooks/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
 
-soak: setup ## more than two hundred kill points, and a million messages under random faults for ten minutes
+soak: setup ## kill processes at more than two hundred points, and send a million messages under random faults for ten minutes
 	ANGELIA_SOAK=300 $(BIN)/python -m pytest -q tests/faults -p no:cacheprovider
 
-bench-peers: setup ## install the libraries that `benchmarks deliver` compares with, in an environment of their own
+bench-peers: setup ## install the peers that benchmarks compare with, in an environment of their own
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-peers
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-peers/bin/python benchmarks/peers.lock
 
 VERSITYGW := github.com/versity/versitygw/cmd/versitygw@v1.8.0
-test-s3: setup ## the lake's tests on moto, SeaweedFS and versitygw (built by Go, if it is there), and the whole loop with lake and models on SeaweedFS
+test-s3: setup ## run the lake's tests on moto, SeaweedFS and versitygw (which Go builds, if installed), and the whole loop with lake and models on SeaweedFS
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-servers/bin/python tests/servers.lock
 	$(BIN)/python -m pytest -q tests/unit/lake -k s3
@@ -121,46 +121,46 @@ test-s3: setup ## the lake's tests on moto, SeaweedFS and versitygw (built by Go
 	else echo "skipped: versitygw, the third S3 server, could not be built (Go and its module proxy are needed)" >&2; fi
 	S3_SERVER=seaweedfs $(BIN)/python -m pytest -q -m s3server tests/integration
 
-test-cluster: setup ## first load and night on a Spark cluster whose machines share nothing but S3 (namespaces, as root; started by the test)
+test-cluster: setup ## run a first load and a night on a Spark cluster whose machines share only S3 (namespaces, as root; the test starts it)
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-servers/bin/python tests/servers.lock
 	$(BIN)/python -m pytest -q -m cluster tests/cluster/test_night.py
 
-test-upgrade: setup ## read, send and go on with a lake that the release before made, by its own code from the history (about five minutes of processor)
+test-upgrade: setup ## read, send and continue a lake that the last release wrote, with its code from the git history (about five minutes of processor)
 	$(BIN)/python -m pytest -q -m upgrade tests/integration
 
-test-alerts: setup ## the dashboard's queries, and the alert rules by promtool and Prometheus (fetched from Debian's package if it is not installed)
+test-alerts: setup ## check the dashboard's queries and the alert rules with promtool and Prometheus (fetched from Debian's package if not installed)
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers
 	@command -v prometheus > /dev/null || [ -x .venv-servers/bin/prometheus ] || { folder="$$(mktemp -d)" && trap 'rm -r "$$folder"' EXIT && cd "$$folder" && \
 	  apt-get -q download prometheus > /dev/null 2>&1 && dpkg-deb --extract prometheus_*.deb . && mv usr/bin/promtool usr/bin/prometheus "$$OLDPWD/.venv-servers/bin/"; } || \
 	  echo "no Prometheus (apt-get install prometheus): its tests are skipped" >&2
 	$(BIN)/python -m pytest -q tests/images/test_observability.py
 
-test-celery: setup ## a night and an hour by Airflow on Celery, PostgreSQL and Redis; one of two workers is killed (as root; started by the test)
+test-celery: setup ## run a night and an hour in Airflow on Celery, PostgreSQL and Redis, and kill one of two workers (as root; the test starts them)
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-servers
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-servers/bin/python tests/servers.lock
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-celery
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-celery/bin/python docker/requirements.lock
 	CATALOG_SERVERS=required $(BIN)/python -m pytest -q -m cluster tests/cluster/test_celery.py
 
-test-images: setup ## a night and an hour by Airflow, Spark and S3 in containers of an image that podman builds (as root; podman, debootstrap)
+test-images: setup ## run a night and an hour with Airflow, Spark and S3 in containers of an image that podman builds (as root; podman, debootstrap)
 	$(BIN)/python -m pytest -q -s -rs -m images tests/images
 
-test-kubernetes: setup ## each object of docker/kubernetes against Kubernetes' schemas (kubectl; kubernetes-validate in an environment of its own)
+test-kubernetes: setup ## check each object of docker/kubernetes against Kubernetes' schemas (kubectl; kubernetes-validate in an environment of its own)
 	@[ -x .venv-kubernetes/bin/kubernetes-validate ] || { $(BIN)/uv venv --quiet --python $(BIN)/python .venv-kubernetes && \
 	  $(BIN)/uv pip install --quiet --python .venv-kubernetes/bin/python kubernetes-validate==1.37.0; }
 	@folder="$$(mktemp -d)" && trap 'rm -r "$$folder"' EXIT && kubectl kustomize docker/kubernetes > "$$folder/angelia.yaml" && \
 	  .venv-kubernetes/bin/kubernetes-validate --strict "$$folder/angelia.yaml"
 
-test-databases: setup ## the catalog's tests on PostgreSQL and MariaDB (installed; started and stopped by the tests); none may be skipped
+test-databases: setup ## run the catalog's tests on PostgreSQL and MariaDB (installed; the tests start and stop them); none may be skipped
 	CATALOG_SERVERS=required $(BIN)/python -m pytest -q tests/unit/catalog -k "postgresql or mariadb"
 
-test-browser: setup ## the console in Debian's Chromium, on Airflow's own API server (chromium and fonts-noto-cjk are installed)
+test-browser: setup ## walk through the console in Debian's Chromium, on Airflow's own API server (needs chromium and fonts-noto-cjk)
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-browser
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-browser/bin/python tests/browser/browser.lock
 	ANGELIA_PYTHON="$$PWD/$(BIN)/python" .venv-browser/bin/python -m pytest -q --confcutdir=tests/browser -p no:cacheprovider tests/browser
 
-pictures: setup ## the three pictures of the README, of the night that make run made (after make test-browser has installed its environment)
+pictures: setup ## take the three pictures of the README from the night of make run (make test-browser installs the environment first)
 	ANGELIA_PYTHON="$$PWD/$(BIN)/python" .venv-browser/bin/python -m tests.browser.pictures "$(ANGELIA_HOME)"
 
 UP_SECONDS ?= 240
@@ -192,7 +192,7 @@ down: ## stop what `make up` started
 	@pid="$(ANGELIA_HOME)/airflow/standalone.pid"; [ ! -f "$$pid" ] || { kill -TERM -- "-$$(cat "$$pid")"; rm "$$pid"; }
 
 LOCK := --universal --python-version 3.11 --generate-hashes --override overrides.txt --no-header --no-emit-index-url
-lock: setup ## compile requirements-dev.in into requirements.lock, and what the image holds into docker/requirements.lock
+lock: setup ## compile requirements-dev.in into requirements.lock, and the packages of the image into docker/requirements.lock
 	$(BIN)/uv pip compile requirements-dev.in requirements-compiled.in $(LOCK) -o requirements.lock
 	$(BIN)/uv pip compile docker/requirements.in --constraints requirements.lock $(LOCK) -o docker/requirements.lock
 	$(BIN)/uv pip compile docker/sbom.in $(LOCK) -o docker/sbom.lock

@@ -13,10 +13,12 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import TyperException
 
-from angelia import logs
+from angelia import __version__, logs
+from angelia.commands.examples import EXAMPLES
 from angelia.errors import AngeliaError
-from angelia.output import speak_utf8
+from angelia.output import print_lines, speak_utf8
 
+HELP, VERSION = ("--help", "-h", "help"), "--version"
 # name -> (module, attribute, one line for the list of commands)
 COMMANDS = {
     "world": (
@@ -101,6 +103,7 @@ def build(names: Sequence[str]) -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",  # joins the lines of a docstring's paragraph
         help="Decide who gets which message, when, and through which channel.",
     )
     app.callback()(lambda: None)
@@ -111,32 +114,44 @@ def build(names: Sequence[str]) -> typer.Typer:
             app.add_typer(target, name=name, help=line)
         else:
             app.command(name, help=target.__doc__ or line)(target)
+    _end_with_examples(app)
     return app
+
+
+def _end_with_examples(app: typer.Typer, group: str = "") -> None:
+    """Let each command's help end with its example."""
+    for command in app.registered_commands:
+        name = command.name or (command.callback.__name__ if command.callback else "")
+        example = EXAMPLES.get(f"{group} {name}".strip())
+        command.epilog = f"Example: {example}" if example else None
+    for each in app.registered_groups:
+        if each.typer_instance is not None:
+            _end_with_examples(each.typer_instance, f"{group} {each.name}".strip())
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command; an error an operator can act on is one line on stderr and exit code 2."""
     speak_utf8()
     args = list(sys.argv[1:] if argv is None else argv)
-    if not args or args[0] in ("--help", "-h", "help"):
-        width = max(map(len, COMMANDS))
-        sys.stdout.write(
-            "Usage: angelia COMMAND [OPTIONS]   (angelia COMMAND --help explains each; --json "
-            "prints one JSON object)\n\n"
-        )
-        sys.stdout.writelines(f"  {name:<{width}}  {line}\n" for name, (_, _, line) in COMMANDS.items())
-        sys.exit(0)
-    if args[0] not in COMMANDS:
+    if args and args[0] not in (*COMMANDS, *HELP, VERSION):
         near = _near(args[0])
         hint = f"; did you mean `angelia {near}`?" if near else "; `angelia --help` lists them"
         sys.stderr.write(f"error: no command {args[0]!r}{hint}\n")
         sys.exit(2)
     try:
+        if not args or args[0] in HELP:
+            print_lines(_help())
+            sys.exit(0)
+        if args[0] == VERSION:
+            print_lines([f"angelia {__version__}"])
+            sys.exit(0)
         with logs.step(_step_name(args), args, always=False) as step:
             code = build([args[0]])(args, prog_name="angelia", standalone_mode=False)
             step.result = "error" if isinstance(code, int) and code else "ok"
     except TyperException as error:
         message = " ".join(error.format_message().split()).removesuffix(".")
+        # A validator's prefix tells nobody anything.
+        message = message.replace(": Value error, ", ": ")
         if message:  # a group without a command has printed its help and says nothing more
             context = getattr(error, "ctx", None)
             path = context.command_path if context else f"angelia {args[0]}"
@@ -150,6 +165,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stderr.write("error: interrupted; rerun the same command, it continues or starts over safely\n")
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _help() -> list[str]:
+    """Return the list of commands."""
+    width = max(map(len, COMMANDS))
+    usage = "Usage: angelia COMMAND [OPTIONS]   (angelia COMMAND --help explains each; --json "
+    commands = [f"  {name:<{width}}  {line}" for name, (_, _, line) in COMMANDS.items()]
+    return [usage + "prints one JSON object)", "", *commands]
 
 
 def _near(word: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,12 +64,29 @@ def speak_utf8() -> None:
 
 def emit(result: Mapping[str, Any], lines: Iterable[str], as_json: bool) -> None:
     """Print `result` as one JSON object, or `lines` for people."""
-    if as_json:
-        sys.stdout.write(json.dumps(result, default=_plain) + "\n")
-    else:
-        for line in lines:
-            sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    print_lines([json.dumps(result, default=_plain)] if as_json else lines)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines on standard output.
+
+    A reader that has seen enough, such as `head -1`, is no error: the exit code still says how the work went.
+
+    Raises:
+        InvalidInput: they cannot be written there, as on a full disk.
+    """
+    text = "".join(line + "\n" for line in lines)
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer would fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise InvalidInput(
+                f"the answer cannot be written to standard output: {error.strerror}",
+                fix="free space, or write it elsewhere; what the command did stands",
+            ) from None
 
 
 def progress(message: str) -> None:

@@ -27,7 +27,7 @@ def names() -> list[str]:
 def main(argv: Sequence[str]) -> int:
     """List, or run one; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--list", action="store_true", help="print the names and leave")
+    parser.add_argument("--list", action="store_true", help="print the names and end")
     parser.add_argument(
         "name", nargs="?", choices=names(), help="which benchmark; NAME --help shows its options"
     )

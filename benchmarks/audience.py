@@ -1,12 +1,14 @@
 """How long a count over a billion people takes: our engine, and peers on the same sets.
 
-Peers are ClickHouse, DuckDB and NumPy. The sets are synthetic (random bits: the hardest case, without runs to
-gain from) and written through the lake as `build_bitmaps` writes them; `angelia.audience.Audience.measure` is
-timed, planning included. *Hot*: one resident audience, asked before. *Warm*: files in the page cache; the
-call opens lake, commit, files and sets. Every engine is a process of its own; they are asked in turn, round
-after round, and must give the same count. Peers answer `A AND B AND NOT C` only. Building is timed apart
-(`build_s`). ClickHouse (chdb) lives in `.venv-peers` (`make bench-peers`); a missing peer is skipped and
-reported.
+Peers are ClickHouse, DuckDB and NumPy. The sets are synthetic (random bits, which are the hardest case
+because they have no runs) and written through the lake as `build_bitmaps` writes them;
+`angelia.audience.Audience.measure` is timed, planning included. *Hot*: one resident audience that has
+answered before. *Warm*: files in the page cache; the call opens lake, commit, files and sets. Every engine is
+a process of its own; the engines answer in turn, round after round, and must give the same count. Peers
+answer `A AND B AND NOT C` only. Building is timed separately (`build_s`). ClickHouse (chdb) lives in
+`.venv-peers` (`make bench-peers`); a missing peer is skipped and reported.
+
+Example: `python -m benchmarks audience --users 10000000 --peers duckdb`.
 """
 
 from __future__ import annotations
@@ -271,10 +273,10 @@ def main(argv: Sequence[str]) -> Result:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks audience", description=__doc__, allow_abbrev=False
     )
-    parser.add_argument("--users", type=int, default=1_000_000_000)
-    parser.add_argument("--density", type=float, default=0.1)
-    parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--users", type=int, default=1_000_000_000, help="number of people")
+    parser.add_argument("--density", type=float, default=0.1, help="share of the people in each set")
+    parser.add_argument("--runs", type=int, default=7, help="how often each is measured")
+    parser.add_argument("--seed", type=int, default=1, help="seed of everything that is drawn")
     parser.add_argument(
         "--peers", default="clickhouse,duckdb,numpy_bits", help="comma-separated, or empty for none"
     )

@@ -1,11 +1,13 @@
 """The console's pages: milliseconds on the server, for one operator and for several.
 
-A home with a night that was planned and sent (`make run`; `--home`) is served by uvicorn in a process of its
-own, as the API server mounts it, but for Airflow's own check of the person. Each page is asked for once cold,
-then again and again by one operator; then every operator of `--operators` walks all pages at the same time.
-Forms are asked the same way, each time for something else: `count` is a condition that is being typed,
-`person` somebody's page, `why` that page with the night in full.
-Processor seconds of the server are given too, since a busy machine stretches the others.
+In a process of its own, uvicorn serves a home with a planned and sent night (`make run`; `--home`). The
+console is mounted as in Airflow's API server, but without Airflow's check of who asks. One operator requests
+each page once cold, then `--rounds` times; then `--operators` operators walk through all pages at the same
+time. Forms are requested in the same way, with other content each time: `count` counts a condition while it
+is typed, `person` is a person's page, `why` is that page with the night in full. The server's processor
+seconds are reported, too, because a busy machine stretches all other times.
+
+Example: `python -m benchmarks console --home var --rounds 5`.
 """
 
 from __future__ import annotations
@@ -48,10 +50,13 @@ def main(argv: Sequence[str]) -> Result:
         prog="python -m benchmarks console", description=__doc__, allow_abbrev=False
     )
     parser.add_argument("--home", type=Path, default=Path(os.environ.get("ANGELIA_HOME", "var")))
-    parser.add_argument("--rounds", type=int, default=20, help="how often each page is asked for")
-    parser.add_argument("--operators", type=int, default=8, help="how many walk the pages at once")
-    parser.add_argument("--pages", nargs="*", default=PAGES, help="paths below the console")
+    parser.add_argument("--rounds", type=int, default=20, help="how often each page is requested")
+    parser.add_argument(
+        "--operators", type=int, default=8, help="how many operators walk through the pages at once"
+    )
+    parser.add_argument("--pages", nargs="*", default=PAGES, help="only these paths below the console")
     args = parser.parse_args(argv)
+    # The first request is cold, so a median needs a second one.
     if args.rounds < 2 or args.operators < 1:
         raise InvalidInput("--rounds is at least 2, --operators at least 1")
     lake = Lake.open(str(args.home / "lake"))

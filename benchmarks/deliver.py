@@ -36,7 +36,9 @@ from benchmarks.mixed.plan import CHANNELS as MIXED
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
 PEER_OF = {"fcm": "firebase_admin", "apns": "aioapns"}
-CHANNELS = (*PEER_OF, "oppo")  # OPPO's library is Java; it is here for its batches
+BATCHED = ("huawei", "oppo", "xiaomi")  # several messages a request; their libraries are Java
+CHANNELS = (*PEER_OF, *BATCHED)
+ONE_TEXT = '{"campaign_id": "price_drop", "item": "camera", "first_name": "you"}'
 LATENCY_RATE = 2_000  # messages a second offered
 UNLIMITED = 60_000_000  # per minute: pacing is on, but not what bounds the run
 
@@ -77,7 +79,12 @@ def make_plan(lake: str, messages: int, channel: str, per_minute: int) -> list[s
 
 def write_plan(lake: str, ds: str, messages: int, hour: int, per_minute: int, channel: str) -> None:
     """Write a plan of `messages` rows."""
-    changes = {} if channel == "fcm" else {"channel": channel, "address": lambda number: f"{number:064x}"}
+    changes: dict[str, Any] = {}
+    if channel != "fcm":
+        changes = {"channel": channel, "address": lambda number: f"{number:064x}"}
+    if channel in ("huawei", "xiaomi"):
+        # Their lists are tokens of one text.
+        changes |= {"fields": ONE_TEXT, "locale": "en"}
     sample_plan.make(
         Lake.open(lake), ds, messages, hours=(hour,), quota_per_minute=per_minute, changes=changes
     )
@@ -141,20 +148,30 @@ def main(argv: Sequence[str]) -> Result:
         "--channels", nargs="+", default=["fcm", "apns"], choices=sorted(CHANNELS), help="channels to measure"
     )
     parser.add_argument(
-        "--per-request", type=int, default=100, help="OPPO's messages in a request (default 100)"
+        "--per-request",
+        type=int,
+        default=100,
+        help=f"messages in a request of {', '.join(BATCHED)} (default 100)",
     )
     parser.add_argument("--profile", type=Path, help="write the worker's cProfile here (slows it down)")
     storms = parser.add_argument_group("with --mix")
-    storms.add_argument("--mix", action="store_true", help="instead: six channels at once, one in a storm")
+    storms.add_argument(
+        "--mix", action="store_true", help="instead, send by six channels at once, one of them in a storm"
+    )
     storms.add_argument(
         "--storm", default="fcm", choices=sorted(MIXED), help="the channel in the storm (default fcm)"
     )
     storms.add_argument("--rate", type=int, default=40, help="messages a second of each channel (default 40)")
     storms.add_argument(
-        "--storm-times", type=int, default=1, help="times as many of the channel in the storm (default 1)"
+        "--storm-times",
+        type=int,
+        default=1,
+        help="how many times as many messages the channel in the storm sends (default 1)",
     )
-    storms.add_argument("--seconds", type=float, default=8.0, help="of a spell of weather (default 8)")
-    storms.add_argument("--rounds", type=int, default=4, help="storms, each with calm after it (default 4)")
+    storms.add_argument(
+        "--seconds", type=float, default=8.0, help="seconds of a storm or a calm spell (default 8)"
+    )
+    storms.add_argument("--rounds", type=int, default=4, help="storms, each followed by calm (default 4)")
     args = parser.parse_args(argv)
     if args.mix:
         return _mixed(args)
@@ -205,8 +222,8 @@ def measure(
     plan = make_plan(str(folder / f"{channel}-lake"), args.messages, channel, UNLIMITED)
     with sandbox(folder / f"{channel}-sandbox") as names:
         profile = ["--profile", str(args.profile)] if args.profile else []
-        if channel == "oppo":
-            write_per_request(Path(names["oppo_credentials"]), args.per_request)
+        if channel in BATCHED:
+            write_per_request(Path(names[f"{channel}_credentials"]), args.per_request)
         run = run_worker([*plan, *profile], environment(names, channel))
     # A figure counts only if the whole job was done.
     if run["outcomes"] != {"accepted": args.messages}:

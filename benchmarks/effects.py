@@ -1,12 +1,14 @@
-"""Effects over nights, read honestly: how often intervals hold the truth that was planted.
+"""Effects over nights: how often the intervals contain the truth that was planted.
 
-Simulated months: people of lasting, heavy-tailed taste buy night by night, a tenth are held out, and the
-rest buy more often and for more. Each repetition draws its people anew and is read after every night by the
-functions behind `angelia effects over`, by conversion and by money, with and without adjusting for history.
-The truth is the expectation over millions of people. A second set without any effect gives the errors of the
-first kind of somebody who looks every day: with these intervals and, as the peer, with those for one look.
-`qini`: the uplift model's order of people it has not seen. `mart_s`: a month's marts of a million people, in
-a process of its own.
+In simulated months people of lasting, heavy-tailed taste buy night by night; a tenth are held out, and the
+rest buy more often and for more. Each repetition draws new people, and the functions behind `angelia effects
+over` read it after every night, by conversion and by money, with and without adjusting for history. The truth
+is the expectation over millions of people. A second set without any effect shows how often somebody who looks
+every day sees a false effect: with these intervals and, as the peer, with intervals for one look. `qini`
+judges the uplift model's order of people that it has not seen. `mart_s` is the time of a month's marts of a
+million people, in a process of its own.
+
+Example: `python -m benchmarks effects --repetitions 50 --mart-people 0`.
 """
 
 from __future__ import annotations
@@ -47,15 +49,21 @@ def main(argv: Sequence[str]) -> Result:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks effects", description=__doc__, allow_abbrev=False
     )
-    parser.add_argument("--people", type=int, default=8_000)
-    parser.add_argument("--nights", type=int, default=28)
-    parser.add_argument("--repetitions", type=int, default=400)
-    parser.add_argument("--holdout-pct", type=float, default=10.0)
-    parser.add_argument("--lift-pct", type=float, default=20.0)
+    parser.add_argument("--people", type=int, default=8_000, help="people in a simulated month")
+    parser.add_argument("--nights", type=int, default=28, help="nights to play")
+    parser.add_argument("--repetitions", type=int, default=400, help="simulated months")
+    parser.add_argument("--holdout-pct", type=float, default=10.0, help="per cent of the people held out")
+    parser.add_argument(
+        "--lift-pct", type=float, default=20.0, help="by how many per cent messages raise purchases"
+    )
     parser.add_argument("--mart-people", type=int, default=1_000_000, help="0 leaves the marts out")
-    parser.add_argument("--uplift-people", type=int, default=200_000)
-    parser.add_argument("--uplift-repetitions", type=int, default=40, help="worlds without different lifts")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--uplift-people", type=int, default=200_000, help="people of the world for the uplift model"
+    )
+    parser.add_argument(
+        "--uplift-repetitions", type=int, default=40, help="worlds in which everybody has the same lift"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="seed of everything that is drawn")
     args = parser.parse_args(argv)
     if args.people < 100 or args.nights < 2 or args.repetitions < 2 or not 0 < args.holdout_pct < 100:
         raise InvalidInput(

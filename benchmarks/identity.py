@@ -1,9 +1,12 @@
 """Byte identity: the same plan for every width of shards and type of processor.
 
-A drawn night (`_plan_night`) is solved in shards of 2^12 and of 2^14 people; worth with the price of fatigue
-and scores are computed for drawn people. All of it runs in a process that uses what this processor has, and
-in one whose NumPy and OpenBLAS are told that it is an old one (x86-64-v2, Nehalem). Figures are 1 where the
-sha256 is the same, else 0. The sums stand in the notes, with those before rounding: these do differ.
+A drawn night (`_plan_night`) is solved in shards of 2^12 and of 2^14 people; scores, and worth with the price
+of fatigue, are computed for drawn people. All of it runs once in a process that uses everything this
+processor offers, and once in a process whose NumPy and OpenBLAS take it for an old one (x86-64-v2, Nehalem).
+A figure is 1 where the sha256 is the same, else 0. The notes hold the sums, and those before rounding, which
+do differ.
+
+Example: `python -m benchmarks identity --users 20000`.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ def main(argv: Sequence[str]) -> Result:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks identity", description=__doc__, allow_abbrev=False
     )
-    parser.add_argument("--users", type=int, default=200_000)
+    parser.add_argument("--users", type=int, default=200_000, help="number of people")
     args = parser.parse_args(argv)
     if args.users < SMALL:
         raise InvalidInput(f"--users must be at least {SMALL}")

@@ -1,13 +1,15 @@
 """Building the bitmap index: people a second, bytes a person, peak memory; and two peers.
 
-Memory is that of the whole process tree. Sources are synthetic and written through the lake (not timed): 26
-stored fields of a person (14 whole numbers and 2 fractions among them), and 5 events a person over 28 days in
-34 (type, item) pairs: 60 fields. Ours is the job itself, `python -m spark_jobs.build_bitmaps`, commits
-included: as it runs by itself (`ours`), and in a Spark session of its own (`ours_on_spark`, among the peers
-for comparison). The peers make the same sets from the same files and write them to disk:
+Memory is that of the whole process tree. Sources are synthetic and written through the lake (not timed). A
+person has 26 stored fields (14 of them whole numbers, 2 fractions) and 5 events over 28 days in 34 (type,
+item) pairs, which makes 60 fields. Ours is the job itself, `python -m spark_jobs.build_bitmaps`, commits
+included: as it runs by itself (`ours`), and in a Spark session of its own (`ours_on_spark`, listed among the
+peers for comparison). The peers make the same sets from the same files and write them to disk:
 `spark_bitmap_construct_agg` with Spark's own bitmap aggregate on the product's session, `duckdb_list` with
 DuckDB's list() and pyroaring, field by field. Afterwards the cardinality of every set of people, and the sum
 of every number and count by its slices, must agree between all of them.
+
+Example: `python -m benchmarks index --users 200000 --runs 1`.
 """
 
 from __future__ import annotations
@@ -74,9 +76,9 @@ def main(argv: Sequence[str]) -> Result:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks index", description=__doc__, allow_abbrev=False
     )
-    parser.add_argument("--users", type=int, default=1_000_000)
-    parser.add_argument("--runs", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--users", type=int, default=1_000_000, help="number of people")
+    parser.add_argument("--runs", type=int, default=1, help="how often each is measured")
+    parser.add_argument("--seed", type=int, default=1, help="seed of everything that is drawn")
     parser.add_argument("--peers", default=",".join(PEERS), help="comma-separated, or empty for none")
     parser.add_argument(
         "--folder",

@@ -44,15 +44,26 @@ def main(argv: Sequence[str]) -> Result:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks intake", description=__doc__, allow_abbrev=False
     )
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
-    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=10.0, help="seconds of each load")
+    parser.add_argument(
+        "--connections", type=int, default=32, help="connections that send single messages at once"
+    )
     parser.add_argument("--kills", type=int, default=10, help="how often the server is killed")
-    parser.add_argument("--timed", type=int, default=1_000_000, help="messages for later, for the due query")
-    parser.add_argument("--dispatched", type=int, default=20_000, help="messages through the dispatcher")
-    parser.add_argument("--dispatchers", type=int, default=2, help="processes that dispatch them")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts of it")
-    parser.add_argument("--first-kill", type=int, default=0, help="number of the first point of the kills")
+    parser.add_argument(
+        "--timed", type=int, default=1_000_000, help="messages for later, among which the due query searches"
+    )
+    parser.add_argument("--dispatched", type=int, default=20_000, help="messages that are dispatched")
+    parser.add_argument("--dispatchers", type=int, default=2, help="processes that dispatch")
+    parser.add_argument("--seed", type=int, default=1, help="seed of everything that is drawn")
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, default=list(PARTS), help="measure only these parts"
+    )
+    parser.add_argument(
+        "--first-kill",
+        type=int,
+        default=0,
+        help="number of the first kill point, to continue an earlier stretch",
+    )
     args = parser.parse_args(argv)
     if (
         args.connections < 1

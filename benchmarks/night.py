@@ -1,10 +1,12 @@
 """A whole night of a simulated population: seconds a step, peak memory, bytes a user.
 
-World, catalog and bootstrap come first and are reported apart. The night is the commands that
+World, catalog and bootstrap come first and are reported separately. The night consists of the commands that
 `nightly_personalization` runs, in its order, each in a process of its own, as Airflow starts them; Airflow's
-own seconds (about three a task) are not in it. Nothing else does a night's work as one, so there is no peer;
-what a step costs a user is comparable between sizes. With `--lake s3://bucket/prefix` every step runs on the
-local disk and then in the bucket, from the same world and model: the peer is the local disk.
+own seconds (about three a task) are not included. No other program does a night's whole work, so there is no
+peer; compare a step's cost per user between sizes. With `--lake s3://bucket/prefix` every step runs on the
+local disk and then in the bucket, from the same world and model, and the local disk is the peer.
+
+Example: `python -m benchmarks night --users 5000 --days 28`.
 """
 
 from __future__ import annotations
@@ -96,16 +98,16 @@ def main(argv: Sequence[str]) -> Result:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks night", description=__doc__, allow_abbrev=False
     )
-    parser.add_argument("--users", type=int, default=1_000_000)
+    parser.add_argument("--users", type=int, default=1_000_000, help="number of people")
     parser.add_argument("--days", type=int, default=28, help="days of history")
-    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--seed", type=int, default=7, help="seed of everything that is drawn")
     parser.add_argument("--shard-bits", type=int, default=17, help="log2 of users a shard")
     parser.add_argument(
         "--home",
         type=Path,
         help=(
-            "an empty folder to work in, kept; default a temporary one. One with a world in it goes "
-            "on from there"
+            "folder to work in, which is kept: empty, or with a world from which to continue; default: a "
+            "temporary one"
         ),
     )
     parser.add_argument(

@@ -1,12 +1,15 @@
-"""What comes back: callbacks a second, how late their answers, what kill -9 costs.
+"""Callbacks from providers: how many a second, how late their answers, what kill -9 costs.
 
-`angelia receive` in its own process, on a lake of files with every object flushed, takes signed events from a
-load in another process: single ones over `--connections`, then batches of `--batch`. The peer, FastAPI that
-inserts into SQLite row by row, takes the same. For `lost`, the server is killed `--kills` times at a drawn
-moment under load; lost are acknowledged events that stand in no object of the journal afterwards. The load's
-dispatches are nobody's, and folding runs once at the end, outside the figures. Figures by processor second
-count the server's process, since a busy machine stretches time. With `--fold` none of that runs: a fold of
-new events is measured beside ledgers of these sizes, each size in a process of its own.
+`angelia receive` runs in its own process, on a lake in a folder with every object flushed. Another process
+sends it signed events: single ones over `--connections`, then batches of `--batch`. The peer, a FastAPI
+server that inserts into SQLite row by row, gets the same load. For `lost`, the server is killed `--kills`
+times at a drawn moment under load; an event is lost if it was acknowledged and no object of the journal holds
+it afterwards. The events name made-up dispatches, and folding runs once at the end, outside the figures.
+Figures by processor second count the server's process, because a busy machine stretches time. With `--fold`
+none of that runs: a fold of new events is measured beside ledgers of these sizes, each size in a process of
+its own.
+
+Example: `python -m benchmarks receive --seconds 5 --kills 1`.
 """
 
 from __future__ import annotations
@@ -41,13 +44,19 @@ def main(argv: Sequence[str]) -> Result:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks receive", description=__doc__, allow_abbrev=False
     )
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
-    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=10.0, help="seconds of each load")
+    parser.add_argument(
+        "--connections", type=int, default=64, help="connections that send single messages at once"
+    )
     parser.add_argument("--batch", type=int, default=500, help="events in a request, at most 1,000")
     parser.add_argument("--kills", type=int, default=10, help="how often the server is killed")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="seed of everything that is drawn")
     parser.add_argument(
-        "--fold", type=int, nargs="+", metavar="ROWS", help="instead: fold beside ledgers of so many rows"
+        "--fold",
+        type=int,
+        nargs="+",
+        metavar="ROWS",
+        help="measure folds instead, beside ledgers with these numbers of rows",
     )
     parser.add_argument("--events", type=int, default=1_000, help="new events of a fold")
     args = parser.parse_args(argv)

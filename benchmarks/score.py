@@ -1,10 +1,13 @@
 """Scoring trees: rows per processor second of compiled trees, LightGBM's own and peers.
 
 300 trees of 63 leaves on 40 features, once all numeric and once with 8 categories of 4 to 250 values (a
-twentieth of all values missing), trained on rows drawn here. Ours is what `models.promote --compile` makes
-and the scorer loads; each run measures LightGBM's Booster, ours and the peers in turn, on one thread and the
-same rows, by processor time, so that other work on the machine does not count. tl2cgen (C by gcc) and ONNX
-Runtime (float32) live in `.venv-peers` (`make bench-peers`); one that is missing or fails is named in notes.
+twentieth of all values missing), are trained on rows that are drawn here. Ours is the output of
+`models.promote --compile`, as the scorer loads it. Each run measures LightGBM's Booster, ours and the peers
+in turn, on one thread and the same rows, by processor time, so that other work on the machine does not count.
+tl2cgen (C by gcc) and ONNX Runtime (float32) live in `.venv-peers` (`make bench-peers`); a peer that is
+missing or fails is named in the notes.
+
+Example: `python -m benchmarks score --rows 5000 --runs 1 --peers ""`.
 """
 
 from __future__ import annotations
@@ -43,9 +46,9 @@ def main(argv: Sequence[str]) -> Result:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks score", description=__doc__, allow_abbrev=False
     )
-    parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--trees", type=int, default=TREES)
+    parser.add_argument("--rows", type=int, default=100_000, help="rows to score")
+    parser.add_argument("--runs", type=int, default=5, help="how often each is measured")
+    parser.add_argument("--trees", type=int, default=TREES, help="trees of each model")
     parser.add_argument("--peers", default=",".join(PEERS), help="comma-separated, or empty for none")
     args = parser.parse_args(argv)
     if args.rows < 1000 or args.runs < 1 or args.trees < 1:

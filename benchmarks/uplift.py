@@ -41,17 +41,23 @@ def main(argv: Sequence[str]) -> Result:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks uplift", description=__doc__, allow_abbrev=False
     )
-    parser.add_argument("--seeds", default="101,102", help="worlds, by number, with commas")
-    parser.add_argument("--users", type=int, default=20_000)
-    parser.add_argument("--nights", type=int, default=14)
-    parser.add_argument("--history-days", type=int, default=28, help="of events and pushes before night 1")
-    parser.add_argument("--kept", type=Path, help="folder in which each seed's nights are kept as they end")
+    parser.add_argument("--seeds", default="101,102", help="numbers of the worlds, separated by commas")
+    parser.add_argument("--users", type=int, default=20_000, help="number of people")
+    parser.add_argument("--nights", type=int, default=14, help="nights to play")
+    parser.add_argument(
+        "--history-days", type=int, default=28, help="days of events and pushes before night 1"
+    )
+    parser.add_argument("--kept", type=Path, help="folder that keeps each seed's nights as they end")
     parser.add_argument("--policies", default=",".join(DEFAULT), help="`ours` first: it sets the volume")
     parser.add_argument(
-        "--refusal-opens", default="", help="prices of a refusal in opens, with commas: all live at each, too"
+        "--refusal-opens",
+        default="",
+        help="prices of a refusal in opens, separated by commas; every policy also plays at each price",
     )
     parser.add_argument(
-        "--refusals-at-most", default="", help="limits on refusals, likewise: a message, over a random hour's"
+        "--refusals-at-most",
+        default="",
+        help="limits on refusals per message, relative to a random hour, separated by commas",
     )
     args = parser.parse_args(argv)
     seeds = [int(word) for word in args.seeds.split(",")]

@@ -1,12 +1,13 @@
-"""Why a person got what they got: milliseconds an answer, by how many people there are.
+"""Why a person got a message: milliseconds an answer, by the number of people.
 
-A night of few people (`--from`, or one made here) is repeated until there are as many as asked, in shards of
-the default width, with bitmaps and audiences selected from it. Then people drawn from all of it are asked
-about, one after the other in one process: `warm` is the median answer, `cold` the first of a process,
-`lookup` the part that finds an id among all, and `kept` an answer with its look-up where the night stays
-open, as in the console. Beside it stands the same question by scanning every shard's decisions for the id, as
-the command did before: the peer `scan`. Processor seconds are given too, since a busy machine stretches the
-others.
+A night of few people (`--from`, or one made here) is repeated until there are `--users`, in shards of the
+default width, with bitmaps and the audiences selected from it. Then randomly drawn people are asked about,
+one after the other in one process. `warm` is the median answer, `cold` the first of a process, `lookup` the
+part that finds an id among all, and `kept` an answer, with its look-up, while the night stays open as in the
+console. The peer `scan` answers the same question by scanning every shard's decisions for the id, as the
+command did before. Processor seconds are reported, too, because a busy machine stretches all other times.
+
+Example: `python -m benchmarks why --users 100000 --people 10`.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ BASE_USERS = 4_000
 def main(argv: Sequence[str]) -> Result:
     """Run the benchmark; return its result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks why", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--users", type=int, default=1_000_000)
-    parser.add_argument("--people", type=int, default=20, help="how many are asked about")
+    parser.add_argument("--users", type=int, default=1_000_000, help="number of people")
+    parser.add_argument("--people", type=int, default=20, help="how many people are asked about")
     parser.add_argument("--shard-bits", type=int, default=18, help="log2 of users a shard")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="seed of everything that is drawn")
     parser.add_argument(
-        "--from", dest="base", type=Path, help="a home with a planned night; default: one is made"
+        "--from", dest="base", type=Path, help="a home with a planned night; default: make one"
     )
     args = parser.parse_args(argv)
     if args.users < 1 or args.people < 1:

@@ -5,7 +5,8 @@ snapshot; writes dispatch_manifest.
 
 A row is self-contained: address, template version, field values, window. One shuffle brings addresses, one
 sorts rows into parts of about 100,000 per hour, channel and priority. Hours that a worker has sealed are
-carried over as they are, and every message that stands in a sealed hour is left out elsewhere. On main the
+carried over as they are; every message that stands in a sealed hour is left out elsewhere, and so is what no
+plan counted beside one (`beside_sealed`). On main the
 gate `plan` and the guard must have judged this very plan, and let it pass: what the guard holds back is left
 out and counted, as is what `--without` names, unless a named person answered that verdict (`--answer`,
 `--answered-by`, `--verdict`). If the guard holds back the whole night, nothing is written.
@@ -20,12 +21,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, StringType, StructField, StructType
@@ -36,22 +37,18 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.certificate import Messages, messages_of
 from angelia.contracts.core import LOG
 from angelia.contracts.ids import dispatch_id, hash64
-from angelia.contracts.outcomes import SENT
-from angelia.contracts.sending import ALL, BEST, OWN_HOURS
+from angelia.contracts.sending import ALL, BEST
 from angelia.contracts.spark import schema as spark_schema
-from angelia.delivery.manifest.parts import messages_in, sealed_files
+from angelia.delivery.manifest.parts import sealed_files
 from angelia.errors import InvalidInput, NotFound
-from angelia.lake import Commit, FileEntry, Lake
+from angelia.lake import Attempt, Commit, FileEntry, Lake
 from angelia.lake.citing import input_of
-from angelia.lake.commit import in_shard
 from angelia.lake.lake import MAIN
 from angelia.output import progress
 from angelia.planning.routes.requests import ManifestCounts
-from angelia.planning.verdict import release
-from angelia.templates.rendering import field_values, user_columns
-from angelia.timing.own_hours import joined
-from angelia.users.features import own_spans, read_features
+from angelia.planning.verdict import Released, release
 from angelia.users.registered import REGISTERED
+from spark_jobs.running.reading import read_dataset
 from spark_jobs.running.session import (
     all_shards,
     arg_parser,
@@ -60,6 +57,7 @@ from spark_jobs.running.session import (
     run_job,
     spark_session,
 )
+from spark_jobs.shard_work.beside_sealed import fitting, intended, sealed_marketing
 from spark_jobs.shard_work.devices import (
     addresses,
     by_way,
@@ -69,99 +67,15 @@ from spark_jobs.shard_work.devices import (
     ways_of,
 )
 from spark_jobs.shard_work.endpoints import living, owned, read_endpoints
+from spark_jobs.shard_work.messages import messages_of_shard
 
 PART_ROWS = 100_000
+MANIFEST = spark_schema(dataset("dispatch_manifest"))
 COUNTED = ["campaign_id", "message_id_count", "message_id_count_distinct"]
-# hours after its slot began in which a marketing message may still go; later it is dropped, not sent late
-MARKETING_WINDOW_H = 2
-
-
-def messages_of_shard(
-    lake: Lake, decisions: Commit, features: Commit, catalog: Catalog, held: Sequence[str], shard: int
-) -> pa.Table:
-    """Return the manifest columns of a shard's messages, without address and dispatch id.
-
-    Messages of campaigns that are held back are left out.
-    """
-    table = lake.read(decisions, ["ordinal", "user_id", "choices"], where=in_shard(shard))
-    lists = table["choices"].combine_chunks()
-    flat = lists.flatten()
-    is_held = pc.is_in(pc.struct_field(flat, "campaign_id"), pa.array(list(held), pa.string()))
-    sent = pc.and_not(pc.equal(pc.struct_field(flat, "outcome"), SENT), is_held)
-    owner = lists.value_parent_indices().filter(sent)
-    choice = pa.Table.from_struct_array(flat.filter(sent))
-    templates_json = {name: template.model_dump(mode="json") for name, template in catalog.templates.items()}
-    materials_json = {name: material.model_dump(mode="json") for name, material in catalog.materials.items()}
-    needed = sorted({column for template in templates_json.values() for column in user_columns(template)})
-    users = read_features(
-        lake,
-        features,
-        list(dict.fromkeys(["ordinal", "locale", "timezone", *OWN_HOURS, *needed])),
-        where=in_shard(shard),
-    ).sort_by("ordinal")
-    # Features are sorted by ordinal and hold every planned person, so a search finds the row without a join.
-    at = np.searchsorted(users["ordinal"].to_numpy(), table["ordinal"].take(owner).to_numpy())
-    users = users.take(pa.array(at))
-    people = users.select(needed).to_pylist() if needed else [{}] * len(users)
-    names = choice["campaign_id"].to_pylist()
-    materials = choice["material_id"].to_pylist()
-    campaigns = [catalog.campaigns[name] for name in names]
-    templates = [catalog.template_of(name) for name in materials]
-    slots = choice["slot"].to_pylist()
-    policy, own = catalog.policy.quiet_hours, own_spans(users)
-    general = None if policy is None else (policy.start, policy.end)
-    quiet = [
-        (None, None) if c.is_transactional else joined(general, own.get(row)) or (None, None)
-        for row, c in enumerate(campaigns)
-    ]
-    windows = [
-        timedelta(hours=c.ttl_hours if c.is_transactional else min(c.ttl_hours, MARKETING_WINDOW_H))
-        for c in campaigns
-    ]
-    values = {
-        "dispatch_id": pa.nulls(len(names), pa.string()),
-        "message_id": choice["message_id"],
-        "user_id": table["user_id"].take(owner),
-        "ordinal": table["ordinal"].take(owner),
-        "campaign_id": names,
-        "occurrence": choice["occurrence"],
-        "material_id": materials,
-        "topic": [c.topic for c in campaigns],
-        "channel": choice["channel"],
-        "address": pa.nulls(len(names), pa.string()),
-        "template_id": [template.id for template, _ in templates],
-        "template_version": [version for _, version in templates],
-        "fields": [
-            json.dumps(
-                field_values(templates_json[template.id], materials_json[material], name, user),
-                sort_keys=True,
-                ensure_ascii=False,
-            )
-            for (template, _), material, name, user in zip(templates, materials, names, people, strict=True)
-        ],
-        "locale": users["locale"],
-        "priority": [c.priority for c in campaigns],
-        "guarantee": [c.guarantee for c in campaigns],
-        "send_ts": slots,
-        "not_before": slots,
-        "not_after": [slot + window for slot, window in zip(slots, windows, strict=True)],
-        "timezone": users["timezone"],
-        "quiet_start": [start for start, _ in quiet],
-        "quiet_end": [end for _, end in quiet],
-        "collapse_key": names,
-        "ttl_s": [c.ttl_hours * 3600 for c in campaigns],
-        "material_propensity": choice["material_propensity"],
-        "slot_propensity": choice["slot_propensity"],
-    }
-    contract = dataset("dispatch_manifest")
-    return pa.table({column.name: _typed(values[column.name], column.type) for column in contract.columns})
-
-
-def _typed(values: object, kind: pa.DataType) -> object:
-    return values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values, kind)
 
 
 Leaf = tuple[str, str, str]  # hour, channel, priority
+Sealed = Mapping[str, Sequence[FileEntry]]  # files of manifests by hour
 
 
 def part_counts(messages: Iterable[Messages], catalog: Catalog, n_devices: int = 1) -> dict[Leaf, int]:
@@ -235,12 +149,6 @@ def write_parts(lake: Lake, folder: str) -> Callable[[pa.Table], pa.Table]:
     return step
 
 
-def intended(spark: SparkSession, lake: Lake, files: Iterable[FileEntry]) -> DataFrame:
-    """Return the message ids that stand in sealed hours: intended, whatever became of them."""
-    keys = [(key,) for key in messages_in(lake, files)]
-    return spark.createDataFrame(keys, "message_id string").distinct()
-
-
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
     parser = arg_parser(__doc__, after=("sources", "features"))
@@ -256,10 +164,81 @@ def arg_parser_for_job() -> argparse.ArgumentParser:
     return parser
 
 
+@dataclass(frozen=True)
+class ReleasedPlan:
+    """A night's plan that gate and guard judged, and what of it is held back."""
+
+    lake: Lake
+    ds: str
+    catalog: Catalog
+    decisions: Commit
+    features: Commit
+    endpoints: Commit
+    shards: list[int]
+    released: Released
+    held: list[str]
+    judged: list[Commit]  # what the verdicts cite beside the decisions
+
+    @cached_property
+    def messages(self) -> list[Messages]:
+        """The planned messages by hour, channel and campaign."""
+        return messages_of(self.decisions.meta)
+
+    @cached_property
+    def ways(self) -> dict[str, str]:
+        """The planned campaigns that do not go to the newest device, and where they go."""
+        planned = {cell.campaign_id for cell in self.messages}
+        return ways_of({name: c.devices for name, c in self.catalog.campaigns.items()}, planned)
+
+    @property
+    def to_all(self) -> set[str]:
+        """The campaigns whose messages go to all devices of a person."""
+        return {name for name, way in self.ways.items() if way == ALL}
+
+    @property
+    def n_planned(self) -> int:
+        """How many messages were planned."""
+        return sum(cell.n for cell in self.messages)
+
+    @property
+    def n_held(self) -> int:
+        """How many of them are held back."""
+        return sum(cell.n for cell in self.messages if cell.campaign_id in self.held)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the manifests of one night."""
     args = arg_parser_for_job().parse_args(argv)
     lake = open_judged(args)
+    plan = released_plan(lake, args)
+    with spark_session("emit_manifests") as spark, lake.attempt("dispatch_manifest", ds=args.ds) as attempt:
+        if not plan.shards:
+            raise NotFound("the user index is empty", fix="run index_users on a day with user_profiles")
+        # Nothing is sent from a replay's branch, so no hour of it is sealed.
+        sealed = sealed_files(lake, args.ds) if lake.branch == MAIN else {}
+        carried = [entry for files in sealed.values() for entry in files]
+        rejects = Counter({"held_back": plan.n_held})
+        messages = planned_messages(spark, plan)
+        if sealed:
+            messages = outside_sealed(spark, plan, messages, sealed, rejects)
+        addressed, receipts = with_addresses(spark, plan, messages, rejects)
+        counts = write_rows(attempt, plan, addressed)
+        rejects["no_address"] = plan.n_planned - counts.messages.total() - rejects.total()
+        for entry in carried:
+            attempt.add(entry)
+        commit = publish(attempt, plan, counts, rejects, sorted(sealed), receipts)
+        progress(
+            f"emit_manifests: {commit.ref}: {plan.n_planned} planned, {commit.rows} rows in "
+            f"{len(commit.files)} parts, left out {dict(commit.rejects)}"
+        )
+
+
+def released_plan(lake: Lake, args: argparse.Namespace) -> ReleasedPlan:
+    """Return the night's plan, and what the guard or `--without` holds back of it.
+
+    Raises:
+        InvalidInput: `--without` names no campaign of the night.
+    """
     catalog = load_snapshot(lake, args.ds)
     without = {name for name in args.without.split(",") if name}
     if unknown := sorted(without - set(catalog.campaigns)):
@@ -267,113 +246,139 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"--without names no campaign of the night: {', '.join(unknown)}",
             fix=f"they are {', '.join(catalog.campaigns)}",
         )
-    decisions = lake.require("decisions", ds=args.ds)
-    features = lake.require("user_features", ds=args.ds)
-    made_from = [features, *([catalog.commit] if catalog.commit else [])]
+    decisions, features = (lake.require(name, ds=args.ds) for name in ("decisions", "user_features"))
+    judged = [features, *([catalog.commit] if catalog.commit else [])]
     answer = OperatorAnswer(args.answer, args.answered_by, args.verdict)
-    released = release(lake, decisions, made_from, answer)
+    released = release(lake, decisions, judged, answer)
     if released.held:
         why = f" ({released.refused})" if released.refused else ""
         progress(f"emit_manifests: the guard holds back {', '.join(released.held)}{why}")
-    held = sorted(without.union(released.held))
-    index = input_of(lake, decisions, "user_index")
     endpoints = lake.require("user_endpoints", ds=args.ds)
-    shards = list(all_shards(index))
-    cells = messages_of(decisions.meta)
-    ways = ways_of({name: c.devices for name, c in catalog.campaigns.items()}, {c.campaign_id for c in cells})
+    shards = list(all_shards(input_of(lake, decisions, "user_index")))
+    held = sorted(without.union(released.held))
+    return ReleasedPlan(
+        lake, args.ds, catalog, decisions, features, endpoints, shards, released, held, judged
+    )
+
+
+def planned_messages(spark: SparkSession, plan: ReleasedPlan) -> DataFrame:
+    """Return the manifest's rows of all messages that are not held back, without an address."""
+    n = len(plan.shards)
+    step = spread(plan.lake, plan.decisions, plan.features, plan.catalog, plan.held, plan.shards)
+    return spark.range(n, numPartitions=n).mapInArrow(step, _nullable(MANIFEST)).drop("address")
+
+
+def spread(
+    lake: Lake,
+    decisions: Commit,
+    features: Commit,
+    catalog: Catalog,
+    held: Sequence[str],
+    shards: Sequence[int],
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Return the step that turns places in `shards` into the messages of these shards."""
+
+    def step(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for place in (place for batch in batches for place in batch.column(0).to_pylist()):
+            with fix_in_traceback():
+                table = messages_of_shard(lake, decisions, features, catalog, held, shards[place])
+            # Spark has no unsigned numbers.
+            table = table.set_column(3, "ordinal", table["ordinal"].cast(pa.int64()))
+            yield from table.to_batches(max_chunksize=65_536)
+
+    return step
+
+
+def outside_sealed(
+    spark: SparkSession, plan: ReleasedPlan, messages: DataFrame, sealed: Sealed, rejects: Counter[str]
+) -> DataFrame:
+    """Return the messages that no sealed hour concerns, and count the others.
+
+    A sealed hour is sent as it stands: no message enters it, none of its messages goes elsewhere, and beside
+    one goes only what a plan counted beside it.
+    """
+    lake, files = plan.lake, [entry for files in sealed.values() for entry in files]
+    hour = F.date_format("send_ts", "yyyy-MM-dd'T'HH")
+    in_open_hours = messages.where(~hour.isin(list(sealed)))
+    n_open = in_open_hours.count()
+    unsent = in_open_hours.join(intended(spark, lake, files), "message_id", how="left_anti")
+    n_unsent = unsent.count()
+    before = read_dataset(spark, lake, lake.require("dispatch_manifest", ds=plan.ds), ["message_id"])
+    marketing, gap = sealed_marketing(spark, lake, files), plan.catalog.policy.min_gap_hours
+    kept = fitting(unsent, messages, marketing, before, gap_hours=gap)
+    rejects["hour_sealed"] = plan.n_planned - plan.n_held - n_open
+    rejects["message_sealed"] = n_open - n_unsent
+    rejects["beside_sealed"] = n_unsent - kept.count()
+    return kept
+
+
+def with_addresses(
+    spark: SparkSession, plan: ReleasedPlan, messages: DataFrame, rejects: Counter[str]
+) -> tuple[DataFrame, list[Commit]]:
+    """Return a row per message and address, and the receipts that chose between devices.
+
+    Messages whose only address belongs to another person are counted.
+    """
+    lake, ways = plan.lake, plan.ways
+    every = read_endpoints(spark, lake, plan.endpoints, plan.ds)
+    usable, others = owned(living(spark, lake, every, plan.ds))
+    known, names, receipts = addresses(usable), ["user_id", "channel"], list[Commit]()
+    if ways:
+        # Receipts of a fortnight are read only if some campaign chooses the best device by them.
+        made, receipts = recent_receipts(spark, lake, plan.ds) if BEST in ways.values() else (None, [])
+        known, names = by_way(usable, set(ways.values()), made, ds=plan.ds), [*names, "way"]
+        messages = messages.withColumn("way", way_of(ways))
+    if others is not None:
+        owners = F.broadcast(others.select("user_id", "channel").distinct())
+        theirs = messages.join(owners, ["user_id", "channel"], how="left_semi")
+        rejects["address_of_another"] = theirs.join(known, names, how="left_anti").count()
+    return messages.join(known, names, how="inner").select(*MANIFEST.names), receipts
+
+
+def write_rows(attempt: Attempt, plan: ReleasedPlan, addressed: DataFrame) -> ManifestCounts:
+    """Write the rows into parts, and return how many rows and messages there are."""
     # Of all channels together: more than a channel has, so a part is rather smaller than too large.
-    parts = part_counts(cells, catalog, -(-endpoints.rows // max(1, features.rows)))
-    planned = sum(cell.n for cell in cells)
-    schema = spark_schema(dataset("dispatch_manifest"))
+    n_devices = -(-plan.endpoints.rows // max(1, plan.features.rows))
+    parts = part_counts(plan.messages, plan.catalog, n_devices)
+    where_to = [StructField("send_hour", StringType()), StructField("part", IntegerType())]
+    identified = addressed.mapInArrow(
+        identify(parts, plan.to_all), StructType([*_nullable(MANIFEST).fields, *where_to])
+    )
+    entries = (
+        identified.groupBy("send_hour", "channel", "priority", "part")
+        .applyInArrow(write_parts(plan.lake, attempt.folder), "entry string, counts string")
+        .collect()
+    )
+    counts = ManifestCounts()
+    for row in sorted(entries, key=lambda row: row.entry):
+        entry = FileEntry.from_json(row.entry)
+        attempt.add(entry)
+        counts.add(entry.keys["channel"], json.loads(row.counts))
+    return counts
 
-    def spread(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for index in batch.column(0).to_pylist():
-                with fix_in_traceback():
-                    table = messages_of_shard(lake, decisions, features, catalog, held, shards[index])
-                yield from table.set_column(3, "ordinal", table["ordinal"].cast(pa.int64())).to_batches(
-                    max_chunksize=65_536
-                )
 
-    with spark_session("emit_manifests") as spark, lake.attempt("dispatch_manifest", ds=args.ds) as attempt:
-        if not shards:
-            raise NotFound("the user index is empty", fix="run index_users on a day with user_profiles")
-        # Nothing is sent from a replay's branch, so no hour of it is sealed.
-        standing = sealed_files(lake, args.ds) if lake.branch == MAIN else {}
-        carried = [entry for files in standing.values() for entry in files]
-        messages = (
-            spark.range(len(shards), numPartitions=len(shards))
-            .mapInArrow(spread, _nullable(schema))
-            .drop("address")
-        )
-        rejects = {"held_back": sum(cell.n for cell in cells if cell.campaign_id in held)}
-        if standing:
-            # A sealed hour is sent as it stands: no message enters it, and none of its messages goes
-            # elsewhere.
-            hour = F.date_format("send_ts", "yyyy-MM-dd'T'HH")
-            open_hours = messages.where(~hour.isin(list(standing)))
-            n_open = open_hours.count()
-            messages = open_hours.join(intended(spark, lake, carried), "message_id", how="left_anti")
-            rejects |= {
-                "hour_sealed": planned - rejects["held_back"] - n_open,
-                "message_sealed": n_open - messages.count(),
-            }
-        every = read_endpoints(spark, lake, endpoints, args.ds)
-        usable, others = owned(living(spark, lake, every, args.ds))
-        known, receipts = addresses(usable), list[Commit]()
-        names = ["user_id", "channel"]
-        if ways:
-            made, receipts = recent_receipts(spark, lake, args.ds) if BEST in ways.values() else (None, [])
-            known, names = by_way(usable, set(ways.values()), made, ds=args.ds), [*names, "way"]
-            messages = messages.withColumn("way", way_of(ways))
-        if others is not None:
-            theirs = messages.join(
-                F.broadcast(others.select("user_id", "channel").distinct()),
-                ["user_id", "channel"],
-                how="left_semi",
-            )
-            rejects["address_of_another"] = theirs.join(known, names, how="left_anti").count()
-        addressed = messages.join(known, names, how="inner").select(*dataset("dispatch_manifest").names)
-        where_to = [StructField("send_hour", StringType()), StructField("part", IntegerType())]
-        to_all = {name for name, way in ways.items() if way == ALL}
-        identified = addressed.mapInArrow(
-            identify(parts, to_all), StructType([*_nullable(schema).fields, *where_to])
-        )
-        entries = (
-            identified.groupBy("send_hour", "channel", "priority", "part")
-            .applyInArrow(write_parts(lake, attempt.folder), "entry string, counts string")
-            .collect()
-        )
-        for row in sorted(entries, key=lambda row: row.entry):
-            attempt.add(FileEntry.from_json(row.entry))
-        counts = ManifestCounts()
-        for row in entries:
-            counts.add(FileEntry.from_json(row.entry).keys["channel"], json.loads(row.counts))
-        written = counts.messages.total()
-        rejects["no_address"] = planned - written - sum(rejects.values())
-        for entry in carried:
-            attempt.add(entry)
-        commit = attempt.publish(
-            inputs=[
-                decisions,
-                *made_from,
-                endpoints,
-                *lake.history(REGISTERED, log=LOG),
-                *lake.history("suppressions", log=LOG),
-            ],
-            rejects={name: count for name, count in rejects.items() if count},
-            params={**({"held_back": held} if held else {}), **receipts_param(receipts)},
-            meta={
-                "start": decisions.meta["start"],
-                "sealed_hours": sorted(standing),
-                **(counts.meta() if to_all else {}),
-                **released.recorded(),
-            },
-        )
-        progress(
-            f"emit_manifests: {commit.ref}: {planned} planned, {commit.rows} rows in "
-            f"{len(commit.files)} parts, left out {dict(commit.rejects)}"
-        )
+def publish(
+    attempt: Attempt,
+    plan: ReleasedPlan,
+    counts: ManifestCounts,
+    rejects: Counter[str],
+    sealed_hours: list[str],
+    receipts: list[Commit],
+) -> Commit:
+    """Publish the manifests with all that they were made from."""
+    lake = plan.lake
+    logs = [*lake.history(REGISTERED, log=LOG), *lake.history("suppressions", log=LOG)]
+    return attempt.publish(
+        inputs=[plan.decisions, *plan.judged, plan.endpoints, *logs],
+        rejects={name: count for name, count in rejects.items() if count},
+        params={**({"held_back": plan.held} if plan.held else {}), **receipts_param(receipts)},
+        meta={
+            "start": plan.decisions.meta["start"],
+            "sealed_hours": sealed_hours,
+            **(counts.meta() if plan.to_all else {}),
+            **plan.released.recorded(),
+        },
+    )
 
 
 def _nullable(schema: StructType) -> StructType:

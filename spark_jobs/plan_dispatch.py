@@ -34,7 +34,8 @@ from angelia.lake.attempt import GROUP_ROWS
 from angelia.output import progress
 from angelia.planning import Limits, ShardRounds, Solved, Step, solve
 from angelia.planning.certificate import certificate, prices_before, summarise
-from angelia.planning.eligibility import OPEN, thin_drawn
+from angelia.planning.eligibility import OPEN
+from angelia.planning.exploring import thin_drawn
 from angelia.planning.inputs import (
     Inputs,
     days_needed,

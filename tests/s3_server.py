@@ -73,8 +73,9 @@ def seaweedfs(folder: Path, host: str = "127.0.0.1", metrics_port: int = 0) -> I
         *with_us,
         *(str(WEED), "server", f"-dir={folder}", f"-ip={host}", f"-ip.bind={host}"),
         *(f"-master.port={master}", f"-volume.port={volume}", "-volume.max=5000", "-filer"),
-        *(f"-filer.port={filer}", "-s3", f"-s3.port={s3}", "-s3.port.iceberg=0", f"-s3.config={config}"),
-        f"-metricsPort={metrics_port}",
+        *(f"-filer.port={filer}", "-s3", f"-s3.port={s3}", f"-s3.config={config}"),
+        # Both would listen on a port of their own choice, which a second server finds taken.
+        *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-metricsPort={metrics_port}"),
     ]
     with (folder / "weed.log").open("wb") as log:
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)

@@ -36,6 +36,7 @@ from angelia.planning.offers import hour_gains
 from angelia.planning.problem import ONE, Bools, Problem, boosted
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
+from angelia.timing.local_time import within_days
 from angelia.users.one_person import PersonLake
 
 BEST = 3  # hours shown of a campaign beside the chosen one
@@ -140,6 +141,7 @@ class PersonNight:
         reasons = {
             "passed": passed,
             "outside its days and send window": window,
+            "outside its material's days": self._material_closed(campaign),
             "quiet on their clock": quiet[0] if is_bound else nobody,
             "for its canary or after it": self._canary_took(campaign),
             f"less than {terms.gap_hours} h from another message": (
@@ -156,6 +158,13 @@ class PersonNight:
                 counts[name] = int(fresh.sum())
             taken |= hit
         return counts
+
+    def _material_closed(self, campaign: CampaignTerms) -> Bools:
+        """Return the hours, (h,), on days on which the drawn material is not valid."""
+        row, days = self.row(campaign.id), self.shard.pairs.days
+        if row is None or days is None:
+            return np.zeros(self.night.terms.n_slots, bool)
+        return np.asarray(~within_days(self.hours[0].date[0], days[row]))
 
     def _canary_took(self, campaign: CampaignTerms) -> Bools:
         """Return the hours, (h,), closed because others go first, or because this person does."""
@@ -203,9 +212,9 @@ class PersonNight:
         languages = self.night.facts.locales.get(material)
         if languages is not None and people.locale[0] not in languages:
             return f"for {', '.join(sorted(languages))} only"
-        days = {np.datetime64(day).item() for day in self.hours[0].date[0]}
-        if not any(document.is_valid_on(day) for day in days):
-            return "not valid on these days"
+        days = self.hours[0].date[0][_open(self.hours, self.night.terms, campaign)]
+        if not any(document.is_valid_on(day) for day in days.tolist()):
+            return "not valid in their open hours"
         if document.audience is not None:
             return f"for audience {document.audience} only"
         return "not scored"

@@ -56,7 +56,7 @@ def read_ids(path: Path) -> pa.ChunkedArray:
     """
     kind = kind_of(path)
     if not path.is_file():
-        raise InvalidInput(f"no file {path}")
+        raise InvalidInput(f"{path} is a folder, not a file" if path.is_dir() else f"no file {path}")
     ids = _parquet_ids(path) if kind == "parquet" else _csv_ids(path)
     trimmed = pc.utf8_trim_whitespace(ids)
     return pc.if_else(pc.equal(trimmed, ""), None, trimmed)

@@ -124,12 +124,13 @@ BatchAnswer = TypedDict(
         "items": "list[AcceptedBody | RefusedItem]",
     },
 )
-# Whom a code is for, by which transactional campaign it goes, and who asks.
+# Whom a code is for, by which transactional campaign or template it goes, and who asks.
 CodeRequest = TypedDict(
     "CodeRequest",
     {
         "user_id": "str",
-        "campaign_id": "str",
+        "campaign_id": "NotRequired[str | None]",
+        "template_id": "NotRequired[str | None]",
         "channels": "NotRequired[list[str]]",
         "lives_s": "NotRequired[int]",
         "network": "NotRequired[str | None]",

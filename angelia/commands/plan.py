@@ -74,9 +74,6 @@ def replay_command(
     """Decide past nights again with changed settings, on a branch, and compare.
 
     Caps, budgets, values and windows can change. Nothing is sent, and main stays as it is.
-
-    Example: angelia plan replay --from 2026-11-10 --to 2026-11-12 --changes '{"price_drop": {"caps":
-        [{"messages": 1, "days": 7}]}}'
     """
     from angelia.planning import replay
 
@@ -126,10 +123,7 @@ def whatif_command(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Solve a night again with other limits and show the difference; the plan stays as it is.
-
-    Example: angelia plan whatif --ds 2026-11-14 --set caps.user_per_day=1 --set capacity.fcm.20=0
-    """
+    """Solve a night again with other limits and show the difference; the plan stays as it is."""
     from angelia.asking import kept as answers
     from angelia.asking import settings, whatif, whatif_text
 

@@ -20,6 +20,7 @@ from spark_jobs import JOBS
 READ_BYTES = 4 * 1024 * 1024
 LOOK_BACK = timedelta(days=3)
 BAD = ("error", "crash")
+ASKING_MORE = {"promote": "python -m models.promote", "score_lookalikes": "angelia audience lookalike"}
 _GATE_TASK = "check_"  # of the nightly DAG: check_sources, check_features, check_plan
 
 
@@ -106,9 +107,12 @@ def _failure(line: dict[str, Any]) -> Failure:
 def _command(step: str, ds: str | None, task: str) -> str:
     """Return what repeats a step by hand."""
     day = f" --ds {ds}" if ds else ""
+    # These ask for more than a day (a seed, a version), which no log line holds; their help names it.
+    if step in ASKING_MORE:
+        return f"{ASKING_MORE[step]} --help"
     if step in JOBS:
         return f"spark-submit spark_jobs/{step}.py{day}"
-    if step in ("train", "promote"):
-        return f"python -m models.{step}{day}"
+    if step == "train":
+        return f"python -m models.train{day}"
     gate = f" --gate {task.removeprefix(_GATE_TASK)}" if task.startswith(_GATE_TASK) else ""
     return f"angelia {step}{gate}{day}"

@@ -9,7 +9,8 @@ generators, OOPSLA 2014).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from hashlib import blake2b
+from functools import lru_cache
+from hashlib import blake2b, sha256
 
 import numpy as np
 import numpy.typing as npt
@@ -33,12 +34,43 @@ def dispatch_id(message: str, channel: str, address: str) -> str:
     return _hash("d", message, channel, address)
 
 
+INTAKE_OCCURRENCE = "intake-"  # of a message that came by itself: its id follows
+_LIST = "l-"
+
+
+@lru_cache(maxsize=4096)
+def list_id(campaign_id: str, occurrence: str, channel: str) -> str | None:
+    """Return what the messages of one occurrence share on a channel (`l-` and 32 hex digits).
+
+    It stands in payloads that go to many addresses at once, in place of a dispatch id. None: the occurrence
+    is one message's own.
+    """
+    if occurrence.startswith(INTAKE_OCCURRENCE):
+        return None
+    return _LIST + _hash("l", campaign_id, occurrence, channel)
+
+
+def is_list(text: str) -> bool:
+    """Say whether a text has the form of a list's id."""
+    digits = text.removeprefix(_LIST)
+    return len(text) == len(_LIST) + 32 and len(digits) == 32 and set(digits) <= set("0123456789abcdef")
+
+
+def listed_id(shared: str, address: str) -> str:
+    """Return the name of a list's message at one address (32 hex digits).
+
+    Phones make it too, so it is SHA-256, which each of them has.
+    """
+    return sha256(f"{shared}:{address}".encode()).hexdigest()[:32]
+
+
 # Campaigns that no operator writes: a template that clients send without one, by the message's class. The
 # class is in the name, so that every night that counts the message knows whether it was exempt.
 _DIRECT = {"transactional": "transactional__", "marketing": "marketing__"}
 DIRECT_PREFIXES = tuple(_DIRECT.values())
 MAX_DIRECT_LETTERS = 64 - max(map(len, DIRECT_PREFIXES))  # of a template's id
 OWED = _DIRECT["transactional"]
+STRANGER = "to:"  # begins the name of an address that stands in place of a person
 
 
 def direct_campaign(template: str, message_class: str) -> str:

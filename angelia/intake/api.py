@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,6 +84,9 @@ class Intake:
     @asynccontextmanager
     async def running(self, _app: FastAPI) -> AsyncIterator[None]:
         """Write while the server runs; end when everything taken is written."""
+        # A database that is down now is asked again with the first message.
+        with suppress(Unavailable):
+            await run_in_threadpool(self.store.read_keys)
         self._writer = GroupWriter(self.store)
         yield
         await run_in_threadpool(self._writer.close)

@@ -11,13 +11,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
 from angelia.catalog.document_parts import ChannelName
+from angelia.contracts.ids import MAX_DIRECT_LETTERS
 from angelia.contracts.sources import CHANNELS, ID, NAME
 from angelia.intake import errors
 from angelia.intake.bodies import body_of, read_body
 from angelia.intake.codes import COOL_DOWN_US, Codes, Limited, network_of
 from angelia.intake.errors import documented, refused
 from angelia.intake.keys import Key
-from angelia.intake.message import Draft, IntakeMessage, draft, now, refusal_of
+from angelia.intake.message import IntakeMessage, Refusal, draft, now, refusal_of
 
 MAX_CODE_BODY_BYTES = 4_096
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -41,12 +42,20 @@ def whole(value: Any) -> Any:
 
 
 class CodeRequest(BaseModel):
-    """Whom a code is for, by which transactional campaign it goes, and who asks."""
+    """Whom a code is for, by which transactional campaign or template it goes, and who asks."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     user_id: str = Field(pattern=ID)
-    campaign_id: str = Field(pattern=NAME, description="its template has a variable `code`")
+    campaign_id: str | None = Field(
+        None, pattern=NAME, description="its template has a variable `code`; this or template_id"
+    )
+    template_id: str | None = Field(
+        None,
+        pattern=NAME,
+        max_length=MAX_DIRECT_LETTERS,
+        description="a template with a variable `code` that says `direct`",
+    )
     channels: list[ChannelName] = Field(
         default_factory=list,
         max_length=len(CHANNELS),
@@ -104,17 +113,19 @@ def add_codes(app: FastAPI, intake: CodeAccess, codes: Codes) -> None:
                 network_of(given.network)
         except ValueError:
             raise refused("format", "an IPv4 or IPv6 address", "network") from None
-        # After the body is read: one that is refused costs nothing of the rate.
-        intake.within_rate(key, 1)
         fields = {
             "user_id": given.user_id,
             "campaign_id": given.campaign_id,
+            "template_id": given.template_id,
             "class": "transactional",
             "priority": "high",
             "channels": given.channels,
         }
         made = draft(IntakeMessage.model_validate(fields), key.client, now())
-        assert isinstance(made, Draft), "a message without variables is never refused"
+        if isinstance(made, Refusal):
+            raise errors.Refused(made)
+        # After the body is read: one that is refused costs nothing of the rate.
+        intake.within_rate(key, 1)
         code = await run_in_threadpool(codes.make, made, given.lives_s * 1_000_000, given.network)
         if isinstance(code, Limited):
             raise errors.Refused(code.refusal, code.retry_s)

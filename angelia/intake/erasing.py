@@ -12,7 +12,7 @@ import secrets
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -24,6 +24,7 @@ from angelia.intake.database import Unavailable, answering, connect, writing
 from angelia.intake.dispatching.steps import OutcomeStep, note_steps
 from angelia.intake.exporting.changes import mark
 from angelia.intake.message import now
+from angelia.intake.repeating import used_keys
 from angelia.intake.store import change, forget_addresses, slices
 from angelia.intake.tables import (
     addresses,
@@ -31,6 +32,7 @@ from angelia.intake.tables import (
     code_uses,
     codes,
     external_ids,
+    key_runs,
     message_addresses,
     messages,
     sends,
@@ -151,6 +153,8 @@ class IntakePeople:
             key_hash=None,
             body_hash=f"erased-{secrets.token_hex(8)}",
         )
+        if connection.dialect.name == "sqlite":
+            used_keys.wipe(connection, [row["id"] for row in rows])
         mark(connection, (row["id"] for row in rows))
         waiting = [row for row in rows if row["status"] == "accepted"]
         change(connection, waiting, status="refused", status_us=at_us, is_open=0)
@@ -202,12 +206,34 @@ def expire(engine: Engine, before_us: int) -> Counter[str]:
                         gone[table.name] += connection.execute(mine).rowcount
             if not owners:
                 break
+    if engine.dialect.name == "sqlite":
+        _delete_runs(engine, clients, oldest_id)
     # Uses are found by whom they count, so they are gone through once, and not once a slice of messages.
     _delete_uses(engine, before_us)
     with answering(engine), writing(engine) as connection:
         closed = sa.delete(batches).where(batches.c.is_open == 0, batches.c.made_us < before_us)
         gone[batches.name] += connection.execute(closed).rowcount
     return +gone
+
+
+def _delete_runs(engine: Engine, clients: Sequence[str], oldest_id: str) -> None:
+    """Delete runs of keys none of whose messages is kept."""
+    with answering(engine), engine.connect() as connection:
+        old = [
+            number
+            for number, ids in used_keys.ids_by_run(connection, oldest_id)
+            if not any(_are_kept(connection, clients, part) for part in slices(ids))
+        ]
+    for start in range(0, len(old), _SLICE):
+        with answering(engine), writing(engine) as connection:
+            part = old[start : start + _SLICE]
+            connection.execute(sa.delete(key_runs).where(key_runs.c.number.in_(part)))
+
+
+def _are_kept(connection: Connection, clients: Sequence[str], ids: Sequence[str]) -> bool:
+    c = messages.c
+    query = sa.select(c.id).where(c.client.in_(clients), c.id.in_(ids)).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def _delete_uses(engine: Engine, before_us: int) -> None:

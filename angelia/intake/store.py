@@ -16,6 +16,8 @@ from angelia.intake.database import answering, insert_rows, writing
 from angelia.intake.exporting.changes import mark
 from angelia.intake.message import Draft, Refusal
 from angelia.intake.people.external_ids import owners_of
+from angelia.intake.repeating import used_keys
+from angelia.intake.repeating.used_keys import UsedKeys
 from angelia.intake.tables import message_addresses, messages, steps
 
 _AT_ONCE = 500  # keys a lookup: below every database's limit of parameters
@@ -46,6 +48,7 @@ class IntakeStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine, self._looks = engine, 0
+        self._used = UsedKeys() if engine.dialect.name == "sqlite" else None
 
     def accept(self, drafts: Sequence[Draft]) -> list[Verdict]:
         """Return a verdict for each draft; the accepted are durable when this returns.
@@ -53,19 +56,27 @@ class IntakeStore:
         Raises:
             Unavailable: the database did not answer; whether it kept anything is unknown.
         """
-        # Most keys are new, and the index says so as it takes them. A refusal has to be looked up: the first
-        # answer to its key may have been another. After a repeated key the next groups are looked up, too.
-        looks = self._looks > 0 or any(
-            draft.refusal is not None or draft.external is not None for draft in drafts
+        # Most keys are new, and a server's index says so as it takes them. A refusal has to be looked up: the
+        # first answer to its key may have been another. After a repeated key the next groups are looked up.
+        looks = (
+            self._used is not None
+            or self._looks > 0
+            or any(draft.refusal is not None or draft.external is not None for draft in drafts)
         )
         self._looks = max(0, self._looks - 1)
+        # Outside of the transaction, so that other writers need not wait for a process that begins.
+        if self._used is not None and not self._used.has_read:
+            self.read_keys()
         with answering(self._engine):
             for left in reversed(range(_TRIES)):
                 try:
                     with writing(self._engine) as connection:
                         _name_people(connection, drafts)
-                        verdicts, rows = _judge(_known(connection, drafts) if looks else {}, drafts)
+                        known = _known(connection, drafts, self._used) if looks else {}
+                        verdicts, rows = _judge(known, drafts)
                         insert_rows(connection, messages, rows)
+                        if self._used is not None:
+                            used_keys.keep(connection, rows)
                         _keep_addresses(connection, drafts, verdicts)
                     return verdicts
                 except sa.exc.IntegrityError:
@@ -74,6 +85,16 @@ class IntakeStore:
                     if not left:
                         raise
         raise AssertionError("unreachable")
+
+    def read_keys(self) -> None:
+        """Read the keys that were used before, so that the first message need not wait for it.
+
+        Raises:
+            Unavailable: the database did not answer.
+        """
+        if self._used is not None:
+            with answering(self._engine), self._engine.connect() as connection:
+                self._used.catch_up(connection)
 
     def get(self, client: str, message_id: str) -> Row | None:
         """Return a client's message, None if it has no such message."""
@@ -217,18 +238,21 @@ def forget_addresses(connection: Connection, members: Iterable[tuple[str, str]])
             connection.execute(sa.delete(message_addresses).where(c.client == client, c.id.in_(part)))
 
 
-def _known(connection: Connection, drafts: Sequence[Draft]) -> _Known:
+def _known(connection: Connection, drafts: Sequence[Draft], used: UsedKeys | None) -> _Known:
     """Return (client, key) -> (id, accepted, body) of the drafts' keys that were used before."""
     by_client: dict[str, set[str]] = {}
     for draft in drafts:
         if draft.row["key_hash"] is not None:
             by_client.setdefault(draft.row["client"], set()).add(draft.row["key_hash"])
     c = messages.c
-    known = {}
-    for client, hashes in by_client.items():
-        for batch in slices(sorted(hashes)):
+    known: _Known = {}
+    # On a server the index of keys says it; otherwise their messages are named by the runs.
+    sought = by_client if used is None else used.bearers(connection, by_client)
+    column = c.key_hash if used is None else c.id
+    for client, values in sought.items():
+        for batch in slices(sorted(values)):
             query = sa.select(c.key_hash, c.id, c.accepted_us, c.body_hash).where(
-                c.client == client, c.key_hash.in_(batch)
+                c.client == client, column.in_(batch)
             )
             for key, message_id, accepted_us, body in connection.execute(query):
                 known[client, key] = (message_id, accepted_us, body)

@@ -6,31 +6,41 @@ id begins with its millisecond of acceptance: the primary key (client, id) is al
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     SmallInteger,
     String,
     Table,
     Text,
-    UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
+from sqlalchemy.engine import Dialect
 
 from angelia.databases import TABLE_OPTIONS
 
-REVISION = 6
+REVISION = 7
 """The form of these tables; a database with a higher number belongs to newer code. A lower one lacks whole
 tables, or columns that may be null, which are added on connecting: 2 added batches, steps, sends, codes and
 their uses, 3 triggers, 4 changes, 5 addresses, external ids and imports, 6 addresses of messages and what is
-known of the device behind an address."""
+known of the device behind an address. 7 took the unique index of keys from SQLite, where runs of keys do its
+work, and what is not open from the index of what is due."""
 PRIORITIES = ("high", "medium", "low")  # the number in the table is the position here
 
 
 metadata = MetaData()
+
+
+def _is_server(*_: Any, dialect: Dialect, **__: Any) -> bool:
+    return dialect.name != "sqlite"
+
 
 schema = Table(
     "intake_schema",
@@ -62,8 +72,25 @@ messages = Table(
     # Open = accepted, and not in a dispatcher's batch; only what is open is looked at when it is due.
     Column("is_open", SmallInteger, nullable=False),
     Column("due_us", BigInteger, nullable=False),
-    UniqueConstraint("client", "key_hash", name="intake_idempotency"),
-    Index("intake_due", "is_open", "priority", "due_us"),
+    # On SQLite `intake_key_runs` does its work, at a fifth of the time a message.
+    Index("intake_idempotency", "client", "key_hash", unique=True).ddl_if(callable_=_is_server),
+    # MariaDB has no index of a part of a table, so there the first column says what is open.
+    Index(
+        "intake_due_open",
+        *("is_open", "priority", "due_us"),
+        sqlite_where=text("is_open = 1"),
+        postgresql_where=text("is_open = 1"),
+    ),
+    **TABLE_OPTIONS,
+)
+
+# On SQLite: the idempotency keys of a transaction's messages, 8 bytes of each one's hash, then 16 of each id.
+key_runs = Table(
+    "intake_key_runs",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("packed", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,  # no number comes twice, or who has read up to it would miss the second
     **TABLE_OPTIONS,
 )
 

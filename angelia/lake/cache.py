@@ -7,6 +7,7 @@ folder (default: in the system's folder for temporary files), `ANGELIA_CACHE_GIB
 
 from __future__ import annotations
 
+import copy
 import getpass
 import hashlib
 import os
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from angelia.errors import AngeliaError, Corrupt, InvalidInput, NotFound
 from angelia.lake.commit import MEND, FileEntry
@@ -112,6 +113,24 @@ class CopiedStore:
     def local_path(self, key: str) -> Path | None:
         """See `Store.local_path`."""
         return Path(self._copies[key]) if key in self._copies else self._store.local_path(key)
+
+
+class StoreReader(Protocol):
+    """What reads a store, as a lake does."""
+
+    store: Store
+
+
+R = TypeVar("R", bound=StoreReader)
+
+
+def with_copies(lake: R, entries: Sequence[FileEntry]) -> R:
+    """Return the lake, reading these files from this machine's copies if it is in a bucket."""
+    if lake.store.local_path("main"):
+        return lake
+    reader = copy.copy(lake)
+    reader.store = CopiedStore(lake.store, entries)
+    return reader
 
 
 def trim() -> None:

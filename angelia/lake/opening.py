@@ -15,7 +15,7 @@ def open_store(url: str, endpoint: str | None = None) -> Store:
         InvalidInput: the address has a scheme we do not know.
     """
     if url.startswith("s3://"):
-        # Imported when named: boto3 takes half a second that a local lake does not owe.
+        # Imported when named: botocore takes a fifth of a second that a local lake does not owe.
         from angelia.lake.s3 import S3Store
 
         store: Store = S3Store(url, endpoint)

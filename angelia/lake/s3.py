@@ -1,4 +1,4 @@
-"""The S3 store: boto3 with conditional creates by `If-None-Match: *`.
+"""The S3 store: botocore with conditional creates by `If-None-Match: *`.
 
 Where the answer is unknown, the writer reads back its nonce. Source: Amazon S3 User Guide, "Add preconditions
 to S3 operations with conditional requests" (412 = exists, 409 = conflict, retry). Credentials and region come
@@ -7,6 +7,7 @@ from the usual AWS chain (environment, profile, role); none of them is logged or
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 import time
@@ -24,6 +25,7 @@ from botocore.exceptions import (
     ParamValidationError,
     PartialCredentialsError,
 )
+from botocore.session import get_session
 
 from angelia.errors import AngeliaError, InvalidInput, NotFound
 from angelia.lake.failpoint import failpoint
@@ -41,21 +43,32 @@ DELETE_BATCH = 1000  # the most that DeleteObjects takes
 # Below it boto3 sends a file whole, too, but sets up threads first: 4 ms of processor a file instead of 2.
 PART_BYTES = 8 * 2**20
 
+# HEAD has but the status. Another 404 is about something else: no such bucket, or (versitygw) no such user.
+ABSENT = ("NoSuchKey", "NotFound", "404")
+
 _KEYS = "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile's keys"
 _FIXES = {
     "NoSuchBucket": "create the bucket, or correct ANGELIA_LAKE",
     "AccessDenied": "grant list, get, put and delete on it",
     "InvalidAccessKeyId": _KEYS,
+    "XAdminUserNotFound": _KEYS,  # versitygw
     "SignatureDoesNotMatch": _KEYS,
     "ExpiredToken": "get new credentials; the session's have expired",
     "RequestTimeTooSkewed": "set this machine's clock (NTP); S3 refuses what is over 15 minutes off",
+    # The answer to HEAD has no body, and so no code but this.
+    "403": "check the keys, their rights on the bucket, and this machine's clock",
 }
+
+
+# Clients of the stores that Spark workers were sent, by process and endpoint. Each task brings a store of its
+# own; a client of its own would cost it .1 s of processor, and a new connection.
+_OF_WORKERS: dict[tuple[int, str | None], Any] = {}
 
 
 class S3Store:
     """A bucket and prefix.
 
-    May be pickled to Spark workers: each process makes its client on first use.
+    May be pickled to Spark workers: each process makes one client, on first use, for all that it was sent.
     """
 
     def __init__(self, url: str, endpoint: str | None = None) -> None:
@@ -67,6 +80,7 @@ class S3Store:
             check_key(self.prefix)
         self.url = f"s3://{bucket}/{self.prefix}".rstrip("/")
         self._client: Any = None
+        self._is_copy = False
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -74,25 +88,28 @@ class S3Store:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["url"], state["endpoint"])  # type: ignore[misc]
+        self._is_copy = True
 
     @property
     def client(self) -> Any:
-        """The boto3 client of this process (thread-safe once made)."""
+        """The botocore client of this process (thread-safe once made)."""
         with self._lock:
-            if self._client is None:
-                import boto3
-
-                try:
-                    # A session of its own: boto3's default one keeps the credentials it first saw.
-                    self._client = boto3.session.Session().client(
-                        "s3", endpoint_url=self.endpoint, config=CONFIG
-                    )
-                except (BotoCoreError, ValueError) as error:
-                    raise InvalidInput(
-                        f"cannot set up S3 for {self.url}: {error}",
-                        fix="check ANGELIA_S3_ENDPOINT and the AWS settings",
-                    ) from None
+            if self._client is None and self._is_copy:
+                place = os.getpid(), self.endpoint
+                self._client = _OF_WORKERS.get(place) or _OF_WORKERS.setdefault(place, self._connect())
+            elif self._client is None:
+                self._client = self._connect()
         return self._client
+
+    def _connect(self) -> Any:
+        try:
+            # Without boto3, which takes as long again to load and adds nothing here but uploads in parts.
+            return get_session().create_client("s3", endpoint_url=self.endpoint, config=CONFIG)
+        except (BotoCoreError, ValueError) as error:
+            raise InvalidInput(
+                f"cannot set up S3 for {self.url}: {error}",
+                fix="check ANGELIA_S3_ENDPOINT and the AWS settings",
+            ) from None
 
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{check_key(key)}" if self.prefix else check_key(key)
@@ -106,7 +123,7 @@ class S3Store:
         try:
             yield
         except ClientError as error:
-            if _status(error) == 404 and _code(error) != "NoSuchBucket":
+            if _code(error) in ABSENT:
                 raise NotFound(f"no object {what} in {self.url}") from None
             raise self._refusal(what, error) from None
         except BotoCoreError as error:
@@ -119,8 +136,9 @@ class S3Store:
                 fix="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role",
             )
         if isinstance(error, ClientError):
+            code = "" if _code(error) == str(_status(error)) else f" {_code(error)}"
             return AngeliaError(
-                f"S3 answered {_status(error)} {_code(error)} for {what} in {self.url}",
+                f"S3 answered {_status(error)}{code} for {what} in {self.url}",
                 fix=_FIXES.get(_code(error)),
             )
         return AngeliaError(
@@ -178,15 +196,16 @@ class S3Store:
 
     def put_file(self, key: str, path: Path) -> None:
         """See `Store.put_file`."""
-        from boto3.exceptions import S3UploadFailedError
-
         if path.stat().st_size < PART_BYTES:
             self.put(key, path.read_bytes())
             path.unlink()
             return
+        from boto3.exceptions import S3UploadFailedError
+        from boto3.s3.transfer import S3Transfer
+
         with self._asking(key):
             try:
-                self.client.upload_file(str(path), self.bucket, self._key(key))
+                S3Transfer(self.client).upload_file(str(path), self.bucket, self._key(key))
             except S3UploadFailedError as error:
                 raise AngeliaError(
                     f"upload of {key} to {self.url} failed: {error.__cause__ or error}", fix="rerun"

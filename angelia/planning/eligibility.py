@@ -7,9 +7,9 @@ Grain: user x campaign pairs of one shard. Reads nothing, writes nothing. Every 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +17,22 @@ import numpy.typing as npt
 from angelia.contracts import outcomes
 from angelia.contracts.ids import U64, message_id, mix, uniform
 from angelia.matching import assign_arms, buckets
-from angelia.planning.before import DeviceRoom, Past, already_sent, lower_for_vendors, room_for, too_near
+from angelia.planning.before import (
+    DeviceRoom,
+    Past,
+    Room,
+    already_sent,
+    lower_for_vendors,
+    room_for,
+    too_near,
+)
 from angelia.planning.canary import canary_hours
-from angelia.planning.later import Fatigue, LaterCosts, bears_two, later_costs, look_costs, steered
-from angelia.planning.problem import I64, Bools, Choice, Limits, Problem, boosted, of_each
-from angelia.planning.routes import affordable, draw_channels
+from angelia.planning.later import Fatigue, LaterCosts, PricedPairs, price_later
+from angelia.planning.problem import I64, Bools, Problem
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.timing.local_time import (
+    Dates,
     LocalHours,
     has_broken_hours,
     in_hours,
@@ -32,6 +40,7 @@ from angelia.timing.local_time import (
     is_day_off,
     local_grid,
     unique_clocks,
+    within_days,
 )
 from angelia.timing.own_hours import Span, quiet_slots
 
@@ -78,7 +87,8 @@ class Pairs:
 
     `hours` is how much better each category is opened at a time than at a mean one; `category` is the row of
     the drawn material. `fatigue` is what was learned of it; None = nothing. `lift` is what a message at a
-    mean hour changes, in micro-units; None = no campaign asks.
+    mean hour changes, in micro-units; None = no campaign asks. `days` are the drawn material's first and last
+    local day, (m, 2); None = no material has any.
     """
 
     user: I64
@@ -89,6 +99,7 @@ class Pairs:
     hours: CategoryHours
     fatigue: Fatigue | None = None
     lift: F64 | None = None
+    days: Dates | None = None
 
 
 @dataclass(frozen=True)
@@ -183,112 +194,45 @@ def assemble(
     ids: Sequence[str] | None = None,
 ) -> BuiltShard:
     """Return what `build` does, and what a message of each pair costs later."""
-    n, m, h = len(people.user_id), len(pairs.user), terms.n_slots
+    m = len(pairs.user)
     ids = message_ids(terms, people, pairs) if ids is None else ids
-    # Numbers, since comparing texts of millions of pairs a dozen times takes longer than all else.
-    reached, names = np.zeros(m, np.int8), [OPEN]
-    arm = np.full(m, None, object)
-    (local, quiet, off), clock = clock_hours(terms, people)
-    number = {campaign.id: k for k, campaign in enumerate(terms.campaigns)}
-    past_campaign = np.array([number.get(name, -1) for name in past.campaign], np.int64)
-    past_ids = np.array(past.message_id, object)
-    marketing = ~np.isin(past_campaign, [k for k, c in enumerate(terms.campaigns) if c.is_exempt])
-    room = room_for(terms.caps, past, n, h, marketing)
-    lower_for_vendors(terms.channels, people.vendor, past, marketing, room)
-    devices = DeviceRoom.of(terms, past, n)
-    room = devices.bound(room, terms.campaigns, people.channels)
-    blocked = too_near(past, marketing, n, h, terms.gap_hours)
-    if people.own_quiet:
-        is_broken = has_broken_hours(people.timezone, terms.start)
-        blocked |= quiet_slots(terms.quiet, people.own_quiet, local.hour[clock], is_broken)
-    global_out = buckets(people.keys, terms.holdout_salt) < terms.holdout_pct
-
-    allowed, channels = np.zeros((m, h), bool), np.zeros((m, len(terms.channels)), bool)
-    exempt, weight = np.zeros(m, bool), np.zeros(m, np.float64)
-    weights = dict(terms.priority_weight)
+    tonight = _Tonight.of(terms, people, past)
+    outcome, arm = np.full(m, OPEN, object), np.full(m, None, object)
+    allowed, channels = np.zeros((m, terms.n_slots), bool), np.zeros((m, len(terms.channels)), bool)
     for k, campaign in enumerate(terms.campaigns):
         rows = np.flatnonzero(pairs.campaign == k)
         users = pairs.user[rows]
-        exempt[rows] = campaign.is_exempt
-        weight[rows] = weights[campaign.priority] * campaign.value_micros
-        named = np.array([channel.id in campaign.channels for channel in terms.channels])
-        reach = people.channels[users] & named
-        channels[rows], free = devices.within(campaign.wire_class, users, reach)
         if campaign.arms:
-            arm_number = assign_arms(people.keys[users], campaign.salt, [a.share_pct for a in campaign.arms])
-            arm[rows] = np.array([a.name for a in campaign.arms], object)[arm_number]
-        by_clock = campaign_hours(terms, campaign, local)
-        if not campaign.is_exempt:
-            by_clock = by_clock & ~quiet
-        hours = by_clock[clock[users]] & free
-        if not campaign.is_exempt:
-            hours &= ~blocked[users]
-        had_hours = hours.any(axis=1)
-        if campaign.canary is not None:
-            hours &= canary_hours(campaign, terms.ds, people.keys[users], by_clock, clock[users])
-        own = past_campaign == k
-        never = np.zeros((len(rows), h), bool)
-        capped = (room_for(campaign.caps, past, n, h, own) < 1)[users] if campaign.caps else never
-        no_room = never if campaign.is_exempt else (room < 1)[users]
-        sent = already_sent([ids[row] for row in rows.tolist()], users, past.user[own], past_ids[own])
-        held_out = buckets(people.keys[users], f"holdout {campaign.id}") < campaign.holdout_pct
-        reasons = [
-            (outcomes.SUPPRESSED, people.is_suppressed[users]),
-            (
-                outcomes.OPTED_OUT,
-                np.array([campaign.topic in people.opted_out[u] for u in users], bool)
-                & (not campaign.is_exempt),
-            ),
-            (outcomes.UNREACHABLE, ~reach.any(axis=1)),
-            (outcomes.HOLDOUT_GLOBAL, global_out[users] & (not campaign.is_exempt)),
-            (outcomes.HOLDOUT_CAMPAIGN, held_out & (not campaign.is_exempt)),
-            (outcomes.ALREADY_INTENDED, sent),
-            (outcomes.DEVICE_QUOTA, ~channels[rows].any(axis=1)),
-            (outcomes.CAPPED, (capped | no_room).all(axis=1)),
-            (outcomes.NO_MATERIAL, ~pairs.has_material[rows]),
-            # Before `no_slot`, which an hour that the canary took would be counted as.
-            (outcomes.AFTER_CANARY, had_hours & ~hours.any(axis=1)),
-            (outcomes.NO_SLOT, ~(hours & ~capped).any(axis=1)),
-            (outcomes.CAPPED, ~(hours & ~capped & ~no_room).any(axis=1)),
-        ]
-        for name, hit in reasons:
-            if name not in names:
-                names.append(name)
-            fresh = (reached[rows] == 0) & hit
-            reached[rows[fresh]] = names.index(name)
-        allowed[rows] = hours & ~capped
-    allowed &= (reached == 0)[:, None]
-    if chance is None:
-        chance = slot_chance(people, pairs, local, off, clock)
-    worth, at_mean = weight[:, None] * chance, weight * pairs.p_open
-    if pairs.lift is not None:
-        # What nobody looks at changes nobody: lift goes with the hour as opens do.
-        lift = pairs.lift * np.array([weights[c.priority] for c in terms.campaigns])[pairs.campaign]
-        looks, factor = slot_response(people, pairs, local, off, clock)
-        worth += lift[:, None] * looks * factor
-        at_mean = at_mean + lift
-    later = None
-    if pairs.fatigue is not None and terms.prices_fatigue:
-        offered, pays = np.where(allowed, worth, 0.0), np.where(exempt, 0.0, weight)
-        # A transactional message is owed whatever it costs later, and stands for no later one.
-        later = later_costs(
-            pairs.fatigue, offered, at_mean, ~exempt, pairs.user,
-            [terms.campaigns[k].topic for k in pairs.campaign.tolist()], past.user[marketing],
-            past.hours[marketing], n_users=n, weight=terms.fatigue_weight, horizon_days=terms.lost_days,
+            number = assign_arms(people.keys[users], campaign.salt, [a.share_pct for a in campaign.arms])
+            arm[rows] = np.array([a.name for a in campaign.arms], object)[number]
+        # Reasons are found by campaign, since windows, caps and channels differ between campaigns.
+        own_ids = [ids[row] for row in rows.tolist()]
+        outcome[rows], channels[rows], allowed[rows] = _admit(
+            terms, people, tonight, k, users, own_ids, pairs.has_material[rows],
+            None if pairs.days is None else pairs.days[rows],
         )  # fmt: skip
-        curve = slot_response(people, pairs, local, off, clock)[0] if terms.prices_looks else np.zeros(0)
-        if terms.refusal_opens:
-            later = replace(later, by_hour=look_costs(later.chance, pays * terms.refusal_opens, curve))
-            two = bears_two(pairs.fatigue, later, offered, ~exempt, pairs.user, n)
-            # A campaign with a minimum is paid to send: whom it wants keeps room for both.
-            asks = np.array([campaign.min_messages > 0 for campaign in terms.campaigns], bool)
-            two[pairs.user[asks[pairs.campaign]]] = True
-            room = np.where(two[:, None], room, np.minimum(room, 1))
-        if terms.refusals_at_most is not None:
-            later = steered(later, pairs.fatigue, terms.refusal_price, pays, offered, curve)
+    exempt = np.array([campaign.is_exempt for campaign in terms.campaigns], bool)[pairs.campaign]
+    response = partial(slot_response, people, pairs, tonight.local, tonight.off, tonight.clock)
+    if chance is None:
+        chance = slot_chance(people, pairs, tonight.local, tonight.off, tonight.clock)
+    weights = dict(terms.priority_weight)
+    values = [weights[campaign.priority] * campaign.value_micros for campaign in terms.campaigns]
+    weight = np.array(values, np.float64)[pairs.campaign]
+    worth, at_mean = _worth(terms, pairs, weight, chance, response)
+    later, room = None, tonight.room
+    if pairs.fatigue is not None and terms.prices_fatigue:
+        later, room = price_later(
+            terms,
+            pairs.fatigue,
+            PricedPairs(pairs.user, pairs.campaign, np.where(allowed, worth, 0.0), at_mean, weight, exempt),
+            past.user[tonight.is_marketing],
+            past.hours[tonight.is_marketing],
+            room,
+            response()[0] if terms.prices_looks else np.zeros(0),
+        )
     in_stratum = uniform(people.keys, terms.salt, "slot stratum", terms.ds) < terms.explore_pct / 100.0
     problem = Problem(
-        n_users=n,
+        n_users=len(people.user_id),
         pair_user=pairs.user,
         pair_campaign=pairs.campaign,
         value=np.rint(worth if later is None else later.net(worth)).astype(np.int64),
@@ -299,7 +243,126 @@ def assemble(
         room=np.maximum(room, 0),
         tie=_ties(terms, people, pairs),
     )
-    return BuiltShard(problem, np.array(names, object)[reached], arm, later)
+    return BuiltShard(problem, outcome, arm, later)
+
+
+@dataclass(frozen=True)
+class _Tonight:
+    """What every campaign of a shard meets: people's clocks, past messages, the holdout.
+
+    `local`, `quiet` and `off` are by clock, (g, h). `blocked`: too near to an earlier message, or in quiet
+    hours of the person's own, (n, h). `past_campaign` and `is_marketing` are of each earlier message, (p,).
+    """
+
+    local: LocalHours
+    quiet: Bools
+    off: Bools
+    clock: I64
+    past: Past
+    past_campaign: I64
+    is_marketing: Bools
+    room: Room
+    devices: DeviceRoom
+    blocked: Bools
+    is_held_out: Bools
+
+    @classmethod
+    def of(cls, terms: Terms, people: ShardPeople, past: Past) -> _Tonight:
+        n, h = len(people.user_id), terms.n_slots
+        (local, quiet, off), clock = clock_hours(terms, people)
+        number = {campaign.id: k for k, campaign in enumerate(terms.campaigns)}
+        past_campaign = np.array([number.get(name, -1) for name in past.campaign], np.int64)
+        marketing = ~np.isin(past_campaign, [k for k, c in enumerate(terms.campaigns) if c.is_exempt])
+        room = room_for(terms.caps, past, n, h, marketing)
+        lower_for_vendors(terms.channels, people.vendor, past, marketing, room)
+        devices = DeviceRoom.of(terms, past, n)
+        blocked = too_near(past, marketing, n, h, terms.gap_hours)
+        if people.own_quiet:
+            is_broken = has_broken_hours(people.timezone, terms.start)
+            blocked |= quiet_slots(terms.quiet, people.own_quiet, local.hour[clock], is_broken)
+        return cls(
+            local, quiet, off, clock, past, past_campaign, marketing,
+            room=devices.bound(room, terms.campaigns, people.channels),
+            devices=devices,
+            blocked=blocked,
+            is_held_out=buckets(people.keys, terms.holdout_salt) < terms.holdout_pct,
+        )  # fmt: skip
+
+
+def _admit(
+    terms: Terms,
+    people: ShardPeople,
+    tonight: _Tonight,
+    k: int,
+    users: I64,
+    ids: Sequence[str],
+    has_material: Bools,
+    days: Dates | None,
+) -> tuple[npt.NDArray[np.object_], Bools, Bools]:
+    """Return a campaign's pairs: outcome so far, (r,), channels, (r, c), hours, (r, h).
+
+    A pair whose outcome is not `open` has no hours.
+    """
+    campaign, keys, own = terms.campaigns[k], people.keys[users], tonight.past_campaign == k
+    is_bound = not campaign.is_exempt  # a transactional message is owed, whatever the rules of marketing say
+    reach = people.channels[users] & [channel.id in campaign.channels for channel in terms.channels]
+    channels, free = tonight.devices.within(campaign.wire_class, users, reach)
+    by_clock = campaign_hours(terms, campaign, tonight.local)
+    if is_bound:
+        by_clock &= ~tonight.quiet
+    hours = by_clock[tonight.clock[users]] & free
+    capped = no_room = np.zeros(hours.shape, bool)
+    if is_bound:
+        hours &= ~tonight.blocked[users]
+        no_room = tonight.room[users] < 1
+    if days is not None:
+        hours &= within_days(tonight.local.date[tonight.clock[users]], days)
+    if campaign.caps:
+        capped = (room_for(campaign.caps, tonight.past, len(people.user_id), terms.n_slots, own) < 1)[users]
+    had_hours = hours.any(axis=1)
+    if campaign.canary is not None:
+        hours &= canary_hours(campaign, terms.ds, keys, by_clock, tonight.clock[users])
+    opted_out = np.array([campaign.topic in people.opted_out[user] for user in users], bool)
+    held_out = buckets(keys, f"holdout {campaign.id}") < campaign.holdout_pct
+    past_ids = np.array(tonight.past.message_id, object)[own]
+    sent = already_sent(ids, users, tonight.past.user[own], past_ids)
+    # The first reason that holds is the pair's outcome.
+    reasons = [
+        (outcomes.SUPPRESSED, people.is_suppressed[users]),
+        (outcomes.OPTED_OUT, opted_out & is_bound),
+        (outcomes.UNREACHABLE, ~reach.any(axis=1)),
+        (outcomes.HOLDOUT_GLOBAL, tonight.is_held_out[users] & is_bound),
+        (outcomes.HOLDOUT_CAMPAIGN, held_out & is_bound),
+        (outcomes.ALREADY_INTENDED, sent),
+        (outcomes.DEVICE_QUOTA, ~channels.any(axis=1)),
+        (outcomes.CAPPED, (capped | no_room).all(axis=1)),
+        (outcomes.NO_MATERIAL, ~has_material),
+        # Before `no_slot`, which an hour that the canary took would be counted as.
+        (outcomes.AFTER_CANARY, had_hours & ~hours.any(axis=1)),
+        (outcomes.NO_SLOT, ~(hours & ~capped).any(axis=1)),
+        (outcomes.CAPPED, ~(hours & ~capped & ~no_room).any(axis=1)),
+    ]
+    # By number, since comparing the texts of millions of pairs a dozen times takes longer than all else.
+    number = np.select([hit for _, hit in reasons], range(1, len(reasons) + 1))
+    names = np.array([OPEN, *(name for name, _ in reasons)], object)
+    return names[number], channels, hours & ~capped & (number == 0)[:, None]
+
+
+# The person's and the category's response by slot: large, so it is worked out where it is needed.
+Response = Callable[[], tuple[F64, F64]]
+
+
+def _worth(terms: Terms, pairs: Pairs, weight: F64, chance: F64, response: Response) -> tuple[F64, F64]:
+    """Return a message's worth before costs in each slot, (m, h), and at a mean hour, (m,)."""
+    worth, at_mean = weight[:, None] * chance, weight * pairs.p_open
+    if pairs.lift is not None:
+        # What nobody looks at changes nobody: lift goes with the hour as opens do.
+        priority = np.array([dict(terms.priority_weight)[c.priority] for c in terms.campaigns])
+        lift = pairs.lift * priority[pairs.campaign]
+        looks, factor = response()
+        worth += lift[:, None] * looks * factor
+        at_mean = at_mean + lift
+    return worth, at_mean
 
 
 def message_ids(terms: Terms, people: ShardPeople, pairs: Pairs) -> list[str]:
@@ -307,75 +370,6 @@ def message_ids(terms: Terms, people: ShardPeople, pairs: Pairs) -> list[str]:
     known = [(campaign.id, campaign.occurrence) for campaign in terms.campaigns]
     each = zip(pairs.user.tolist(), pairs.campaign.tolist(), strict=True)
     return [message_id(known[k][0], people.user_id[u], known[k][1]) for u, k in each]
-
-
-def draw_slots(
-    terms: Terms,
-    people: ShardPeople,
-    problem: Problem,
-    outcome: npt.NDArray[np.object_],
-    p_open: F64,
-    lift: F64 | None = None,
-) -> tuple[Choice, F64]:
-    """Return the exploration stratum's messages and their slot propensity, (m,).
-
-    The campaign goes by score alone, the slot uniformly among the open ones. No hour enters the
-    choice of the campaign, so the slot says nothing about the person: unbiased evidence for the curves.
-    """
-    choice = Choice.none(problem.n_pairs)
-    propensity = np.full(problem.n_pairs, np.nan)
-    open_slots = problem.allowed & (problem.room[problem.pair_user] >= 1)
-    rows = np.flatnonzero(problem.is_explore & (outcome == OPEN) & open_slots.any(axis=1))
-    if not len(rows):
-        return choice, propensity
-    values = np.array([c.value_micros for c in terms.campaigns], np.float64)
-    worth = values[problem.pair_campaign[rows]] * p_open[rows] + (0.0 if lift is None else lift[rows])
-    living = affordable(terms, problem, rows, worth)
-    pays = living.any(axis=1)
-    rows, worth, living = rows[pays], worth[pays], living[pays]
-    order = np.lexsort((problem.tie[rows], -worth, problem.pair_user[rows]))
-    # Sorted by person and falling worth, so the first row of each is their best campaign.
-    order = order[np.unique(problem.pair_user[rows[order]], return_index=True)[1]]
-    rows, living = rows[order], living[order]
-    count = open_slots[rows].sum(axis=1)
-    wanted = np.floor(
-        uniform(people.keys[problem.pair_user[rows]], terms.salt, "slot draw", terms.ds) * count
-    ).astype(np.int64)
-    slot = (np.cumsum(open_slots[rows], axis=1) <= wanted[:, None]).sum(axis=1)
-    channel = np.argmax(living, axis=1)
-    value, boost = problem.value[rows, slot], terms.boost()
-    if boost.size:
-        channel = draw_channels(terms, problem, rows, living, people.keys[problem.pair_user[rows]], channel)
-        value = boosted(value, boost[problem.pair_campaign[rows], channel])
-    cost = np.array([c.cost_micros for c in terms.channels], np.int64)
-    choice.slot[rows], choice.channel[rows] = slot, channel
-    choice.bid[rows] = value - cost[channel]
-    propensity[rows] = 1.0 / count
-    return choice, propensity
-
-
-def thin_drawn(
-    problem: Problem, limits: Limits, drawn: Choice, demand: I64, reserve: I64
-) -> tuple[Choice, Bools]:
-    """Return the drawn messages that fit the reserve, and which were dropped, (m,).
-
-    They are dropped at a rate that no score enters.
-    """
-    rows = np.flatnonzero(drawn.slot >= 0)
-    rate = np.minimum(1.0, reserve / np.maximum(demand, 1))
-    # Three standard deviations below the reserve, since dropping is by hash and only right on average.
-    rate = np.where(
-        rate < 1.0, np.maximum(0.0, (reserve - 3.0 * np.sqrt(reserve)) / np.maximum(demand, 1)), 1.0
-    )
-    lot = (problem.tie[rows] >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    gone = rows[lot >= of_each(problem.constraints(drawn, rows, limits), rate, nothing=1).min(axis=0)]
-    dropped = np.zeros(problem.n_pairs, bool)
-    dropped[gone] = True
-    return Choice(
-        np.where(dropped, -1, drawn.slot),
-        np.where(dropped, -1, drawn.channel),
-        np.where(dropped, 0, drawn.bid),
-    ), dropped
 
 
 def campaign_hours(terms: Terms, campaign: CampaignTerms, local: LocalHours) -> Bools:

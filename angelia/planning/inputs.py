@@ -6,6 +6,7 @@ Terms come from the catalog snapshot; a shard is its people, pairs and past.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -23,12 +24,19 @@ from angelia.contracts.outcomes import SENT
 from angelia.contracts.sending import OWN_HOURS, PLAN_HOURS, steady_per_minute
 from angelia.delivery.manifest.served import served
 from angelia.lake import Commit, Lake
+from angelia.lake.cache import FETCH_THREADS, with_copies
 from angelia.lake.commit import in_shard
-from angelia.matching import assign_arms
 from angelia.planning.before import Past, add_pending
 from angelia.planning.eligibility import Pairs, ShardPeople, clock_hours
 from angelia.planning.later import FELT_DAYS, Fatigue
-from angelia.planning.offers import CampaignOffer, MaterialFacts, draw_material, gather, lift_worth
+from angelia.planning.offers import (
+    CampaignOffer,
+    MaterialFacts,
+    draw_material,
+    gather,
+    lift_worth,
+    may_show,
+)
 from angelia.planning.terms import ArmTerms, CampaignTerms, CapTerms, ChannelTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.users.features import own_spans, read_features, refused_topics
@@ -78,17 +86,15 @@ def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:
     first = (day - timedelta(days=days - 1)).isoformat()
     # The days there are, not all there could be: a campaign that comes once asks for years.
     recent = [leaf["ds"] for leaf in lake.partitions("user_pushes") if first <= leaf["ds"] <= ds]
+    with ThreadPoolExecutor(FETCH_THREADS) as pool:
+        pushes = pool.map(lambda day: lake.head("user_pushes", ds=day), reversed(recent))
     return Inputs(
         index=require_index(lake),
         features=lake.require("user_features", ds=ds),
         send_times=lake.require("send_times", ds=ds),
         audiences=lake.require("audience_members", ds=ds),
         scores=lake.require("material_scores", ds=ds),
-        pushes=tuple(
-            commit
-            for commit in (lake.head("user_pushes", ds=back) for back in reversed(recent))
-            if commit is not None
-        ),
+        pushes=tuple(filter(None, pushes)),
         previous=served(lake, "decisions", before),
         held=tuple(manifest.params.get("held_back", ())) if manifest is not None else (),
         intake=lake.head("intake_pending", ds=ds),
@@ -247,16 +253,13 @@ def read_offers(
 ) -> list[CampaignOffer]:
     """Return who is in which campaign's audience, and the scores of the materials each may get.
 
-    An experiment's arm sees its own materials only, and people of other languages none that is made for
-    certain ones.
+    An experiment's arm sees its own materials only, people of other languages none that is made for certain
+    ones, and nobody one that is not valid in any of their open hours.
     """
     bits = int(inputs.index.meta["shard_bits"])
     scores = _rows(lake, inputs.scores, shard, bits)
     members = read_members(lake, inputs.audiences, shard, {c.audience for c in terms.campaigns})
-    speaks = {
-        name: np.array([locale in wanted for locale in people.locale], bool)
-        for name, wanted in facts.locales.items()
-    }
+    night = clock_hours(terms, people)
     doubt: Mapping[str, float] = inputs.scores.meta.get("doubt") or {}
     offers = []
     for k, campaign in enumerate(terms.campaigns):
@@ -269,16 +272,8 @@ def read_offers(
         if not len(rows):
             continue
         grid = _score_grid(scores, campaign, people.ordinal[rows])
-        # No score, no offer: what another arm or language is for cannot be drawn.
-        if campaign.arms:
-            arm = assign_arms(people.keys[rows], campaign.salt, [a.share_pct for a in campaign.arms])
-            for number, its_terms in enumerate(campaign.arms):
-                for column, name in enumerate(campaign.materials):
-                    if not its_terms.may_show(name):
-                        grid[arm == number, column] = np.nan
-        for column, name in enumerate(campaign.materials):
-            if name in facts.locales:
-                grid[~speaks[name][rows], column] = np.nan
+        # No score, no offer: what is for others, or for other days, cannot be drawn.
+        grid[~may_show(terms, people, campaign, rows, facts, night)] = np.nan
         unknown = np.array([doubt.get(name, 1.0) for name in campaign.materials])
         worth = lift_worth(scores, campaign, people.ordinal[rows])
         offers.append(CampaignOffer(k, rows.astype(np.int64), grid, unknown, worth))
@@ -345,19 +340,18 @@ def _score_grid(scores: pa.Table, campaign: CampaignTerms, ordinals: np.ndarray)
 
 
 def _past(lake: Lake, inputs: Inputs, terms: Terms, people: ShardPeople, shard: int, bits: int) -> Past:
-    """Return messages sent, and those that last plan or intake will send, each once.
-
-    What is pending counts as sent.
-    """
+    """Return messages sent, and what last plan or intake will send as if sent, each once."""
     start = np.datetime64(terms.start.replace(tzinfo=None), "us")
     user: list[np.ndarray] = [np.zeros(0, np.int64)]
     hours: list[np.ndarray] = [np.zeros(0)]
     campaign, keys, channel = list[pa.Array](), list[pa.Array](), list[pa.Array]()
     running = pa.array([one.id for one in terms.campaigns], pa.string())
     for_all = (date.fromisoformat(terms.ds) - timedelta(days=_policy_days(terms))).isoformat()
+    # The jobs before have most of the window's files on this machine already.
+    lately = with_copies(lake, [e for commit in inputs.pushes for e in filter(in_shard(shard), commit.files)])
     for commit in inputs.pushes:
         columns = ["ordinal", "campaign_id", "message_id", "kind", "at_ts", "channel"]
-        table = _rows(lake, commit, shard, bits, columns)
+        table = _rows(lately, commit, shard, bits, columns)
         # What clients owe by a template without a campaign uses no room, as no transactional message does.
         is_owed = pc.starts_with(table["campaign_id"], OWED)
         table = table.filter(pc.and_(pc.equal(table["kind"], "sent"), pc.invert(is_owed)))

@@ -8,7 +8,8 @@ Grain: user x campaign x material, then user x campaign. Reads and writes nothin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from typing import Protocol
 
 import numpy as np
@@ -17,11 +18,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.contracts.ids import uniform
-from angelia.matching import draw, inverse_gap
-from angelia.planning.eligibility import F64, NightHours, Pairs, ShardPeople, campaign_hours, cells
+from angelia.matching import assign_arms, draw, inverse_gap
+from angelia.planning.eligibility import (
+    F64,
+    NightHours,
+    Pairs,
+    ShardPeople,
+    campaign_hours,
+    cells,
+)
 from angelia.planning.problem import I64, Bools
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
+from angelia.timing.local_time import within_days
 
 LIFT_BITS = 24  # binary places of lift, which is some ten times smaller than a chance to open
 
@@ -32,6 +41,7 @@ class MaterialFacts:
 
     locales: Mapping[str, frozenset[str]]
     category: Mapping[str, str]
+    days: Mapping[str, tuple[date, date]] = field(default_factory=dict)  # of those that have a first or last
 
 
 class MaterialDocument(Protocol):
@@ -45,12 +55,25 @@ class MaterialDocument(Protocol):
     def category(self) -> str | None:
         """Its category, if it has one."""
 
+    @property
+    def valid_from(self) -> date | None:
+        """The first local day on which it may be shown, if it has one."""
+
+    @property
+    def valid_until(self) -> date | None:
+        """The last local day on which it may be shown, if it has one."""
+
 
 def material_facts(documents: Mapping[str, MaterialDocument]) -> MaterialFacts:
     """Return what a plan must know of the catalog's materials."""
     return MaterialFacts(
         {name: frozenset(each.locales) for name, each in documents.items() if each.locales is not None},
         {name: each.category for name, each in documents.items() if each.category is not None},
+        {
+            name: (each.valid_from or date.min, each.valid_until or date.max)
+            for name, each in documents.items()
+            if each.valid_from or each.valid_until
+        },
     )
 
 
@@ -67,6 +90,36 @@ class CampaignOffer:
     p_open: F64
     doubt: F64 | None = None
     lift: F64 | None = None
+
+
+def may_show(
+    terms: Terms,
+    people: ShardPeople,
+    campaign: CampaignTerms,
+    user: I64,
+    facts: MaterialFacts,
+    night: tuple[NightHours, I64],
+) -> Bools:
+    """Return which of a campaign's materials are for people's arm, language and days, (m, k).
+
+    `night` is what `clock_hours` returns. Where all hours are closed days do not matter: nothing is sent.
+    """
+    may = np.ones((len(user), len(campaign.materials)), bool)
+    if campaign.arms:
+        arm = assign_arms(people.keys[user], campaign.salt, [a.share_pct for a in campaign.arms])
+        of_arm = np.array([[a.may_show(name) for name in campaign.materials] for a in campaign.arms], bool)
+        may &= of_arm[arm]
+    (local, quiet, _), clock = night
+    for column, name in enumerate(campaign.materials):
+        if name in facts.locales:
+            may[:, column] &= [people.locale[row] in facts.locales[name] for row in user.tolist()]
+        if name in facts.days:
+            hours = campaign_hours(terms, campaign, local)
+            hours = hours if campaign.is_exempt else hours & ~quiet
+            span = np.array(facts.days[name], "datetime64[D]")
+            fits = np.any(hours & within_days(local.date, span), axis=1) | ~np.any(hours, axis=1)
+            may[:, column] &= fits[clock[user]]
+    return may
 
 
 # Squarings of the power mean over open hours: its power is 4. Squares and their roots are exact to the last
@@ -156,12 +209,15 @@ def gather(
     picked = np.concatenate([*(which for which, _ in drawn), empty])
     propensity = np.concatenate([*(chance for _, chance in drawn), np.zeros(0)])
     p_open, names, category = [np.zeros(0)], [np.zeros(0, object)], [empty]
+    always, days = (date.min, date.max), [np.zeros((0, 2), "datetime64[D]")]
     for offer, (which, _) in zip(offers, drawn, strict=True):
         materials = terms.campaigns[offer.number].materials
         score = np.take_along_axis(offer.p_open, np.maximum(which, 0)[:, None], 1)[:, 0]
         p_open.append(np.where(which >= 0, np.nan_to_num(score), 0.0))
         names.append(np.array([*materials, None], object)[which])
         category.append(np.array([*hours.rows(facts.category, materials), len(hours.factor) - 1])[which])
+        spans = [*(facts.days.get(name, always) for name in materials), always]
+        days.append(np.array(spans, "datetime64[D]")[which])
     sets = [choice_sets(offer.p_open) for offer in offers]
     lift = None
     # Nights without a lift model carry no column of zeros, which would read as a lift of nothing.
@@ -177,6 +233,7 @@ def gather(
         np.concatenate(category)[order],
         hours,
         lift=None if lift is None else lift[order],
+        days=np.concatenate(days)[order] if facts.days else None,
     )
     eligible = pa.concat_arrays([*sets, pa.array([], pa.binary())]).take(pa.array(order))
     return pairs, np.concatenate(names)[order].tolist(), propensity[order], eligible

@@ -16,7 +16,7 @@ from angelia.config import load_settings
 from angelia.lake import Commit, Lake
 from angelia.lake.lake import MAIN
 from angelia.lake.views import newest
-from angelia.quality.verdicts import load
+from angelia.quality.verdicts import CheckVerdict, load
 
 THREADS = 8  # on S3 a commit is two requests
 NAMED = 3  # days that one line names
@@ -69,13 +69,18 @@ def stand_before(lake: Lake, names: Sequence[str], ds: str) -> dict[str, list[st
 
 def unjudged(lake: Lake, gate: str, ds: str, seen: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Yield a line a dataset that counts the days before `ds` with something left unjudged."""
-    for name, citations in seen.items():
-        if name == _RECEIPTS:
-            continue  # they come in all day long, and four nights measure each of their days
-        by_day = {
-            day: list(group) for day, group in groupby(citations, lambda text: text.split("ds=")[1][:10])
-        }
-        states = {day: _state(lake, gate, name, day, texts) for day, texts in by_day.items()}
+    # Receipts come in all day long, and four nights measure each of their days.
+    days_of = {
+        name: {day: list(group) for day, group in groupby(texts, lambda text: text.split("ds=")[1][:10])}
+        for name, texts in seen.items()
+        if name != _RECEIPTS
+    }
+    # A day's verdicts are about all its datasets: each is looked up once.
+    wanted = sorted({day for by_day in days_of.values() for day in by_day})
+    with ThreadPoolExecutor(THREADS) as pool:
+        verdicts = dict(zip(wanted, pool.map(lambda day: _verdicts(lake, gate, day), wanted), strict=True))
+    for name, by_day in days_of.items():
+        states = {day: _state(lake, name, verdicts[day], texts) for day, texts in by_day.items()}
         bad = {
             word: [day for day, state in states.items() if state == word]
             for word in ("changed since", "closed", "never judged")
@@ -91,9 +96,12 @@ def unjudged(lake: Lake, gate: str, ds: str, seen: Mapping[str, Sequence[str]]) 
         )
 
 
-def _state(lake: Lake, gate: str, name: str, day: str, citations: Sequence[str]) -> str:
+def _verdicts(lake: Lake, gate: str, day: str) -> list[CheckVerdict]:
+    return load(lake, gate, day) or (load(lake, gate, day, MAIN) if lake.branch != MAIN else [])
+
+
+def _state(lake: Lake, name: str, verdicts: Sequence[CheckVerdict], citations: Sequence[str]) -> str:
     """Return what is wrong with a day, or nothing."""
-    verdicts = load(lake, gate, day) or (load(lake, gate, day, MAIN) if lake.branch != MAIN else [])
     if not verdicts:
         return "never judged"
     own = [verdict for verdict in verdicts if verdict.dataset == name]

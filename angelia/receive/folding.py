@@ -33,6 +33,7 @@ from angelia.lake import Lake
 from angelia.lake.failpoint import failpoint
 from angelia.receive.devices import DeviceWords
 from angelia.receive.finding.dispatches import FACTS, Dispatches, readable
+from angelia.receive.finding.lists import Lists
 from angelia.receive.journal import OPT_OUTS, Event, Journal
 from angelia.receive.owners import Owners, about
 from angelia.receive.receipts import HourlyReceipts, digest
@@ -49,6 +50,7 @@ class Folding:
     def __init__(self, lake: Lake, folder: Path | None = None) -> None:
         self._lake, self._journal = lake, Journal(lake.store)
         self._dispatches, self._receipts = Dispatches(lake, folder), HourlyReceipts(lake)
+        self._lists = Lists(lake, folder)
         self._owners, self._devices = Owners(lake), DeviceWords(lake, self._dispatches)
 
     def fold(self, now: datetime) -> Counter[str]:
@@ -65,10 +67,15 @@ class Folding:
         for error in damaged:
             log.error("not folded: %s", error.one_line())
             counts["damaged"] += 1
-        events = {event.key: event for _, some in pending for event in some}
-        if not events:
+        if not pending:
             journal.forget(now)
             return counts
+        # Before anything is named after its dispatch: a phone of a list knows the list and its token only.
+        every = [event for _, some in pending for event in some]
+        listed = self._lists.of({event.dispatch_id for event in every if event.dispatch_id}, now, counts)
+        for event in every:
+            event.dispatch_id = listed.get(event.dispatch_id, event.dispatch_id)
+        events = {event.key: event for event in every}
         wanted = {event.dispatch_id for event in events.values() if event.dispatch_id}
         days = recent_days(now)
         sent = dispatches.sent(wanted, days, now, counts)

@@ -14,11 +14,12 @@ from angelia import metrics
 
 log = logging.getLogger(__name__)
 ANSWERS, EVENTS, FOLDED = (f"angelia_receive_{name}_total" for name in ("answers", "events", "folded"))
+WHAT = ("receipts", "suppressions", "devices")
 LOST = ("broken", "late", "crowded")
 COUNTERS = {
     ANSWERS: "Requests answered, by status; broken, late, crowded: not answered.",
     EVENTS: "Events by what became of them: taken, refused, ignored, or of an inbox.",
-    FOLDED: "Receipts and opt-outs that were folded into the datasets.",
+    FOLDED: "Receipts, opt-outs and devices that said something new, folded into the datasets.",
 }
 
 
@@ -37,7 +38,7 @@ class CallbackTotals:
         }
         counts = [(ANSWERS, {"status": name}, float(n)) for name, n in answers.items()]
         counts += [(EVENTS, {"result": name}, float(n)) for name, n in events.items() if n]
-        counts += [(FOLDED, {"what": k}, float(folded[k])) for k in ("receipts", "suppressions") if folded[k]]
+        counts += [(FOLDED, {"what": k}, float(folded[k])) for k in WHAT if folded[k]]
         try:
             self._totals.add(counts, is_last=is_last)
         except OSError as error:

@@ -22,11 +22,10 @@ from angelia.planning.eligibility import (
     assemble,
     build,
     cells,
-    draw_slots,
     open_hours,
     slot_chance,
-    thin_drawn,
 )
+from angelia.planning.exploring import draw_slots, thin_drawn
 from angelia.planning.inputs import (
     Inputs,
     ShardInputs,

@@ -94,7 +94,7 @@ def _mean(factor: Floats, usual: Floats) -> Floats:
 
 
 def choose_hours(earlier: Floats, later: Floats) -> tuple[Shape, float]:
-    """Return the shape and the strength by which earlier sums predict the opens of later hours best."""
+    """Return the shape and strength by which earlier sums predict later opens best."""
     best, strength, gain = SHAPES[0], STRENGTHS[0], 0.0
     # All are judged by the same unsmoothed opens, so that a smoother shape is not also judged more smoothly.
     for shape in SHAPES:

@@ -191,6 +191,11 @@ def in_quiet(local_hour: npt.ArrayLike, start: int | None, end: int | None) -> B
     return in_hours(hour, start, end)
 
 
+def within_days(dates: Dates, days: Dates) -> Bools:
+    """Return which dates, (n, h), lie from the first to the last day, (n, 2) or (2,)."""
+    return np.asarray((dates >= days[..., :1]) & (dates <= days[..., 1:]))
+
+
 def is_day_off(dates: npt.ArrayLike, countries: Sequence[str | None] | str | None) -> Bools:
     """Say which dates (datetime64[D], any shape) are weekend or public holiday.
 

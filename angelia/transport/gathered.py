@@ -14,11 +14,14 @@ from angelia.transport.pooled_http import PooledHttp
 from angelia.transport.wire import NOT_SENT, Answer, Request
 
 Done = Callable[[Any, Answer], None]
-_WAIT_S = 0.01  # for company; a row that has none goes out alone
+WAIT_S = 0.01  # for company; a row that has none goes out alone
 
 
 class Gatherer(Protocol):
     """How a provider takes several messages, and says what became of each."""
+
+    def key(self, request: Request) -> bytes | None:
+        """Return what rows of one request have in common; None of a row that goes out alone."""
 
     def join(self, requests: Sequence[Request]) -> Request:
         """Return one request for several rows."""
@@ -30,33 +33,42 @@ class Gatherer(Protocol):
 class GatheredHttp:
     """A `Transport` that sends up to `most` rows a request over another one."""
 
-    def __init__(self, inner: PooledHttp, gatherer: Gatherer, most: int) -> None:
-        self._inner, self._gatherer, self._most = inner, gatherer, most
-        self._waiting: dict[bytes, list[tuple[Request, Done, Any]]] = {}
-        self._timers: dict[bytes, asyncio.TimerHandle] = {}
+    def __init__(self, inner: PooledHttp, gatherer: Gatherer, most: int, wait_s: float = WAIT_S) -> None:
+        self._inner, self._gatherer, self._most, self._wait_s = inner, gatherer, most, wait_s
+        # By authorization, and by what the gatherer says that rows share.
+        self._waiting: dict[tuple[bytes, bytes], list[tuple[Request, Done, Any]]] = {}
+        self._timers: dict[tuple[bytes, bytes], asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.n_requests = 0
 
     def submit(self, request: Request, authorization: bytes, done: Done, tag: Any) -> None:
-        """See `Transport.submit`. Rows of one authorization share a request."""
-        rows = self._waiting.setdefault(authorization, [])
+        """See `Transport.submit`. Rows of one authorization and key share a request."""
+        key = self._gatherer.key(request)
+        if key is None:
+            self._begin([(request, done, tag)], authorization)
+            return
+        place = (authorization, key)
+        rows = self._waiting.setdefault(place, [])
         rows.append((request, done, tag))
         if len(rows) >= self._most:
-            self._leave(authorization)
+            self._leave(place)
         elif len(rows) == 1:
             loop = asyncio.get_running_loop()
-            self._timers[authorization] = loop.call_later(_WAIT_S, self._leave, authorization)
+            self._timers[place] = loop.call_later(self._wait_s, self._leave, place)
 
-    def _leave(self, authorization: bytes) -> None:
-        timer = self._timers.pop(authorization, None)
+    def _leave(self, place: tuple[bytes, bytes]) -> None:
+        timer = self._timers.pop(place, None)
         if timer is not None:
             timer.cancel()
-        rows = self._waiting.pop(authorization, [])
+        rows = self._waiting.pop(place, [])
         if rows:
-            self.n_requests += 1
-            task = asyncio.get_running_loop().create_task(self._send(rows, authorization))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(rows, place[0])
+
+    def _begin(self, rows: Sequence[tuple[Request, Done, Any]], authorization: bytes) -> None:
+        self.n_requests += 1
+        task = asyncio.get_running_loop().create_task(self._send(rows, authorization))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _send(self, rows: Sequence[tuple[Request, Done, Any]], authorization: bytes) -> None:
         requests = [request for request, _, _ in rows]

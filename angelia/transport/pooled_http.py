@@ -20,7 +20,7 @@ import httpx
 from angelia.transport.client import tls_context
 from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
 
-_ANSWER_LIMIT = 1 << 16
+ANSWER_LIMIT = 1 << 16
 HEADER, QUERY, FORM = "header", "query", "form"
 
 
@@ -42,8 +42,10 @@ class PooledHttp:
         connections: int = 32,
         ca_file: Path | None = None,
         token: TokenPlace = TokenPlace(),
+        answer_limit: int = ANSWER_LIMIT,
     ) -> None:
         self._base, self._place, self._timeout_s = base_url.rstrip("/"), token, timeout_s
+        self._answer_limit = answer_limit
         tls = tls_context(ca_file)
         tls.set_alpn_protocols(["http/1.1"])
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
@@ -95,7 +97,7 @@ class PooledHttp:
                     body = b""
                     async for chunk in response.aiter_bytes():
                         body += chunk
-                        if len(body) > _ANSWER_LIMIT:
+                        if len(body) > self._answer_limit:
                             return Answer(0, failure=UNKNOWN, detail="answer too long")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             # Once a byte of the request may have left, the message may have arrived: that is not sent again.

@@ -18,10 +18,12 @@ import pyarrow.compute as pc
 from angelia.contracts import arrow, dataset
 from angelia.contracts.core import LOG
 from angelia.contracts.devices.endpoints import DENIED
+from angelia.contracts.ids import STRANGER
+from angelia.contracts.sending import Micros
 from angelia.lake import Commit, Lake
 from angelia.lake.expire import REPLACES
 from angelia.lake.lake import MAIN
-from angelia.users.addresses import ascii_forms
+from angelia.users.addresses import ascii_forms, same_address
 from angelia.users.one_person import rows_of_user
 
 REGISTERED = "registered_addresses"
@@ -105,6 +107,51 @@ def addresses_of(lake: Lake, user: str) -> pa.Table:
 def register(lake: Lake, rows: list[dict[str, Any]]) -> Commit:
     """Append words; what is not known of a device may be left out of a row."""
     return lake.append_log(REGISTERED, pa.Table.from_pylist(rows, schema=_schema()))
+
+
+class NewHolders:
+    """Whose an address is by what clients said since a plan was made."""
+
+    def __init__(self, since: datetime) -> None:
+        self._since = since
+        # (channel, common spelling) -> user -> when they last spoke of it, and whether it is over
+        self._words: dict[tuple[str, str], dict[str, tuple[Micros, bool]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._words)
+
+    def may_tell(self, commit: Commit) -> bool:
+        """Say whether a commit of the log may hold such words; machines' clocks differ."""
+        return datetime.fromisoformat(commit.created_ts) > self._since - timedelta(hours=1)
+
+    def take(self, rows: pa.Table) -> None:
+        """Take words in; of two at one instant the one that ends the address is the last."""
+        at = rows["registered_ts"]
+        for user, channel, address, is_active, moment in zip(
+            *(
+                column.to_pylist()
+                for column in rows.select([*_KEY, "is_active"])
+                .append_column("at", at.cast(pa.int64()))
+                .filter(pc.greater_equal(at, pa.scalar(self._since, at.type)))
+            ),
+            strict=True,
+        ):
+            word, of = (moment, not is_active), self._words.setdefault(_place(channel, address), {})
+            of[user] = max(word, of.get(user, word))
+
+    def took(self, user: str, channel: str, address: str) -> bool:
+        """Say whether a person gave an address up, or somebody else has it since."""
+        of = self._words.get(_place(channel, address))
+        # A message to an address, whoever's it is, goes where its client said.
+        if of is None or user.startswith(STRANGER):
+            return False
+        own_at, is_over = of.get(user, (-1, False))
+        others = ((at, other) for other, (at, is_done) in of.items() if other != user and not is_done)
+        return is_over or max(others, default=(-1, user)) > (own_at, user)
+
+
+def _place(channel: str, address: str) -> tuple[str, str]:
+    return channel, same_address(channel, address)
 
 
 def compact(lake: Lake, now: datetime) -> int:

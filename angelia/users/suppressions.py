@@ -1,7 +1,7 @@
-"""Who must not be contacted, or not now: stops, suppressions, choices; at most 10 s old.
+"""Who must not be contacted, or not now: stops, refusals, addresses; at most 10 s old.
 
-A worker that cannot read the logs waits, and defers what it was about to send. Surprises: an entry for an
-*address* counts only if it is younger than the plan's closed day; an older one was known when the night chose
+A worker that cannot read the logs waits, and defers what it was about to send. Surprises: what is said of an
+*address* counts only if it is younger than the plan's closed day; older words were known when the night chose
 the address. An entry may also open: who unsubscribed and later opted in again is reachable from then on
 (`opted_in`), but never after a complaint.
 """
@@ -29,6 +29,7 @@ from angelia.lake.store import Store
 from angelia.timing.own_hours import Span, parse_span
 from angelia.users.addresses import form_of, same_address, unicode_host
 from angelia.users.events import Happened
+from angelia.users.registered import REGISTERED, NewHolders
 
 UNSUBSCRIBED, OPTED_IN = "unsubscribed", "opted_in"  # reasons of entries; any other closes for good
 OPERATOR = "operator"
@@ -233,7 +234,8 @@ class Guards:
     def __init__(self, lake: Lake, ds: str, lease_now: Callable[[], Micros]) -> None:
         self._lake, self._lease_now = lake, lease_now
         self._planned_until = datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(days=1)
-        self._seen = {"stops": 0, "suppressions": 0, "preference_choices": 0}
+        self._seen = {"stops": 0, "suppressions": 0, "preference_choices": 0, REGISTERED: 0}
+        self._holders = NewHolders(self._planned_until)
         self._topics: dict[tuple[str, str], tuple[Micros, bool]] = {}  # (user, topic) -> when, is it refused
         self._quiet: dict[str, tuple[Micros, bool, str]] = {}  # user -> when, are they taken back, hours
         self._state: dict[Held, bool] = {}
@@ -285,20 +287,19 @@ class Guards:
 
     def _read(self) -> bool:
         changed = self._read_events()
-        take_in = {
-            "stops": self._stops,
-            "suppressions": self._suppressions,
-            "preference_choices": self._choices,
-        }
-        for name, take in take_in.items():
+        logs = {"stops": self._stops, "suppressions": self._suppressions, "preference_choices": self._choices}
+        for name in self._seen:
             head = self._lake.head(name, log=LOG)
             newest = head.number if head else 0
             gone = self._expired(name) if newest > self._seen[name] + 1 else set()
             for number in range(self._seen[name] + 1, newest + 1):
                 if number in gone:
                     continue
-                table = self._lake.read(self._lake.as_of(name, number, log=LOG))
-                take(table.to_pylist())
+                commit = self._lake.as_of(name, number, log=LOG)
+                if name in logs:
+                    logs[name](self._lake.read(commit).to_pylist())
+                elif self._holders.may_tell(commit):
+                    self._holders.take(self._lake.read(commit))
                 self._seen[name] = number
                 changed = True
         return changed
@@ -374,9 +375,8 @@ class Guards:
         if paused := {name for name, its_channel in self.paused if its_channel == channel}:
             reasons = ["paused" if campaign in paused else None for campaign in campaigns]
         if self.stopped:
-            stopped = self.stopped
             reasons = [
-                "stopped" if campaign in stopped else reason
+                "stopped" if campaign in self.stopped else reason
                 for campaign, reason in zip(campaigns, reasons, strict=True)
             ]
         # What a person refused outlives any stop of a campaign, so it is named in its place.
@@ -388,10 +388,13 @@ class Guards:
             for i, about in enumerate(zip(users, topics, strict=True)):
                 if self._topics.get(about, (0, False))[1]:
                     reasons[i] = "suppressed"
-        # Without a dead address nothing is hashed, and no key has to be read or made.
-        if self.addresses:
+        if self.addresses:  # else nothing is hashed, and no key has to be read or made
             key = self._key = self._key or address_key(self._lake.store)
             for i, address in enumerate(addresses):
                 if not self.addresses.isdisjoint(address_hashes(key, channel, address)):
+                    reasons[i] = "address_gone"
+        if self._holders:
+            for i, (user, address) in enumerate(zip(users, addresses, strict=True)):
+                if self._holders.took(user, channel, address):
                     reasons[i] = "address_gone"
         return reasons

@@ -20,7 +20,7 @@ from pyspark.sql.types import StructField, StructType
 from angelia.contracts import dataset
 from angelia.contracts.spark import schema as spark_schema
 from angelia.lake import Commit, Lake
-from angelia.lake.cache import FETCH_THREADS, CopiedStore
+from angelia.lake.cache import FETCH_THREADS, with_copies
 from angelia.lake.commit import in_shard
 from angelia.lake.lake import MAIN
 from spark_jobs.running.session import PARTITION_BYTES, fix_in_traceback
@@ -125,7 +125,7 @@ def read_window(
         return table.append_column("day", pa.array(np.full(table.num_rows, day)))
 
     entries = [entry for _, commit in window for entry in commit.files if in_shard(shard)(entry)]
-    copies = lake if lake.store.local_path("main") else Lake(CopiedStore(lake.store, entries), lake.branch)
+    copies = with_copies(lake, entries)
     with _looking(lake) as pool:
         tables = list(pool.map(of_day, window))
     fields = [

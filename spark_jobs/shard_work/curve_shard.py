@@ -236,7 +236,7 @@ class CurveShard:
 
 
 def category_pushes(clock: LocalClock, user: Ints, at: Ints, category: Ints, age: Ints) -> CategoryPushes:
-    """Return pushes as categories count them, all (m,): sent at hours of a clock, so many days ago."""
+    """Return pushes as categories count them, from hours of a clock and ages in days, (m,)."""
     where = (clock.group[user], at)
     cell, weekday = (table[where].astype(np.int64) for table in (clock.cells, clock.weekdays))
     return CategoryPushes(user, cell, weekday, category, exact(0.5 ** (age / HALF_LIFE)))

@@ -20,7 +20,8 @@ from angelia.lake import Lake
 from angelia.lake.store import Store
 from angelia.planning import Choice, Problem, ShardRounds
 from angelia.planning.choose import Bucket, Packed
-from angelia.planning.eligibility import assemble, draw_slots, message_ids
+from angelia.planning.eligibility import assemble, message_ids
+from angelia.planning.exploring import draw_slots
 from angelia.planning.inputs import Inputs, ShardInputs, load_shard
 from angelia.planning.later import LaterCosts
 from angelia.planning.offers import MaterialFacts

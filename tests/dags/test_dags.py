@@ -49,6 +49,36 @@ def test_every_dag_has_a_runbook_and_limits(dags):
             assert task.owner != "airflow", task.task_id
 
 
+FAILS_WITH = {"all_success", "none_failed", "none_failed_min_one_success"}  # a failure before them fails them
+
+
+def failed_with(dag, task_id):
+    """Return the tasks that fail, or never start, once `task_id` has failed for good."""
+    failed, todo = {task_id}, [task_id]
+    while todo:
+        before = todo.pop()
+        for name in dag.get_task(before).downstream_task_ids - failed:
+            after = dag.get_task(name)
+            # A task that is expanded by what another one returns cannot start without it, whatever its rule.
+            expands = after.is_mapped and before in {one.task_id for one in after.iter_mapped_dependencies()}
+            if expands or after.trigger_rule in FAILS_WITH:
+                failed.add(name)
+                todo.append(name)
+    return failed
+
+
+def test_a_failed_task_turns_its_run_red(dags):
+    """Airflow judges a run by its last tasks alone, so every failure has to reach one of them."""
+    for dag in dags.values():
+        last = {task.task_id for task in dag.leaves}
+        for task in dag.tasks:
+            assert failed_with(dag, task.task_id) & last, f"{dag.dag_id} is green where {task.task_id} fails"
+
+
+def test_all_made_is_red_where_a_mart_failed(dags):
+    assert "all_made" in failed_with(dags["daily_effects"], "mart")
+
+
 def test_outlets_are_contracts(dags):
     for dag in dags.values():
         for task in dag.tasks:

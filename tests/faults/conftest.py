@@ -14,13 +14,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from angelia.contracts.ids import list_id, listed_id
 from angelia.delivery.manifest import sample_plan
 from angelia.delivery.worker.options import Options, RunResult
 from angelia.delivery.worker.run import Delivery
@@ -113,8 +114,21 @@ def start_sandbox() -> Callable[..., Any]:
 class Site:
     """A lake with one plan, and real workers on it."""
 
-    def __init__(self, home: Path, sandbox: Sandbox, lake: Lake, ds: str = DS) -> None:
+    # By what phones of lists know a message: its dispatch. Empty where each has its own.
+    listed: Mapping[str, str] = {}
+
+    def __init__(self, home: Path, sandbox: Sandbox, lake: Lake, ds: str = DS, per_request: int = 1) -> None:
         self.home, self.sandbox, self.lake = home, sandbox, lake
+        if per_request > 1:
+            account = json.loads(Path(sandbox.names["huawei_credentials"]).read_text("utf-8"))
+            (home / "huawei.json").write_text(json.dumps(account | {"per_request": per_request}), "utf-8")
+            rows = self.lake.read(self.lake.require("dispatch_manifest", ds=ds)).to_pylist()
+            self.listed = {
+                listed_id(
+                    str(list_id(row["campaign_id"], row["occurrence"], row["channel"])), row["address"]
+                ): row["dispatch_id"]
+                for row in rows
+            }
         manifest = self.lake.read(self.lake.require("dispatch_manifest", ds=ds), ["dispatch_id"])
         self.dispatches = set(manifest["dispatch_id"].to_pylist())
 
@@ -127,6 +141,7 @@ class Site:
         prefix: str = "",
         part_rows: int = 100_000,
         devices: int = 1,
+        per_request: int = 1,
     ) -> Site:
         lake = Lake.open(str(home / "lake"))
         first = next(_users)
@@ -139,17 +154,19 @@ class Site:
         }
         if prefix:
             changes["address"] = lambda number: f"{prefix}{first + number}"
+        if per_request > 1:  # one text for all, to Huawei's tokens
+            fields = json.dumps({"campaign_id": "price_drop", "item": "camera", "first_name": "you"})
+            changes |= {"channel": "huawei", "fields": fields, "locale": "en"}
+            changes["address"] = lambda number: f"list-{first + number}"
         sample_plan.make(lake, DS, ROWS, part_rows=part_rows, changes=changes)
-        site = cls(home, sandbox, lake)
+        site = cls(home, sandbox, lake, per_request=per_request)
         assert len(site.dispatches) == ROWS
         return site
 
     def start(self, *options: str, failpoint: str = "") -> subprocess.Popen[str]:
-        names = self.sandbox.names
         env = {
-            **os.environ, "ANGELIA_HOME": str(self.home), "ANGELIA_FCM_URL": names["url"],
-            "ANGELIA_CA_FILE": names["ca_file"],
-            "ANGELIA_FCM_CREDENTIALS": names["credentials"], "ANGELIA_FAILPOINT": failpoint,
+            **os.environ, "ANGELIA_HOME": str(self.home), **self.environment(),
+            "ANGELIA_FAILPOINT": failpoint,
         }  # fmt: skip
         command = [
             *ANGELIA,
@@ -176,14 +193,15 @@ class Site:
         """Deliver in this process: a real worker too, without two seconds of imports."""
         given = Options(DS, (HOUR,), simulated=True, batch_rows=BATCH, **options)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("ANGELIA_FCM_URL", self.sandbox.names["url"])
-            patch.setenv("ANGELIA_CA_FILE", self.sandbox.names["ca_file"])
-            patch.setenv("ANGELIA_FCM_CREDENTIALS", self.sandbox.names["credentials"])
+            for name, value in self.environment().items():
+                patch.setenv(name, value)
             return asyncio.run(Delivery(self.lake, given).run())
 
     def received(self) -> dict[str, int]:
         """Return what this plan's phones have, by dispatch."""
         everybody = self.sandbox.received()
+        if self.listed:
+            return {self.listed[name]: n for name, n in everybody.items() if name in self.listed}
         return {dispatch: everybody[dispatch] for dispatch in self.dispatches if dispatch in everybody}
 
     def wait_until_sending(self, process: multiprocessing.process.BaseProcess, at_least: int = 1) -> None:
@@ -208,6 +226,8 @@ class Site:
             "ANGELIA_FCM_URL": names["url"],
             "ANGELIA_CA_FILE": names["ca_file"],
             "ANGELIA_FCM_CREDENTIALS": names["credentials"],
+            "ANGELIA_HUAWEI_URL": names["url"],
+            "ANGELIA_HUAWEI_CREDENTIALS": str(self.home / "huawei.json"),
         }
 
     def fork(

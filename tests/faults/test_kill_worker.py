@@ -69,6 +69,23 @@ def test_a_killed_worker_doubles_no_device(sandbox: Any, new_site: Any) -> None:
     assert len({row["message_id"] for row in rows}) * 3 == len(rows) == ROWS
 
 
+def test_a_killed_worker_doubles_nobody_of_a_list(sandbox: Any, new_site: Any) -> None:
+    """A list of twenty tokens is one request: all of it was sent, or nobody knows of all of it."""
+    site = new_site("at_most_once", per_request=20)
+    before = sandbox.stats()["requests"]
+    killed = site.fork("before_ack:251")
+    killed.join(60)
+    assert killed.exitcode == -signal.SIGKILL
+    assert site.resume().unfinished == 0
+    received, ledger = site.received(), site.ledger()
+    assert set(ledger) == site.dispatches, "lost 0"
+    assert max(received.values()) == 1, "doubled 0"
+    assert set(ledger.values()) == {"accepted", "ambiguous"}
+    assert all(received.get(dispatch) == 1 for dispatch in ledger if ledger[dispatch] == "accepted")
+    assert sum(outcome == "ambiguous" for outcome in ledger.values()) <= BATCH * OPEN_BATCHES
+    assert sandbox.stats()["requests"] - before < ROWS / 10
+
+
 def test_a_killed_workers_transactional_messages_go_again(sandbox: Any, new_site: Any) -> None:
     site = new_site("at_least_once")
     nth = random.Random(7).randrange(50, 500)

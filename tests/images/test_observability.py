@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -25,6 +27,7 @@ from urllib.request import urlopen
 
 import pytest
 import yaml
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from angelia import logs, metrics
 from angelia.cli import COMMANDS
@@ -66,6 +69,7 @@ def textfiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     counted = Counter({"200": 2, "broken": 1, "events": 3, "refused": 1})
     CallbackTotals(folder).add(counted, Counter(receipts=2, suppressions=1))
     asyncio.run(answered(folder))
+    (folder / "airflow.prom").write_text("\n".join(said_by_airflow(home)) + "\n")
     return folder
 
 
@@ -94,6 +98,73 @@ async def answered(folder: Path) -> None:
         {"type": "http", "method": "POST", "route": SimpleNamespace(path="/v1/messages")}, nothing, nothing
     )
     log.flush(is_last=True)
+
+
+# Runs in a process of its own, set up as compose.yaml sets up Airflow's.
+AIRFLOW = """
+from airflow._shared.observability.metrics import stats
+from airflow._shared.observability.metrics.metrics_registry import MetricsRegistry
+from airflow.configuration import conf
+from airflow.observability.metrics.stats_utils import get_stats_factory
+legacy = conf.getboolean("metrics", "legacy_names_on")
+stats.initialize(factory=get_stats_factory(), export_legacy_names=legacy)
+for name, metric in MetricsRegistry()._metrics.items():
+    say = {"counter": stats.incr, "gauge": stats.gauge}.get(metric["type"])
+    if say is not None and "{" not in name:
+        say(name, 1, tags={"pool_name": "spark"})
+"""
+
+
+def said_by_airflow(home: Path) -> list[str]:
+    """Return what Airflow sends if it has something to say of every metric it knows."""
+    bodies: list[bytes] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    compose = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())
+    env = {
+        k: v for k, v in compose["x-angelia"]["environment"].items() if re.match("AIRFLOW__METRICS|OTEL", k)
+    }
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as receiver:
+        threading.Thread(target=receiver.serve_forever, daemon=True).start()
+        endpoint = env["OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"]
+        assert endpoint.startswith("http://prometheus:9090/")
+        own = {"AIRFLOW__METRICS__OTEL_ON": "True", "AIRFLOW_HOME": str(home / "airflow"), "HOME": str(home)}
+        own["OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"] = endpoint.replace(
+            "prometheus:9090", f"127.0.0.1:{receiver.server_port}"
+        )
+        words = [sys.executable, "-c", AIRFLOW]
+        done = subprocess.run(
+            words, env={**os.environ, **env, **own}, capture_output=True, text=True, timeout=120
+        )
+        receiver.shutdown()
+    assert done.returncode == 0, done.stderr
+    return [line for body in bodies for line in as_prometheus_names(body)]
+
+
+def as_prometheus_names(body: bytes) -> Iterator[str]:
+    """Yield metrics as Prometheus' receiver of OpenTelemetry names them.
+
+    Dots become underscores, and what only grows ends in `_total`.
+    """
+    for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+        of = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
+        labels = f'job="{of["service.name"]}",instance="{of["service.instance.id"]}"'
+        for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
+            kind = metric.WhichOneof("data")
+            name = metric.name.replace(".", "_") + (
+                "_total" if kind == "sum" and metric.sum.is_monotonic else ""
+            )
+            for point in getattr(metric, kind).data_points:
+                more = "".join(f',{pair.key}="{pair.value.string_value}"' for pair in point.attributes)
+                yield f"{name}{{{labels}{more}}} {getattr(point, point.WhichOneof('value'))}"
 
 
 def queries() -> dict[str, str]:
@@ -129,7 +200,7 @@ def test_a_query_asks_for_what_is_written(name: str, written: dict[str, set[str]
 def test_the_dashboard_is_about_every_room(written: dict[str, set[str]]) -> None:
     panels = json.loads((FOLDER / "dashboard.json").read_text())["panels"]
     rows = [panel["title"] for panel in panels if panel["type"] == "row"]
-    assert rows == ["Night", "Plan", "Delivery", "Receive", "Intake", "Quality"]
+    assert rows == ["Night", "Plan", "Delivery", "Receive", "Intake", "Quality", "Airflow"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     everything = " ".join(queries().values())
     unseen = {name for name in written if name not in everything}

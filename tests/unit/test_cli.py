@@ -1,12 +1,14 @@
 """The command line: help that teaches, one-line errors, exit code 2, nothing written."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from angelia import cli
+from angelia import __version__, cli
 from angelia.contracts import CONTRACTS
 from angelia.errors import InvalidInput
 
@@ -53,6 +55,7 @@ def test_each_command_has_help(capsys, name):
         (["bootstrap", "--ds", "2026-11-14"], "user_profiles has no commit"),
         (["world", "create", "--userz", "3"], "No such option: --userz"),
         (["loop", "--users", "1"], "Invalid value for '--users'"),
+        (["deliver", "--ds", "2026-11-14", "--priority", "x"], "for '--priority': 'x' is not one of"),
         (["lake", "expire", "--older-than", "1" + "0" * 20], "Invalid value for '--older-than'"),
         (
             [*["plan", "replay", "--from", "2026-11-14", "--to", "2026-11-14", "--changes"], "[" * 20_000],
@@ -141,6 +144,39 @@ def in_locale_c(home, *words):
     }
     argv = [sys.executable, "-m", "angelia.cli", *words]
     return subprocess.run(argv, env=env, capture_output=True, check=False, cwd=home)
+
+
+def test_the_version_is_printed(capsys):
+    assert run(capsys, "--version") == (0, f"angelia {__version__}\n", "")
+
+
+def test_a_paragraph_of_help_is_joined(capsys):
+    _, out, _ = run(capsys, "ledger", "resend", "--help")
+    assert "whose window is still open and whose people" in " ".join(out.split())
+    assert not re.search(r"still open and *\n", out)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["lake", "log", "decisions"]])
+def test_a_reader_that_went_away_is_no_error(tmp_path, words):
+    reader, writer = os.pipe()
+    os.close(reader)
+    env = {**os.environ, "ANGELIA_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    argv = [sys.executable, "-m", "angelia.cli", *words]
+    done = subprocess.run(argv, env=env, stdout=writer, stderr=subprocess.PIPE, check=False, cwd=tmp_path)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_full_disk_behind_the_output_is_one_line(tmp_path):
+    env = {**os.environ, "ANGELIA_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "angelia.cli", "--version"],
+            env=env, stdout=full, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: the answer cannot be written to standard output: No space left")
+    assert done.stderr.count(b"\n") == 1
 
 
 def test_words_of_any_language_pass_a_locale_without(tmp_path):

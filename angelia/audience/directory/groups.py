@@ -72,6 +72,8 @@ def load_directory(path: Path) -> DirectoryMapping:
         InvalidInput: it is unreadable, or not as documented; the first problem and its place.
     """
     document = read_yaml(path, PlainLoader, "the mapping")
+    if not isinstance(document, dict):
+        raise InvalidInput(f"{path.name} is not a map of names", fix="docs/AUDIENCES.md shows a mapping")
     try:
         return DirectoryMapping.model_validate(document)
     except ValidationError as error:

@@ -116,7 +116,7 @@ class ApnsAdapter:
 
     def build_request(self, message: Message) -> Request:
         """See `Adapter.build_request`."""
-        address, dispatch, title, body, link, collapse, ttl_s, urgent, _ = message
+        address, dispatch, title, body, link, collapse, ttl_s, urgent, _, _ = message
         if not _TOKEN.fullmatch(address):
             raise MessageRejected("bad_address")
         key = (title, body, link)

@@ -46,6 +46,7 @@ class Message(NamedTuple):
     ttl_s: int
     is_urgent: bool
     wire_class: str = MARKETING  # as which providers count it
+    list_id: str | None = None  # what it shares with its campaign's other messages; None = nothing
 
 
 REASON_CHARS, PROVIDER_ID_CHARS = 64, 256
@@ -233,6 +234,8 @@ class Provider:
     receiver_of: Callable[[str], str] | None = None
     # False: real people are at the other end, so a simulated clock must not send there.
     may_rehearse: bool = True
+    # Its messages bear the id of a list in place of their own, so receipts have to be led back by it.
+    sends_lists: bool = False
 
 
 def load_credentials(config: ChannelConfig, needed: Sequence[str]) -> dict[str, Any]:

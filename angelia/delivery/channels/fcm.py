@@ -77,7 +77,7 @@ class FcmAdapter:
 
         Many rows share everything but token and dispatch id, so the rest is encoded once.
         """
-        _, _, title, body, link, collapse, ttl_s, urgent, _ = message
+        _, _, title, body, link, collapse, ttl_s, urgent, _, _ = message
         key = (title, body, link, collapse, ttl_s, urgent)
         parts = self._tails.get(key)
         if parts is None:

@@ -32,7 +32,8 @@ from angelia.delivery.channels.base import (
     require_size,
 )
 from angelia.delivery.channels.by_class import ClassSetting, for_class, read_setting
-from angelia.delivery.channels.tokens import SignedToken, json_object, pooled
+from angelia.delivery.channels.token_lists import HUAWEI_MOST, HuaweiLists, by_lists, naming
+from angelia.delivery.channels.tokens import SignedToken, json_object, per_request
 from angelia.errors import InvalidInput
 from angelia.transport.wire import Answer, Request
 
@@ -83,14 +84,22 @@ class ServiceToken(SignedToken):
 class HuaweiAdapter:
     """Builds notification messages of one project."""
 
-    def __init__(self, project_id: str, category: ClassSetting = None, receipt_id: str | None = None) -> None:
+    def __init__(
+        self,
+        project_id: str,
+        category: ClassSetting = None,
+        receipt_id: str | None = None,
+        *,
+        by_list: bool = False,
+    ) -> None:
         self._path = f"/v3/{quote(project_id, safe='')}/messages:send".encode()
         self._headers = ((b"content-type", b"application/json"), (b"push-type", b"0"))
-        self._category, self._receipt = category, receipt_id
+        self._category, self._receipt, self.by_list = category, receipt_id, by_list
 
     def build_request(self, message: Message) -> Request:
-        """See `Adapter.build_request`. The dispatch id comes back in receipts as `biTag`."""
-        data = {"dispatch_id": message.dispatch_id, **({"link": message.link} if message.link else {})}
+        """See `Adapter.build_request`. What names the message comes back in receipts as `biTag`."""
+        name = naming(message, by_list=self.by_list)
+        data = name | ({"link": message.link} if message.link else {})
         notification: dict[str, object] = {
             "category": for_class(self._category, message.wire_class) or "MARKETING",
             "title": message.title,
@@ -100,10 +109,8 @@ class HuaweiAdapter:
         if message.collapse_key:
             # A later notification with the same id replaces the one that is shown.
             notification["notifyId"] = zlib.crc32(message.collapse_key.encode()) & 0x7FFFFFFF
-        options: dict[str, object] = {
-            "ttl": min(max(message.ttl_s, 1), TTL_MAX_S),
-            "biTag": message.dispatch_id,
-        }
+        (tag,) = name.values()
+        options: dict[str, object] = {"ttl": min(max(message.ttl_s, 1), TTL_MAX_S), "biTag": tag}
         if self._receipt:
             options["receiptId"] = self._receipt
         document = {"payload": {"notification": notification}, "pushOptions": options}
@@ -125,7 +132,7 @@ class HuaweiAdapter:
 
 
 def _refused_token(text: object) -> str | None:
-    """Return why the one token of a request was refused, if the answer says so."""
+    """Return why a row's token was refused, if its answer says so."""
     try:
         refused = json.loads(text)["illegalTokens"] if isinstance(text, str) else None
     except (ValueError, KeyError, TypeError):
@@ -139,7 +146,7 @@ CAPABILITIES = Capabilities(
     collapse="notifyId, a checksum of the collapse key",
     ttl=f"pushOptions.ttl, at most {TTL_MAX_S // 86_400} days",
     receipts="receipt URL of the console (receiptId), with the dispatch id as biTag",
-    multicast=1000,
+    multicast=HUAWEI_MOST,
 )
 
 
@@ -152,7 +159,9 @@ def open_provider(config: ChannelConfig) -> Provider:
     """Return Push Kit for a service account."""
     account = load_credentials(config, ("project_id", "key_id", "private_key", "sub_account"))
     receipt = str(account["receipt_id"]) if account.get("receipt_id") else None
-    category = read_setting(config, account, "category")
-    adapter = HuaweiAdapter(str(account["project_id"]), category, receipt)
+    category, most = read_setting(config, account, "category"), per_request(config, account, HUAWEI_MOST)
+    adapter = HuaweiAdapter(str(account["project_id"]), category, receipt, by_list=most > 1)
     url = config.base_url or BASE_URL
-    return Provider(adapter, url, ServiceToken(account), concurrency=32, open_transport=pooled(url))
+    rows, opened = by_lists(url, HuaweiLists(), most)
+    token = ServiceToken(account)
+    return Provider(adapter, url, token, concurrency=rows, open_transport=opened, sends_lists=adapter.by_list)

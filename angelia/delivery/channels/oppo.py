@@ -36,8 +36,14 @@ from angelia.delivery.channels.base import (
 )
 from angelia.delivery.channels.by_class import ClassSetting, for_class, read_setting
 from angelia.delivery.channels.oppo_batch import MOST, OppoBatch
-from angelia.delivery.channels.tokens import Issued, IssuedToken, gathered, json_object
-from angelia.errors import InvalidInput
+from angelia.delivery.channels.tokens import (
+    Issued,
+    IssuedToken,
+    gathered,
+    json_object,
+    per_request,
+    under_way,
+)
 from angelia.transport.pooled_http import FORM, TokenPlace
 from angelia.transport.wire import Answer, Request
 
@@ -153,14 +159,8 @@ def open_provider(config: ChannelConfig) -> Provider:
     options = {name: read_setting(config, account, name) for name in ("channel_id", "category")}
     if account.get("callback"):  # at most 200 characters (the page on receipts, read 2026-11-28)
         options["call_back_url"] = str(account["callback"])
-    most = account.get("per_request", PER_REQUEST)
-    if not isinstance(most, int) or not 1 <= most <= MOST:
-        raise InvalidInput(
-            f"per_request of channel {config.channel} is out of range",
-            fix=f"write a number from 1 to {MOST:,}",
-        )
+    most = per_request(config, account, MOST, PER_REQUEST)
     url = config.base_url or BASE_URL
     token = _token(url, str(account["app_key"]), str(account["master_secret"]), config)
     opened = gathered(url, TokenPlace(FORM, "auth_token"), OppoBatch(), most)
-    # Rows under way, of which a request takes many.
-    return Provider(OppoAdapter(options), url, token, concurrency=max(32, 4 * most), open_transport=opened)
+    return Provider(OppoAdapter(options), url, token, concurrency=under_way(most), open_transport=opened)

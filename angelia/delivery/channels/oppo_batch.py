@@ -21,6 +21,10 @@ PATH, MOST = b"/server/v1/message/notification/unicast_batch", 1000
 class OppoBatch:
     """Joins unicast requests, and splits the answer (see `Gatherer`)."""
 
+    def key(self, request: Request) -> bytes:
+        """See `Gatherer.key`. Each message keeps its own texts, so any may go together."""
+        return b""
+
     def join(self, requests: Sequence[Request]) -> Request:
         """See `Gatherer.join`."""
         texts = ",".join(_message(request) for request in requests)

@@ -36,7 +36,7 @@ from angelia.delivery.channels.base import (
 from angelia.delivery.channels.mail_format import Mailbox
 from angelia.delivery.channels.ses_bulk import MOST, TAG, SesBulk
 from angelia.delivery.channels.smtp import ACCOUNT, PAYLOAD_LIMIT, SmtpAdapter, mail_of
-from angelia.delivery.channels.tokens import gathered, json_object, pooled
+from angelia.delivery.channels.tokens import gathered, json_object, per_request, pooled, under_way
 from angelia.errors import InvalidInput
 from angelia.transport.pooled_http import TokenPlace
 from angelia.transport.wire import Answer, Request
@@ -132,14 +132,9 @@ def open_provider(config: ChannelConfig) -> Provider:
     url = config.base_url or f"https://email.{account['region']}.amazonaws.com"
     keys = Keys(account["access_key_id"], account["secret_access_key"], account.get("session_token"))
     adapter = SesAdapter(mail, url, account["region"], keys, account.get("configuration_set"))
-    most = loaded.get("per_request", 1)
-    if not isinstance(most, int) or not 1 <= most <= MOST:
-        raise InvalidInput(
-            f"per_request of channel {config.channel} is out of range", fix=f"write a number from 1 to {MOST}"
-        )
+    most = per_request(config, loaded, MOST)
     if most == 1:
         return Provider(adapter, url, None, concurrency=32, open_transport=pooled(url))
     bulk = SesBulk(adapter, mail, url, adapter.signer, account.get("configuration_set"))
     opened = gathered(url, TokenPlace(), bulk, most)
-    # Rows under way, of which a request takes many.
-    return Provider(bulk, url, None, concurrency=max(32, 4 * most), open_transport=opened)
+    return Provider(bulk, url, None, concurrency=under_way(most), open_transport=opened)

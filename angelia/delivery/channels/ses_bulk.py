@@ -105,6 +105,10 @@ class SesBulk:
         name = item.get("MessageId")
         return Verdict(ACCEPTED, None, str(name) if name else None)
 
+    def key(self, request: Request) -> bytes:
+        """See `Gatherer.key`. Each message keeps its own texts, so any may go together."""
+        return b""
+
     def join(self, requests: Sequence[Request]) -> Request:
         """See `Gatherer.join`."""
         documents = [json.loads(request.body) for request in requests]

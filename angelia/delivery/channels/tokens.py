@@ -20,13 +20,14 @@ from angelia.delivery.channels.base import (
     load_credentials,
 )
 from angelia.errors import AngeliaError, InvalidInput
-from angelia.transport.gathered import GatheredHttp, Gatherer
-from angelia.transport.pooled_http import QUERY, PooledHttp, TokenPlace
+from angelia.transport.gathered import WAIT_S, GatheredHttp, Gatherer
+from angelia.transport.pooled_http import ANSWER_LIMIT, QUERY, PooledHttp, TokenPlace
 from angelia.transport.wire import Answer, Request, Transport
 
 _EARLY_S = 300.0
 _TIMEOUT_S = 10.0
 _LIFE_S = 3600.0
+_ROW_OF_ANSWER = 512  # bytes; what an answer may say of one row of many
 # It becomes part of a query or a header as it is: nothing in it may end either. Honor's are base64 with `=`.
 _TOKEN = re.compile(r"[A-Za-z0-9._~=/+-]{1,4096}")
 
@@ -239,12 +240,34 @@ def pooled(base_url: str, place: TokenPlace | None = None) -> Callable[[ChannelC
 
 
 def gathered(
-    base_url: str, place: TokenPlace, gatherer: Gatherer, most: int
+    base_url: str, place: TokenPlace, gatherer: Gatherer, most: int, wait_s: float = WAIT_S
 ) -> Callable[[ChannelConfig, float], Transport]:
     """Return what opens HTTP/1.1 whose requests hold up to `most` rows."""
 
     def transport(config: ChannelConfig, timeout_s: float) -> Transport:
-        inner = PooledHttp(base_url, timeout_s, ca_file=config.ca_file, token=place)
-        return GatheredHttp(inner, gatherer, most)
+        # An answer may name each of its rows.
+        limit = ANSWER_LIMIT + most * _ROW_OF_ANSWER
+        inner = PooledHttp(base_url, timeout_s, ca_file=config.ca_file, token=place, answer_limit=limit)
+        return GatheredHttp(inner, gatherer, most, wait_s)
 
     return transport
+
+
+def per_request(config: ChannelConfig, account: Mapping[str, Any], most: int, usual: int = 1) -> int:
+    """Return how many messages an account's file lets a request have.
+
+    Raises:
+        InvalidInput: not a number from 1 to the provider's most.
+    """
+    given = account.get("per_request", usual)
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= most:
+        raise InvalidInput(
+            f"per_request of channel {config.channel} is out of range",
+            fix=f"write a number from 1 to {most:,}",
+        )
+    return given
+
+
+def under_way(most: int) -> int:
+    """Return how many rows suit a provider that takes `most` a request: four requests of them."""
+    return max(32, 4 * most)

@@ -32,7 +32,8 @@ from angelia.delivery.channels.base import (
     require_size,
 )
 from angelia.delivery.channels.by_class import ClassSetting, for_class, read_setting
-from angelia.delivery.channels.tokens import FixedToken, json_object, pooled
+from angelia.delivery.channels.token_lists import XIAOMI_MOST, XiaomiLists, by_lists, naming
+from angelia.delivery.channels.tokens import FixedToken, json_object, per_request
 from angelia.transport.wire import Answer, Request
 
 BASE_URL = "https://api.xmpush.xiaomi.com"
@@ -55,10 +56,15 @@ class XiaomiAdapter:
     """Builds notifications of one app."""
 
     def __init__(
-        self, package_name: str, channel_id: ClassSetting = None, callback: str | None = None
+        self,
+        package_name: str,
+        channel_id: ClassSetting = None,
+        callback: str | None = None,
+        *,
+        by_list: bool = False,
     ) -> None:
         self._fixed = {"restricted_package_name": package_name, "pass_through": "0", "notify_type": "-1"}
-        self._channel_id = channel_id
+        self._channel_id, self.by_list = channel_id, by_list
         # 1 delivered, 2 clicked, 16 no device of this app any more. Source: the page of the limits.
         asks = {"extra.callback": callback, "extra.callback.type": "19"} if callback else {}
         self._asks: dict[str, str | None] = dict(asks)
@@ -69,7 +75,8 @@ class XiaomiAdapter:
         require_single_address(message.address)
         require_size(len(message.title), TITLE_CHARS, "characters of title")
         require_size(len(message.body), TEXT_CHARS, "characters of body")
-        data = {"dispatch_id": message.dispatch_id, **({"link": message.link} if message.link else {})}
+        name = naming(message, by_list=self.by_list)
+        data = name | ({"link": message.link} if message.link else {})
         channel = for_class(self._channel_id, message.wire_class)
         form = {
             "registration_id": message.address,
@@ -82,7 +89,7 @@ class XiaomiAdapter:
             "time_to_live": str(min(max(message.ttl_s, 1), TTL_MAX_S) * 1000),
         }
         if self._asks:
-            form["extra.callback.param"] = message.dispatch_id
+            (form["extra.callback.param"],) = name.values()
         if message.collapse_key:
             # A later notification with the same id replaces the one that is shown.
             form["notify_id"] = str(zlib.crc32(message.collapse_key.encode()) & 0x7FFFFFFF)
@@ -95,7 +102,7 @@ class XiaomiAdapter:
         document = json_object(answer)
         code, data = document.get("code"), document.get("data")
         data = data if isinstance(data, dict) else {}
-        # The one registration id of this request is no longer one; this comes with success and with 20301.
+        # This row's registration id is no longer one; this comes with success and with 20301.
         if data.get("bad_regids"):
             return Verdict(GONE, "bad_regids")
         if code == 0 and code is not False and answer.status == 200:
@@ -124,11 +131,10 @@ def open_provider(config: ChannelConfig) -> Provider:
     account = load_credentials(config, ("app_secret", "package_name"))
     channel_id = read_setting(config, account, "channel_id")
     callback = str(account["callback"]) if account.get("callback") else None
-    url = config.base_url or BASE_URL
+    url, most = config.base_url or BASE_URL, per_request(config, account, XIAOMI_MOST)
+    adapter = XiaomiAdapter(str(account["package_name"]), channel_id, callback, by_list=most > 1)
+    secret = FixedToken(f"key={account['app_secret']}", "Xiaomi")
+    rows, opened = by_lists(url, XiaomiLists(), most)
     return Provider(
-        XiaomiAdapter(str(account["package_name"]), channel_id, callback),
-        url,
-        FixedToken(f"key={account['app_secret']}", "Xiaomi"),
-        concurrency=32,
-        open_transport=pooled(url),
+        adapter, url, secret, concurrency=rows, open_transport=opened, sends_lists=adapter.by_list
     )

@@ -14,14 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
 from angelia.days import require_day
 from angelia.delivery.manifest.objects import create_json, fields_of, from_bytes, read_json
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
+from angelia.lake.attempt import footer
 
 PACED, CANARY, LEFT = "paced", "canary", "left"
 FALLOVER, INTAKE = "dispatch_fallover", "dispatch_intake"
@@ -331,17 +329,16 @@ def verify(lake: Lake, parts: Iterable[Part]) -> None:
 def window(lake: Lake, part: Part) -> tuple[Micros, Micros]:
     """Return the first `not_before` and last `not_after` of a part's file.
 
-    Both come from its Parquet statistics; no row is read.
+    Both come from the statistics in its Parquet footer, which is all that is fetched.
+
+    Raises:
+        Corrupt: the file is missing, or its footer is not the one that was committed.
     """
     opens, closes = [], []
-    local = lake.store.local_path(part.entry.path)
     try:
-        source = str(local) if local else pa.BufferReader(lake.store.read(part.entry.path))
-        metadata = pq.ParquetFile(source).metadata
-    except (OSError, NotFound, pa.ArrowInvalid) as error:
-        raise Corrupt(
-            f"{part.entry.path}: {type(error).__name__}; nothing was sent", fix="run `angelia lake verify`"
-        ) from None
+        metadata = footer(lake.store, part.entry)
+    except Corrupt as error:
+        raise Corrupt(f"{error.message}; nothing was sent", fix="run `angelia lake verify`") from None
     names = [metadata.schema.column(i).name for i in range(metadata.num_columns)]
     first, last = names.index("not_before"), names.index("not_after")
     for group in range(metadata.num_row_groups):

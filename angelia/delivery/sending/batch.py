@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import Any
 
 from angelia.contracts import outcomes as words
+from angelia.contracts.ids import list_id
 from angelia.contracts.sending import Micros
 from angelia.delivery.channels import base
 from angelia.delivery.ledger.outcomes import (
@@ -223,6 +224,7 @@ class Batch:
             column["ttl_s"][i],
             column["priority"][i] == "high",
             self.work.classes.get(column["campaign_id"][i], words.MARKETING),
+            list_id(column["campaign_id"][i], column["occurrence"][i], self.sender.channel),
         )  # fmt: skip
         return self.sender.adapter.build_request(message)
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 from angelia.delivery.ledger.first_sight import payload_hash
 
 COLUMNS = (
-    "dispatch_id", "user_id", "campaign_id", "address", "template_id", "template_version", "fields", "locale",
-    "priority", "guarantee", "topic",
+    "dispatch_id", "user_id", "campaign_id", "occurrence", "address", "template_id", "template_version",
+    "fields", "locale", "priority", "guarantee", "topic",
     "not_before", "not_after", "timezone", "quiet_start", "quiet_end", "collapse_key", "ttl_s",
 )  # fmt: skip
 

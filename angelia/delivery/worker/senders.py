@@ -206,6 +206,9 @@ class Senders:
         """Return a channel's provider and configuration, as a document has them."""
         config = channel_config(channel, document, self._options.endpoint_url)
         provider = self._open_provider(config)
+        if provider.sends_lists:
+            # Before the first message leaves: whoever leads receipts back looks here which rows to know.
+            self._lake.store.create(f"lists/{self._options.ds}/{channel}", b"")
         if self._clock.simulated and _is_real(provider):
             raise InvalidInput(
                 "a simulated clock must not send to a real provider",

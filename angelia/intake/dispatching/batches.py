@@ -61,6 +61,7 @@ class IntakeSend:
     at_us: int
 
 
+_IS_OPEN = messages.c.is_open == sa.literal_column("1")  # no parameter, or its index is not used
 _SEND = tuple(each.name for each in fields(IntakeSend))  # `asdict` copies deeply, at ten times the cost
 
 
@@ -75,8 +76,7 @@ class Batches:
     ) -> tuple[IntakeBatch | None, int]:
         """Return a new batch of due messages, and how many had expired on the way.
 
-        High goes before medium before low, but a fifth of a batch is medium's and a tenth low's, if they have
-        so many.
+        High before medium before low, but a fifth of a batch is medium's and a tenth low's, if they have it.
         """
         with answering(self._engine), writing(self._engine) as connection:
             due = [
@@ -326,7 +326,7 @@ class Batches:
 def _due_range(priority: int, now_us: int) -> sa.Subquery:
     return (
         sa.select(messages.c.due_us)
-        .where(messages.c.is_open == 1, messages.c.priority == priority, messages.c.due_us <= now_us)
+        .where(_IS_OPEN, messages.c.priority == priority, messages.c.due_us <= now_us)
         .subquery()
     )
 
@@ -335,7 +335,7 @@ def due_query(priority: int, now_us: int, limit: int) -> sa.Select[Any]:
     """Return the query of a priority's due messages, oldest first: one range of an index."""
     return (
         sa.select(messages)
-        .where(messages.c.is_open == 1, messages.c.priority == priority, messages.c.due_us <= now_us)
+        .where(_IS_OPEN, messages.c.priority == priority, messages.c.due_us <= now_us)
         .order_by(messages.c.due_us)
         .limit(limit)
     )

@@ -17,7 +17,14 @@ from typing import Any, Protocol
 
 from angelia.catalog.documents import Campaign, Template
 from angelia.catalog.snapshot import Catalog
-from angelia.contracts.ids import direct_template, dispatch_id, message_id, uniform, user_keys
+from angelia.contracts.ids import (
+    INTAKE_OCCURRENCE,
+    direct_template,
+    dispatch_id,
+    message_id,
+    uniform,
+    user_keys,
+)
 from angelia.contracts.outcomes import (
     DEVICE_QUOTA,
     HOLDOUT_CAMPAIGN,
@@ -37,11 +44,11 @@ from angelia.intake.store import Row
 from angelia.intake.tables import PRIORITIES
 from angelia.matching import assign_arms, buckets
 from angelia.templates.rendering import field_values
+from angelia.timing.closing import has_left_by
 from angelia.timing.own_hours import Span, joined
 
 HOUR_US = 3_600_000_000
-MARKETING_WINDOW_H = 2  # as the night's: so long after it may go a marketing message is tried
-OCCURRENCE = "intake-"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Reasons beside the plan's words, in the order in which they are asked.
 UNKNOWN_CAMPAIGN, NOT_RUNNING, VARIABLE_MISSING = (
     "unknown_campaign", "campaign_not_running", "variable_missing",
@@ -154,7 +161,7 @@ def is_code(row: Row) -> bool:
 
 def occurrence_of(message: str) -> str:
     """Return the occurrence of an intake's message: each is its own."""
-    return f"{OCCURRENCE}{message}"
+    return f"{INTAKE_OCCURRENCE}{message}"
 
 
 def _held_out(catalog: Catalog, rows: Sequence[Row]) -> dict[tuple[str, str], str]:
@@ -305,7 +312,9 @@ def _row(
     address = row.get(TO_ADDRESS) or addresses[user, channel][0]
     is_transactional = campaign.is_transactional
     quiet = (None if is_transactional else _quiet(catalog, person)) or (None, None)
-    closes = deadline if is_transactional else min(deadline, now + MARKETING_WINDOW_H * HOUR_US)
+    closes = deadline
+    if not is_transactional:
+        closes = min(deadline, _has_left_by(campaign, catalog.materials[name].valid_until, person, now))
     return {
         "dispatch_id": dispatch_id(message, channel, address),
         "message_id": message,
@@ -334,6 +343,14 @@ def _row(
         "material_propensity": propensity,
         "slot_propensity": None,
     }
+
+
+def _has_left_by(campaign: Campaign, valid_until: date | None, person: Person, now: Micros) -> Micros:
+    """Return when a marketing message has to have left: within its window and days."""
+    end = campaign.send_window.end if campaign.send_window else None
+    last, at = min(campaign.end_date, valid_until or date.max), _EPOCH + timedelta(microseconds=now)
+    ends = has_left_by(_zone(person["timezone"]).key, at, campaign.ttl_hours, end, last)
+    return (ends - _EPOCH) // timedelta(microseconds=1)
 
 
 def _materials(

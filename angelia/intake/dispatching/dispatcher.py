@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from angelia.contracts.ids import message_id
+from angelia.contracts.ids import INTAKE_OCCURRENCE, message_id
 from angelia.contracts.sending import Micros
 from angelia.delivery.channels import open_provider
 from angelia.delivery.clock import Clock, WallClock, lease_now
@@ -31,7 +31,7 @@ from angelia.errors import AngeliaError, Corrupt
 from angelia.intake.codes import Codes
 from angelia.intake.dispatching.batches import EVERY, Batches, IntakeBatch, Lost
 from angelia.intake.dispatching.caps import DAY_US, NightlySends, cap, days_counted, limit_codes, send_of
-from angelia.intake.dispatching.deciding import OCCURRENCE, Verdicts, decide, occurrence_of
+from angelia.intake.dispatching.deciding import Verdicts, decide, occurrence_of
 from angelia.intake.dispatching.device_day import DeviceDay
 from angelia.intake.dispatching.handing import hand_over
 from angelia.intake.dispatching.people import BatchSources, NightPeople
@@ -271,7 +271,9 @@ class Dispatcher:
         if commit is None:
             return {}
         table = self._lake.read(commit, ["occurrence", "channel"])
-        messages = (occurrence.removeprefix(OCCURRENCE) for occurrence in table["occurrence"].to_pylist())
+        messages = (
+            occurrence.removeprefix(INTAKE_OCCURRENCE) for occurrence in table["occurrence"].to_pylist()
+        )
         return dict(zip(messages, table["channel"].to_pylist(), strict=True))
 
     def _decided(self, batch: IntakeBatch, standing: _Standing, rows: Sequence[Row], now: Micros) -> Verdicts:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
+from angelia.contracts.ids import INTAKE_OCCURRENCE
 from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, DEFERRED
 from angelia.contracts.sending import ANSWERED_DAYS, Micros
 from angelia.delivery.ledger import compaction
@@ -21,7 +22,6 @@ from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.families import families_of
 from angelia.delivery.manifest.rows import columns_of
 from angelia.intake.dispatching.batches import IntakeSend
-from angelia.intake.dispatching.deciding import OCCURRENCE
 from angelia.intake.dispatching.steps import OutcomeStep
 from angelia.lake import Commit, Lake
 
@@ -71,7 +71,7 @@ def progress_of(
         best = {row["row"]: row for row in compaction.merged(ledger, family, _READ).to_pylist()}
         names = zip(facts["message_id"].to_pylist(), facts["occurrence"].to_pylist(), ends, strict=True)
         for number, (message_id, occurrence, not_after) in enumerate(names):
-            message = occurrence.removeprefix(OCCURRENCE)
+            message = occurrence.removeprefix(INTAKE_OCCURRENCE)
             outcome = best.get(number)
             if outcome is None or outcome["outcome"] == DEFERRED:
                 closed = now > not_after + _GRACE_US

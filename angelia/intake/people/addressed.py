@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from angelia.contracts.ids import STRANGER
 from angelia.errors import AngeliaError
 from angelia.importing.addresses import judge_addresses
 from angelia.intake.errors import refused
@@ -16,7 +17,6 @@ from angelia.intake.message import Draft, Refusal
 from angelia.lake import Lake
 from angelia.users.suppressions import address_hash, address_key
 
-STRANGER = "to:"
 _NOT_OFFERED = Refusal("not_offered", "to", "this intake has no lake, which says whose an address is")
 
 

@@ -7,6 +7,15 @@ Public face: `Past` (the messages), `room_for` (what caps leave), `too_near` (sl
 
 from angelia.planning.before.devices import DeviceRoom
 from angelia.planning.before.pending import add_pending
-from angelia.planning.before.room import Past, already_sent, lower_for_vendors, room_for, too_near
+from angelia.planning.before.room import Past, Room, already_sent, lower_for_vendors, room_for, too_near
 
-__all__ = ["DeviceRoom", "Past", "add_pending", "already_sent", "lower_for_vendors", "room_for", "too_near"]
+__all__ = [
+    "DeviceRoom",
+    "Past",
+    "Room",
+    "add_pending",
+    "already_sent",
+    "lower_for_vendors",
+    "room_for",
+    "too_near",
+]

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import parse_qs, parse_qsl
 
+from angelia.contracts.ids import is_list, listed_id
 from angelia.errors import InvalidInput
 from angelia.receive.journal import Event, id_code, is_dispatch, is_recent, reason_code
 
@@ -69,14 +70,14 @@ class NotOurs(ValueError):
     """An item is not as documented; the text names the field."""
 
 
-def read_items(items: object, make: Callable[[Any], Event | None]) -> Reported:
+def read_items(items: object, make: Callable[[Any], Event | None], most: int = MAX_ITEMS) -> Reported:
     """Return the events of a list's items, a verdict for each.
 
     Raises:
         ValueError: it is no list.
     """
-    if not isinstance(items, Sequence) or isinstance(items, str) or len(items) > MAX_ITEMS:
-        raise ValueError(f"a list of at most {MAX_ITEMS} items")
+    if not isinstance(items, Sequence) or isinstance(items, str) or len(items) > most:
+        raise ValueError(f"a list of at most {most} items")
     reported = Reported()
     for number, raw in enumerate(items):
         try:
@@ -102,12 +103,20 @@ def make_event(
     *,
     at: datetime | None = None,
     reason: str | None = None,
+    token: object = None,
 ) -> Event:
     """Return an event by the provider's own id; without a time it is dated by its arrival.
+
+    Of a list, `token` says whose message it is; it is hashed here, and kept nowhere.
 
     Raises:
         NotOurs: the dispatch is none of ours, or the time is too far from now.
     """
+    # A list's id is shared by many, so only the token tells whose message it is.
+    if isinstance(dispatch, str) and is_list(dispatch):
+        if not isinstance(token, str) or not token:
+            raise NotOurs("no token for a list's message")
+        dispatch = listed_id(dispatch, token)
     if not is_dispatch(dispatch):
         raise NotOurs("no dispatch id")
     if at is not None and not is_recent(at, now):

@@ -84,6 +84,5 @@ class HuaweiCallbacks:
         result, at = int(status["result"]), of_ms(status["timestamp"])
         kind = "delivered" if result == 0 else "bounced"
         reason = REASONS.get(result, "other")
-        return make_event(
-            self._channel, f"{raw['requestId']}:{result}", raw.get("biTag"), kind, now, at=at, reason=reason
-        )
+        name, token = f"{raw['requestId']}:{result}", raw.get("token")
+        return make_event(self._channel, name, raw.get("biTag"), kind, now, at=at, reason=reason, token=token)

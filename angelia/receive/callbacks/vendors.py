@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
+from angelia.contracts.ids import is_list
 from angelia.errors import InvalidInput
 from angelia.receive.callbacks.base import (
     HARD,
@@ -30,6 +31,7 @@ from angelia.receive.callbacks.base import (
 from angelia.receive.journal import Event
 
 MIN_KEY = 16
+MAX_DEVICES = 20_000  # of a request of Xiaomi's, whose items may name many
 # Xiaomi's `type` -> kind and reason; 16 and 64: the target is no device of this app any more.
 XIAOMI: dict[int, tuple[str, str | None]] = {
     1: ("delivered", None),
@@ -86,10 +88,14 @@ class XiaomiCallbacks(_Keyed):
         document = of_json(dict(request.form()).get("data", ""))
         if not isinstance(document, dict):
             raise ValueError("a form whose data is an object")
-        items = [(name, raw) for name, raw in document.items() if name != "extra"]
-        return read_items(items, lambda item: self._event(item[0], item[1], request.now))
+        items = [
+            (name, raw, token) for name, raw in document.items() if name != "extra" for token in _targets(raw)
+        ]
+        return read_items(
+            items, lambda item: self._event(item[0], item[1], item[2], request.now), MAX_DEVICES
+        )
 
-    def _event(self, name: str, raw: Mapping[str, Any], now: datetime) -> Event | None:
+    def _event(self, name: str, raw: Mapping[str, Any], token: str, now: datetime) -> Event | None:
         meaning = XIAOMI.get(int(raw["type"]))
         if meaning is None:
             return None
@@ -102,7 +108,15 @@ class XiaomiCallbacks(_Keyed):
             now,
             at=of_ms(raw["timestamp"]),
             reason=reason,
+            token=token,
         )
+
+
+def _targets(raw: object) -> list[str]:
+    """Return the devices an item of Xiaomi's is about, if its message is a list's."""
+    if not isinstance(raw, dict) or not is_list(str(raw.get("param"))):
+        return [""]
+    return [token.strip() for token in str(raw.get("targets") or "").split(",")]
 
 
 class OppoCallbacks(_Keyed):

@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from angelia.contracts.sending import ANSWERED_DAYS, PLAN_LIFE_DAYS
@@ -31,13 +30,12 @@ from angelia.lake import FileEntry, Lake
 from angelia.lake.commit import leaf_folder
 from angelia.lake.keys import lake_key
 from angelia.lake.lake import MAIN
-from angelia.receive.finding.runs import U64, Runs, prefixes
+from angelia.receive.finding.runs import U64, Adding, Runs, prefixes
 
 log = logging.getLogger(__name__)
 
 FACTS = ("dispatch_id", "message_id", "user_id", "campaign_id", "material_id", "channel")
 Facts = dict[str, Any]  # FACTS, and `ds`, `place`; of a ledger `sent_ts` too
-_FLUSH_ROWS = 1 << 20
 _AGAIN, _AGAIN_OLD = timedelta(minutes=1), timedelta(hours=1)
 
 
@@ -124,14 +122,14 @@ class Dispatches:
     def forget(self, now: datetime) -> list[str]:
         """Delete, once an hour, the index of days that are asked of no more; return them.
 
-        Of manifests these are days that are not answered any more; of ledgers days whose ledgers have all
-        expired, for an opt-out may be as old as any ledger that stands.
+        Of manifests and lists these are days that are not answered any more; of ledgers days whose ledgers
+        have all expired, for an opt-out may be as old as any ledger that stands.
         """
         if self._forgot_at is not None and timedelta() <= now - self._forgot_at < _AGAIN_OLD:
             return []
         self._forgot_at, gone = now, list[str]()
         first = str(now.astimezone(UTC).date() - timedelta(days=ANSWERED_DAYS))
-        for kind in ("ledger", "manifest"):
+        for kind in ("ledger", "manifest", "list"):
             folder = self._folder / kind if self._folder else None
             on_disk = {path.name for path in folder.iterdir()} if folder and folder.is_dir() else set()
             for ds in sorted(on_disk | {day for of, day in self._runs if of == kind}):
@@ -175,7 +173,7 @@ class Dispatches:
         if not (is_due or is_live):
             return
         runs, known = self._of("ledger", ds), self._numbers("ledger", ds)
-        adding = _Adding(runs)
+        adding = Adding(runs)
         # Listed without asking each for its commits: those known are looked at once a minute only.
         for leaf in self._lake.leaves(MAIN, "delivery_ledger", {"ds": ds}, expired=True):
             place = f"{leaf['send_hour']}/{leaf['part']}"
@@ -194,7 +192,7 @@ class Dispatches:
         is_due, _ = self._is_due("manifest", ds, now)
         known, in_ledger = self._numbers("manifest", ds), self._numbers("ledger", ds)
         hours = {place.partition("/")[0] for place in known}
-        adding = _Adding(self._of("manifest", ds))
+        adding = Adding(self._of("manifest", ds))
         for hour in self._lake.store.children(f"seals/{ds}"):
             # A row may fall over into an hour that is known, so each is looked at again.
             if hour in hours and not is_due:
@@ -239,38 +237,6 @@ class Dispatches:
             return parts.parts_of(self._lake, parts.standing_manifest(self._lake, ds, hour), hour)
         commit = sealed_batch(self._lake, ds, hour, leaf.partition(".")[0])
         return [] if commit is None else parts.parts_of(self._lake, commit, hour)
-
-
-class _Adding:
-    """Gathers places, and adds them to the index a million rows at a time."""
-
-    def __init__(self, runs: Runs) -> None:
-        self._runs, self._keys, self._n_rows = runs, dict[str, U64](), 0
-
-    def add(self, place: str, number: int, keys: Sequence[U64], is_again: bool = False) -> None:
-        name = f"{place}@{number}"
-        if name in self._runs.places:
-            return
-        own = np.concatenate([np.empty(0, np.uint64), *keys])
-        if is_again:
-            own = self._new_in(place, own)
-        self._keys[name] = own
-        self._n_rows += len(own)
-        if self._n_rows >= _FLUSH_ROWS:
-            self.flush()
-
-    def _new_in(self, place: str, keys: U64) -> U64:
-        """Return the keys that no earlier commit of a place had, which are mostly none."""
-        is_new = np.ones(len(keys), bool)
-        for name, positions in self._runs.find(keys).items():
-            if name.partition("@")[0] == place:
-                is_new[positions] = False
-        return keys[is_new]
-
-    def flush(self) -> None:
-        if self._keys:
-            self._runs.add(self._keys)
-        self._keys, self._n_rows = {}, 0
 
 
 def _names(place: str) -> tuple[str, str]:

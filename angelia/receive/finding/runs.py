@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import secrets
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
 # A merge holds two runs and their order, 24 bytes a row: with this bound about 200 MB.
 MAX_ROWS = 1 << 22
+_FLUSH_ROWS = 1 << 20
 _DIGITS = 16  # hex digits of a prefix
 _HEX = np.full(256, 255, np.uint8)
 _HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16, dtype=np.uint8)
@@ -126,6 +127,40 @@ class Runs:
         else:
             with suppress(OSError):
                 path.unlink()
+
+
+class Adding:
+    """Gathers places, and adds them to the index a million rows at a time."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs, self._keys, self._n_rows = runs, dict[str, U64](), 0
+
+    def add(self, place: str, number: int, keys: Sequence[U64], is_again: bool = False) -> None:
+        """Add a place by its commit's number; `is_again`: an earlier commit of it is known."""
+        name = f"{place}@{number}"
+        if name in self._runs.places:
+            return
+        own = np.concatenate([np.empty(0, np.uint64), *keys])
+        if is_again:
+            own = self._new_in(place, own)
+        self._keys[name] = own
+        self._n_rows += len(own)
+        if self._n_rows >= _FLUSH_ROWS:
+            self.flush()
+
+    def _new_in(self, place: str, keys: U64) -> U64:
+        """Return the keys that no earlier commit of a place had, which are mostly none."""
+        is_new = np.ones(len(keys), bool)
+        for name, positions in self._runs.find(keys).items():
+            if name.partition("@")[0] == place:
+                is_new[positions] = False
+        return keys[is_new]
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        if self._keys:
+            self._runs.add(self._keys)
+        self._keys, self._n_rows = {}, 0
 
 
 def _read(path: Path) -> SortedRun:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 
+from angelia.contracts.ids import listed_id
 from angelia.sandbox.fcm import Reply
 from angelia.sandbox.phones import Phones
 from angelia.sandbox.rules import Rules, Then
@@ -48,6 +49,44 @@ class ProviderSandbox:
         self.phones.receive(dispatch, token, title, text)
         self.phones.outcomes["accepted"] += 1
         return accepted._replace(then=then)
+
+    def serve_list(
+        self,
+        shared: str,
+        tokens: Sequence[str],
+        texts: tuple[str, str],
+        done: Callable[[dict[str, str]], Reply],
+        failed: Failed,
+        of_token: Container[str],
+    ) -> Reply:
+        """Let the rules decide what becomes of one message to many tokens.
+
+        An error that begins with a word of `of_token` is that token's own; `done` makes the answer of the
+        tokens that have one. Any other failure is the whole request's, and no phone receives it.
+        """
+        names = {token: listed_id(shared, token) for token in tokens}
+        fates = {token: self._rules.find(token, name) for token, name in names.items()}
+        own = {
+            token: then.error
+            for token, then in fates.items()
+            if then is not None and then.error and then.error.partition(".")[0] in of_token
+        }
+        for token, then in fates.items():
+            if then is None or token in own:
+                continue
+            if then.is_unseen:
+                self.phones.outcomes["broken_before"] += 1
+                return done({})._replace(then=then)
+            if then.status >= 300 or then.error:
+                self.phones.outcomes[then.error or str(then.status)] += 1
+                return failed(then)._replace(then=then)
+        for token, name in names.items():
+            if token not in own:
+                self.phones.receive(name, token, *texts)
+            self.phones.outcomes[own.get(token, "accepted")] += 1
+        # An answer that is lost is lost for all.
+        broken = (then for then in fates.values() if then is not None and (then.reset or then.silent))
+        return done(own)._replace(then=next(broken, None))
 
     def refused(self, status: int, outcome: str, document: dict[str, object]) -> Reply:
         """Return a refusal and count it."""

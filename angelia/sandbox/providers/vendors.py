@@ -9,6 +9,7 @@ import base64
 import hmac
 import json
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,6 +17,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from angelia.delivery.channels.token_lists import HUAWEI_MOST, XIAOMI_MOST
 from angelia.sandbox.fcm import Reply
 from angelia.sandbox.keys import write_account
 from angelia.sandbox.phones import Phones
@@ -102,27 +104,47 @@ class HuaweiSandbox(ProviderSandbox):
         except jwt.InvalidTokenError:
             return self.refused(401, "huawei_token", {"code": "80200003", "msg": "token expired"})
         # What is refused for its content has status 200: the code in the answer tells.
-        if dict(headers).get(b"push-type") != b"0" or len(body) > 8192:
+        if dict(headers).get(b"push-type") != b"0" or len(body) > 8192 + 512 * HUAWEI_MOST:
             return self.refused(400, "huawei_headers", {"code": "80100003", "msg": "Illegal payload"})
         try:
             document = json.loads(body)
             notification, options = document["payload"]["notification"], document["pushOptions"]
-            (token,) = document["target"]["token"]
+            tokens = list(map(str, document["target"]["token"]))
             title, text, action = notification["title"], notification["body"], notification["clickAction"]
             if action["actionType"] not in (0, 1) or not 1 <= options["ttl"] <= 1_296_000:
                 raise ValueError
-            dispatch = action["data"]["dispatch_id"]
+            shared = action["data"].get("list_id")
+            dispatch = "" if shared else action["data"]["dispatch_id"]
+            if options["biTag"] != (shared or dispatch):
+                raise ValueError
         except (ValueError, KeyError, TypeError):
             return self.refused(200, "huawei_payload", {"code": "80100003", "msg": "Illegal payload"})
-        done = {"code": "80000000", "msg": "Success", "requestId": secrets.token_hex(12)}
-        return self.serve(
-            dispatch,
-            token,
-            title,
-            text,
-            Reply(200, json.dumps(done).encode()),
-            lambda then: _huawei(then, token),
-        )
+        if not 1 <= len(tokens) <= (HUAWEI_MOST if shared else 1) or len(set(tokens)) < len(tokens):
+            return self.refused(200, "huawei_tokens", {"code": "80300010", "msg": "Number of tokens"})
+        failed = lambda then: _huawei(then, tokens[0])  # noqa: E731
+        if shared:
+            of_token = ("80100000", "80300007")
+            return self.serve_list(
+                shared, tokens, (title, text), lambda own: _some(own, tokens), failed, of_token
+            )
+        done = Reply(200, json.dumps(_HUAWEI_DONE | {"requestId": secrets.token_hex(12)}).encode())
+        return self.serve(dispatch, tokens[0], title, text, done, failed)
+
+
+_HUAWEI_DONE = {"code": "80000000", "msg": "Success"}
+
+
+def _some(own: dict[str, str], tokens: Sequence[str]) -> Reply:
+    """Return the answer to a list: all, some or none of its tokens were taken."""
+    number = {"requestId": secrets.token_hex(12)}
+    if not own:
+        return Reply(200, json.dumps(_HUAWEI_DONE | number).encode())
+    illegal: dict[str, list[str]] = {}
+    for token, error in own.items():
+        illegal.setdefault(error.partition(".")[2] or "tokenFormatError", []).append(token)
+    words = {"success": len(tokens) - len(own), "failure": len(own), "illegalTokens": illegal}
+    code = "80100000" if len(own) < len(tokens) else "80300007"
+    return Reply(200, json.dumps({"code": code, "msg": json.dumps(words)} | number).encode())
 
 
 def _huawei(then: Then, token: str) -> Reply:
@@ -153,27 +175,35 @@ class XiaomiSandbox(ProviderSandbox):
             return self._error(21301)
         form = {name: values[0] for name, values in parse_qs(body.decode("latin-1")).items()}
         try:
-            token, title, text = form["registration_id"], form["title"], form["description"]
-            dispatch = json.loads(form["payload"])["dispatch_id"]
+            tokens, title, text = form["registration_id"].split(","), form["title"], form["description"]
+            payload = json.loads(form["payload"])
+            shared = payload.get("list_id")
+            dispatch = "" if shared else payload["dispatch_id"]
             if form["restricted_package_name"] != "example.angelia":
                 return self._error(22022)
             if len(title) >= 50 or len(text) >= 128 or not form["time_to_live"].isdecimal():
                 return self._error(10017)
+            if len(tokens) > (XIAOMI_MOST if shared else 1):
+                return self._error(10016)
         except (ValueError, KeyError, TypeError):
             return self._error(10016)
         done = {"result": "ok", "code": 0, "data": {"id": secrets.token_hex(12)}, "description": "ok"}
-        return self.serve(
-            dispatch,
-            token,
-            title,
-            text,
-            Reply(200, json.dumps(done).encode()),
-            lambda then: _xiaomi(then, token),
-        )
+        accepted, failed = Reply(200, json.dumps(done).encode()), lambda then: _xiaomi(then, tokens[0])
+        # Of a list the answer names the ids that were none; a single message goes by its own rule.
+        if shared:
+            return self.serve_list(shared, tokens, (title, text), _some_regids, failed, ("bad_regids",))
+        return self.serve(dispatch, tokens[0], title, text, accepted, failed)
 
     def _error(self, code: int) -> Reply:
         self.phones.outcomes[f"xiaomi_{code}"] += 1
         return Reply(200, json.dumps({"result": "error", "code": code, "reason": "Refused."}).encode())
+
+
+def _some_regids(own: dict[str, str]) -> Reply:
+    """Return the answer to a list: the registration ids that were none are named in it."""
+    data = {"id": secrets.token_hex(12), **({"bad_regids": ",".join(own)} if own else {})}
+    document = {"result": "ok", "code": 0, "data": data, "description": "ok"}
+    return Reply(200, json.dumps(document).encode())
 
 
 def _xiaomi(then: Then, token: str) -> Reply:

@@ -50,6 +50,8 @@ def test_another_day_does_not_mend_a_failure(log):
             "angelia quality check --gate plan --ds 2026-11-14",
         ),
         ("train", {}, "python -m models.train --ds 2026-11-14"),
+        ("promote", {"ds": None}, "python -m models.promote --help"),
+        ("score_lookalikes", {}, "angelia audience lookalike --help"),
         ("catalog apply", {"ds": None}, "angelia catalog apply"),
     ],
 )

@@ -61,8 +61,12 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
     rules: str = "",
     prepare: Callable[[dict[str, Any]], None] = lambda _: None,
+    **changes: Any,
 ) -> tuple[RunResult, Phones]:
-    """Deliver 200 rows of a channel to a sandbox here; `prepare` may change its account."""
+    """Deliver 200 rows of a channel to a sandbox here.
+
+    `prepare` may change its account, `changes` its rows.
+    """
     path = None
     if rules:
         path = folder / "rules.yaml"
@@ -85,7 +89,7 @@ def run(
             given = (folder / "webpush-subscription.json").read_text("utf-8")
             subscription = json.dumps(json.loads(given))
             address = lambda n: subscription.replace("NAME", f"r{n:03d}")  # noqa: E731
-        sample_plan.make(lake, DS, 200, changes={"channel": channel, "address": address})
+        sample_plan.make(lake, DS, 200, changes={"channel": channel, "address": address, **changes})
         result = await Delivery(lake, Options(DS, (HOUR,), simulated=True, request_timeout_s=20.0)).run()
         os.kill(os.getpid(), signal.SIGINT)  # SIGTERM was the worker's
         return result, await server

@@ -15,6 +15,7 @@ from angelia.delivery.manifest.objects import read_json
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Lake
 from angelia.lake.expire import expire
+from angelia.lake.store import LocalStore
 from tests.unit.delivery.given import DS, ELSEWHERE, HOUR
 
 
@@ -66,6 +67,17 @@ def test_due_parts_have_opened_and_are_not_done(lake: Lake) -> None:
     ledger = Ledger(lake.store, ELSEWHERE, lambda: 0)
     ledger.finish(parts.due_parts(lake, at(4))[0].id, {})
     assert parts.due_parts(lake, at(4)) == []
+
+
+def test_a_window_is_read_from_a_files_end_alone(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root,) = parts.parts_of(lake, sample_plan.make(lake, DS, 9), HOUR)
+
+    def whole(store: LocalStore, key: str) -> bytes:
+        raise AssertionError(f"{key} was fetched whole")
+
+    monkeypatch.setattr(LocalStore, "local_path", lambda store, key: None)
+    monkeypatch.setattr(LocalStore, "read", whole)
+    assert parts.window(lake, root) == (at(4), at(6))
 
 
 def test_a_follow_up_that_closed_is_not_due(lake: Lake) -> None:

@@ -25,3 +25,17 @@ def test_a_code_is_asked_for_and_verified_by_its_scope(ask: Ask, tmp_path: Path)
     assert view["variables"] == {"code": f"otp:{made.json()['id']}"}
     resent = ask("POST", f"/v1/messages/{made.json()['id']}:resend")
     assert (resent.status_code, resent.json()["error"]["code"]) == (409, "not_resendable")
+
+
+def test_a_code_goes_by_a_template_or_a_campaign(ask: Ask) -> None:
+    made = ask("POST", "/v1/codes", {"user_id": "anna", "template_id": "login"})
+    assert made.status_code == 202
+    view = ask("GET", f"/v1/messages/{made.json()['id']}").json()
+    assert (view["campaign_id"], view["template_id"], view["class"]) == (None, "login", "transactional")
+    path = f"/v1/codes/{made.json()['id']}:verify"
+    given = {"code": SECRET.code(made.json()["id"], "anna")}
+    assert ask("POST", path, given).json() == {"verified": True, "attempts_left": 0}
+    for named, code in (({}, "missing"), ({"campaign_id": "a", "template_id": "b"}, "invalid")):
+        refused = ask("POST", "/v1/codes", {"user_id": "bert", **named})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (422, code)
+        assert refused.json()["error"]["field"] == "campaign_id"

@@ -50,6 +50,19 @@ def test_each_rule_at_its_boundary(
     assert outcome(verdicts_of(catalog, message(**row), now=now)) == expected
 
 
+@pytest.mark.parametrize(
+    ("changes", "minutes"),
+    [
+        ({}, 120),
+        ({"sale": {"send_window": {"start": 12, "end": 13}}}, 60),
+        ({"sale": {"send_window": {"start": 12, "end": 18}}}, 120),
+    ],
+)
+def test_a_message_has_left_before_its_window_closes(changes: dict[str, Any], minutes: int) -> None:
+    (sent,) = verdicts_of(contents(**changes)).chosen
+    assert sent.row["not_after"] == NOON + minutes * HOUR_US // 60
+
+
 def test_quiet_hours_are_the_persons_own() -> None:
     catalog = contents(default={"quiet_hours": {"start": 20, "end": 8}}, sale={"ttl_hours": 13})
     assert outcome(verdicts_of(catalog)) == "chosen"

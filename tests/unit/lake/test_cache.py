@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from angelia.errors import AngeliaError, Corrupt, InvalidInput, NotFound
-from angelia.lake import cache
+from angelia.lake import Lake, cache
 from angelia.lake.commit import FileEntry
 from angelia.lake.store import LocalStore
 
@@ -147,3 +147,16 @@ def test_copied_objects_have_a_local_path(store: LocalStore, folder: Path) -> No
     assert copied.local_path(entry.path) == Path(cache.fetch(store, [entry])[0])
     assert copied.local_path(other.path) == store.local_path(other.path)
     assert copied.read(other.path) == b"tripod"  # all else is the store's
+
+
+def test_a_lake_in_a_bucket_reads_copies(
+    store: LocalStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry, lake = put(store, b"camera"), Lake(store)
+    assert cache.with_copies(lake, [entry]) is lake  # on a disk there is nothing to copy
+    monkeypatch.setattr(LocalStore, "local_path", lambda store, key: None)
+    reader = cache.with_copies(lake, [entry])
+    assert (reader.path_of(entry), reader.branch) == (cache.fetch(store, [entry])[0], "main")
+    store.delete(entry.path)
+    assert Path(reader.path_of(entry)).read_bytes() == b"camera"
+    assert lake.store is store

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from boto3.s3.transfer import S3Transfer
+from botocore import auth
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError
 
@@ -49,7 +52,7 @@ class Wire:
 
 
 def status(code: int, name: str) -> Answer:
-    body = f"<Error><Code>{name}</Code><Message>no</Message></Error>".encode()
+    body = f"<Error><Code>{name}</Code><Message>no</Message></Error>".encode() if name else b""
 
     class Raw:
         def stream(self, **_: Any) -> Iterator[bytes]:
@@ -130,6 +133,33 @@ def test_wrong_keys_and_a_wrong_clock_name_the_fix(wire: Wire, code: str, fix: s
     assert "\n" not in caught.value.one_line()
 
 
+@pytest.mark.skipif(os.environ.get("S3_SERVER", "moto") == "moto", reason="moto checks no signature")
+@pytest.mark.parametrize("wrong", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "clock"])
+def test_a_server_that_checks_signatures_gets_its_fix(
+    s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    if wrong == "clock":
+        ahead = datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=2)
+        monkeypatch.setattr(auth, "get_current_datetime", lambda remove_tzinfo=True: ahead)
+    else:
+        monkeypatch.setenv(wrong, "nobody")
+    store = S3Store(s3_url, s3_endpoint)
+    for ask in (lambda: store.create("a", b""), lambda: store.read("a"), lambda: store.children("a")):
+        with pytest.raises(AngeliaError, match=r"answered 40[34] ") as caught:
+            ask()
+        assert wrong in caught.value.one_line()
+        assert not isinstance(caught.value, NotFound)
+    store.client.close()
+
+
+def test_a_refusal_without_a_code_names_all_it_may_be(s3_store: S3Store) -> None:
+    # As every answer to HEAD: it has no body.
+    s3_store.client.meta.events.register("before-send.s3.HeadObject", lambda **_: status(403, "")())
+    with pytest.raises(AngeliaError, match="answered 403 for a/x") as caught:
+        s3_store.exists("a/x")
+    assert all(word in caught.value.one_line() for word in ("keys", "rights", "clock"))
+
+
 def test_missing_bucket_and_dead_endpoint_are_one_line(s3_url: str, s3_endpoint: str) -> None:
     missing = S3Store("s3://no-such-bucket-here", s3_endpoint)
     reads = (lambda: missing.read("a"), lambda: list(missing.list("")))
@@ -162,6 +192,16 @@ def test_no_credentials_is_one_line(
     store.client.close()
 
 
+def test_stores_of_one_workers_tasks_share_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "_OF_WORKERS", {})
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    store = S3Store("s3://one/place", "http://127.0.0.1:9")
+    first, second = (pickle.loads(pickle.dumps(store)) for _ in range(2))
+    assert first.client is second.client is not store.client
+    other = pickle.loads(pickle.dumps(S3Store("s3://one/place", "http://127.0.0.1:10")))
+    assert other.client is not first.client
+
+
 def test_uploads_that_nobody_finished_are_swept(s3_store: S3Store) -> None:
     s3_store.client.create_multipart_upload(Bucket=s3_store.bucket, Key=f"{s3_store.prefix}/a/x")
     assert s3_store.sweep(datetime(2000, 1, 1, tzinfo=UTC)) == 0  # moto gives every upload a date of 2010
@@ -174,9 +214,9 @@ def test_a_file_below_a_part_is_one_put(
     wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, n_uploads: int
 ) -> None:
     monkeypatch.setattr(s3, "PART_BYTES", 100)
-    uploads, upload = list[str](), wire.store.client.upload_file
+    uploads, upload = list[str](), S3Transfer.upload_file
     monkeypatch.setattr(
-        wire.store.client, "upload_file", lambda *words: (uploads.append(words[2]), upload(*words))[1]
+        S3Transfer, "upload_file", lambda *words: (uploads.append(words[3]), upload(*words))[1]
     )
     file = tmp_path / "file"
     file.write_bytes(b"x" * size)

@@ -18,7 +18,8 @@ from angelia.catalog.store import StoredDocument
 from angelia.contracts.ids import message_id
 from angelia.planning import InMemory, ShardRounds, best_sets, solve
 from angelia.planning.before import Past
-from angelia.planning.eligibility import Pairs, ShardPeople, build, draw_slots
+from angelia.planning.eligibility import Pairs, ShardPeople, build
+from angelia.planning.exploring import draw_slots
 from angelia.planning.inputs import terms_of
 from angelia.planning.terms import ArmTerms, ChannelTerms, Terms
 from angelia.timing.category_hours import CategoryHours

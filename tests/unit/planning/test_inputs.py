@@ -20,8 +20,9 @@ from angelia.delivery.sending.pacing import TokenBucket
 from angelia.lake import Lake
 from angelia.planning.eligibility import build
 from angelia.planning.inputs import days_needed, find_inputs, load_shard, terms_of
-from angelia.planning.offers import MaterialFacts
+from angelia.planning.offers import MaterialFacts, material_facts
 from angelia.planning.terms import Terms
+from angelia.timing.local_time import local_grid
 from angelia.users.features import refused_topics
 from tests.user_index import append_people
 
@@ -167,6 +168,20 @@ def test_a_campaigns_own_cap_counts_as_far_back_as_it_says(night: Lake) -> None:
         assert (
             np.array(shard.people.user_id, object)[shard.pairs.user[outcome == "capped"]].tolist() == expected
         )
+
+
+@pytest.mark.parametrize(("first", "last"), [("2026-11-15", "2026-11-15"), ("2026-11-16", None)])
+def test_a_material_goes_on_its_own_days_only(night: Lake, first: str, last: str | None) -> None:
+    """A night touches three local days: the offer of one of them must not go out on another."""
+    offer = {"kind": "material", "id": "hello", "template": "t", "valid_from": first, "valid_until": last}
+    facts, wanted = material_facts({"hello": parse_document(offer)}), terms()
+    shard = load_shard(night, find_inputs(night, DS, 28), wanted, facts, 0)
+    problem, _, _ = build(wanted, shard.people, shard.pairs, shard.past)
+    dates = local_grid(shard.people.timezone, wanted.slots()).date
+    own = dates >= np.datetime64(first) if last is None else dates == np.datetime64(first)
+    assert own.any()
+    assert not own.all()
+    assert np.array_equal(problem.allowed, own[problem.pair_user])
 
 
 def test_what_the_intake_will_send_leaves_no_room(night: Lake) -> None:

@@ -1,12 +1,13 @@
 """What a material is worth in the draw, and what the draw could choose from, as bits."""
 
 from dataclasses import replace
+from datetime import date
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from angelia.planning.eligibility import open_hours
+from angelia.planning.eligibility import clock_hours, open_hours
 from angelia.planning.offers import (
     CampaignOffer,
     MaterialFacts,
@@ -14,6 +15,7 @@ from angelia.planning.offers import (
     draw_material,
     good_hours,
     lift_worth,
+    may_show,
 )
 from angelia.timing.category_hours import CategoryHours
 from tests.unit.planning.few_people import CAMPAIGN, TERMS, people
@@ -68,3 +70,15 @@ def test_the_draw_goes_by_good_open_hours() -> None:
     # The morning is better by far, but closed.
     picked, _ = draw_material(terms, who, open_hours(terms, who), offer, facts, hours)
     assert set(picked.tolist()) == {1}
+
+
+def test_a_material_of_closed_hours_is_not_drawn() -> None:
+    """On UTC's clock all open hours are the 15th's, in Auckland some are the 16th's."""
+    campaign = replace(CAMPAIGN, materials=("sale_a", "sale_b"))
+    terms = replace(TERMS, campaigns=(campaign,))
+    who = people(2, timezone=["UTC", "Pacific/Auckland"])
+    facts = MaterialFacts({}, {}, {"sale_b": (date(2026, 11, 16), date.max)})
+    shown = may_show(terms, who, campaign, np.arange(2), facts, clock_hours(terms, who))
+    assert shown.tolist() == [[True, False], [True, True]]
+    late = replace(terms, first_slot=24)  # nothing is sent, so the reason is that no hour is left
+    assert may_show(late, who, campaign, np.arange(2), facts, clock_hours(late, who)).all()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from angelia.lake import Lake
+from angelia.quality import covered
 from angelia.quality.covered import _named, days_before, days_for, stand_before, unjudged
 from angelia.quality.gates import gate_of
 from angelia.quality.verdicts import CheckVerdict, store
@@ -35,6 +36,21 @@ def test_a_gate_counts_days_before_that_none_passed(judged: Lake, capsys: pytest
             f"since ({days[2]}); 1 closed ({days[1]}); 1 never judged ({days[0]}): they are read as they "
             f"stand now; to judge one, run `angelia quality check --gate sources --ds {days[2]}`"
         ]
+
+
+def test_a_days_verdicts_are_looked_up_once(judged: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("user_events", "push_history"):
+        put(judged, name, ds="2026-11-13")
+    seen, asked = stand_before(judged, ("user_events", "push_history"), DS), list[str]()
+    assert [len(citations) for citations in seen.values()] == [1, 1]
+
+    def nothing(lake: Lake, gate: str, day: str) -> list[CheckVerdict]:
+        asked.append(day)
+        return []
+
+    monkeypatch.setattr(covered, "load", nothing)
+    assert len(list(unjudged(judged, "sources", DS, seen))) == 2
+    assert asked == ["2026-11-13"]
 
 
 def test_receipts_are_measured_for_four_nights_others_for_one() -> None:

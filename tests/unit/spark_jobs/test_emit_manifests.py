@@ -4,7 +4,7 @@ Each refusal is one line. tests/unit/lake/test_erase_night.py and tests/integrat
 writes.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -18,7 +18,6 @@ from angelia.quality.verdicts import CheckVerdict, store
 from angelia.users.one_person import PersonLake
 from spark_jobs import emit_manifests
 from spark_jobs.running.session import run_job
-from tests import planned_night
 from tests.planned_night import DS, SALE, plan_a_night, put
 from tests.unit.delivery.conftest import Bench, error
 from tests.unit.delivery.given import OK
@@ -74,21 +73,6 @@ def test_a_night_held_back_is_not_emitted_by_hand(planned, capsys):
         assert code == 2
         assert line.startswith(f"error: the guard holds back the night of {DS} (")
     assert planned.head("dispatch_manifest", ds=DS) is None
-
-
-def test_rows_carry_the_persons_quiet_hours_joined(lake, settings_home, monkeypatch):
-    monkeypatch.setitem(planned_night.POLICY, "quiet_hours", {"start": 22, "end": 8})
-    plan_a_night(lake)
-    features = lake.read(lake.require("user_features", ds=DS)).sort_by("ordinal")
-    for name, own in (("quiet_start", 20), ("quiet_end", 23)):
-        at = features.schema.get_field_index(name)
-        values = pa.array([own if row == 3 else None for row in range(8)], features.schema.field(at).type)
-        features = features.set_column(at, features.schema.field(at), values)
-    put(lake, "user_features", features, meta={"n_users": 8})
-    commits = (lake.require(name, ds=DS) for name in ("decisions", "user_features"))
-    rows = emit_manifests.messages_of_shard(lake, *commits, load_snapshot(lake, DS), [], 0)
-    spans = list(zip(rows["quiet_start"].to_pylist(), rows["quiet_end"].to_pylist(), strict=True))
-    assert spans == [(20, 8) if row == 3 else (22, 8) for row in range(8)]
 
 
 def test_all_devices_of_a_message_stand_in_one_part():
@@ -149,15 +133,28 @@ def test_a_message_to_all_devices_is_one_message(lake, settings_home, monkeypatc
     slot = datetime(2026, 11, 15, 9, tzinfo=UTC)
     fate = fate_of(lake, PersonLake(lake, 0, 14), DS, "sale", f"{0:032x}", slot)
     assert (fate.state, fate.channel, fate.devices) == ("accepted", "fcm", (2, 3))
+    # A plan made anew, with other messages for later: no plan counted them beside what is sealed.
+    decisions = lake.read(lake.require("decisions", ds=DS))
+    again = decisions.to_pylist()
+    for row in again:
+        other = {"message_id": f"f{row['choices'][0]['message_id'][1:]}", "slot": slot + timedelta(hours=5)}
+        row["choices"][0] |= other
+    put(lake, "decisions", pa.Table.from_pylist(again, decisions.schema))
+    ready(lake, "2026-11-15T14")
+    assert run_job(emit_manifests.main, ["--ds", DS]) == 0
+    manifest = lake.require("dispatch_manifest", ds=DS)
+    assert dict(manifest.rejects) == {"beside_sealed": 4, "no_address": 4}
+    assert {entry.keys["send_hour"] for entry in manifest.files} == {HOUR}
 
 
-def ready(lake):
+def ready(lake, hour=HOUR):
     """Give the night an index, the meta of its plan, and open verdicts of gate and guard."""
     with lake.attempt("user_index", chain="0") as attempt:
         attempt.write(valid_rows("user_index", 8), "part-0000.parquet")
         index = attempt.publish(meta={"n_users": 8, "shard_bits": 14})
     commit = lake.require("decisions", ds=DS)
-    meta = {**commit.meta, "messages": messages_meta([Messages(HOUR, "fcm", "sale", 8)])}
+    start = {"start": "2026-11-15T04:00:00+00:00"}
+    meta = {**start, **commit.meta, "messages": messages_meta([Messages(hour, "fcm", "sale", 8)])}
     put(lake, "decisions", lake.read(commit), meta=meta, inputs=[index])
     check_plan(lake)
     guard(lake, DS)

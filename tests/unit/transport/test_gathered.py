@@ -26,7 +26,10 @@ class Inner:
 
 
 class Lines:
-    """Joins bodies by commas, and answers each with its own."""
+    """Joins bodies by commas, and answers each with its own; what begins with a digit is apart."""
+
+    def key(self, request: Request) -> bytes | None:
+        return None if request.body == b"alone" else request.body[:1] * request.body[:1].isdigit()
 
     def join(self, requests: Sequence[Request]) -> Request:
         return requests[0]._replace(body=b",".join(request.body for request in requests))
@@ -50,6 +53,14 @@ def gather(
 
     asyncio.run(main())
     return inner, taken
+
+
+def test_rows_with_another_key_are_another_request() -> None:
+    rows = [(b"a", b"t"), (b"1b", b"t"), (b"1c", b"t"), (b"alone", b"t"), (b"2d", b"t"), (b"e", b"t")]
+    inner, taken = gather(Answer(200, b"whole"), rows)
+    assert inner.sent[0] == (b"alone", b"t"), "it waits for nobody"
+    assert sorted(inner.sent[1:]) == [(b"1b,1c", b"t"), (b"2d", b"t"), (b"a,e", b"t")]
+    assert taken.keys() == set(range(6))
 
 
 def test_rows_share_a_request_and_have_their_own_answers() -> None:

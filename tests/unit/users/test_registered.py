@@ -10,7 +10,16 @@ import pyarrow as pa
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
 from angelia.lake.expire import expire
-from angelia.users.registered import COLUMNS, addresses_of, amended, compact, last_words, permitted, register
+from angelia.users.registered import (
+    COLUMNS,
+    NewHolders,
+    addresses_of,
+    amended,
+    compact,
+    last_words,
+    permitted,
+    register,
+)
 from tests.planned_night import put
 
 AT = datetime(2026, 11, 14, 12, tzinfo=UTC)
@@ -26,6 +35,23 @@ def word(
 
 def shown(table: pa.Table) -> list[tuple[str, str]]:
     return sorted(zip(table["user_id"].to_pylist(), table["address"].to_pylist(), strict=True))
+
+
+def test_an_address_is_whose_client_spoke_last(lake: Lake) -> None:
+    def took(*words: dict[str, Any]) -> list[str]:
+        holders = NewHolders(AT)
+        for spoken in words:
+            holders.take(pa.Table.from_pylist([spoken]).cast(last_words(lake).schema))
+        return [user for user in ("u1", "u2", "to:9") if holders.took(user, "email", "A@x.example")]
+
+    mine, theirs = word("u1", "a@x.example"), word("u2", "a@x.example", AT + HOUR)
+    assert took() == took(word("u2", "b@x.example")) == []
+    assert took(mine) == ["u2"]
+    assert took(theirs) == took(mine, theirs) == took(theirs, mine) == ["u1"]
+    assert took(word("u2", "a@x.example", AT - HOUR / 60)) == [], "the plan knew that"
+    over = word("u2", "a@x.example", AT + 2 * HOUR, False)
+    assert took(theirs, over) == ["u2"], "what its later holder gave up is its earlier one's again"
+    assert took(word("u1", "a@x.example", AT, False)) == ["u1"]
 
 
 def test_the_last_word_of_an_address_is_kept(lake: Lake) -> None:

@@ -15,6 +15,7 @@ from angelia.contracts import arrow, dataset
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.users.profiles import contact_features
+from angelia.users.registered import register
 from angelia.users.suppressions import (
     Guards,
     Refusals,
@@ -224,6 +225,21 @@ def test_a_topic_refused_since_the_plan_is_not_sent(lake: Lake) -> None:
     assert blocked() == ["suppressed", None, None]
     choose_at(planned_until + timedelta(seconds=1), True)
     assert blocked() == [None, None, None]
+
+
+def test_a_phone_that_changed_hands_since_the_plan_gets_nothing(lake: Lake) -> None:
+    guards = Guards(lake, "2026-11-14", lambda: 0)
+
+    def blocked() -> list[str | None]:
+        assert asyncio.run(guards.refresh())
+        return guards.blocked(["c"] * 3, ["u1", "u2", "u3"], "fcm", ["token-a", "token-a", "token-b"])
+
+    assert blocked() == [None, None, None]
+    word = {"channel": "fcm", "registered_ts": DAY + timedelta(days=14), "is_active": True}
+    register(lake, [word | {"user_id": "u2", "address": "token-a"}])
+    assert blocked() == ["address_gone", None, None]
+    register(lake, [word | {"user_id": "u3", "address": "token-b", "is_active": False}])
+    assert blocked() == ["address_gone", None, "address_gone"]
 
 
 def test_quiet_hours_chosen_since_the_plan_are_known_by_row(lake: Lake) -> None:

@@ -53,7 +53,7 @@ def test_names_are_equal_whatever_their_spelling() -> None:
         ("group: cn=x,dc=y\nuser_id: uid\ntemplate: u\n", "template: it holds {value} once"),
         (MAPPING + "server: ldap://host\n", "a server needs a base"),
         (MAPPING + "server: ldap://me:secret@host\nbase: dc=x\n", "server: String should match"),
-        ("- a\n", "valid dictionary"),
+        ("- a\n", "is not a map of names"),
         ("group: [\n", "expected the node"),
     ],
 )

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from angelia.planning.eligibility import OPEN, draw_slots
+from angelia.planning.eligibility import OPEN
+from angelia.planning.exploring import draw_slots
 from angelia.planning.problem import ONE, Problem
 from angelia.planning.routes import add_counts, responses, says_of, with_responses
 from angelia.planning.routes.responses import LEAST, MOST, PRIOR_SENT

@@ -9,6 +9,7 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
+from angelia.contracts.ids import listed_id
 from angelia.lake import Lake
 from tests.unit.receive.callbacks.given import MS, A, B, kept
 from tests.unit.receive.callers import KEY, NOW, Post
@@ -33,3 +34,12 @@ def test_huawei_tells_of_deliveries_in_both_versions(lake: Lake, post: Post) -> 
     assert answer["refused"] == ["[2]: no dispatch id", "[3]: not as documented"]
     assert kept(lake) == [(A, "delivered", None), (B, "bounced", "hard")]
     assert huawei(post, first, second, foreign, {"biTag": A})[1]["repeated"] is True
+
+
+def test_huaweis_receipt_of_a_list_is_its_tokens(lake: Lake, post: Post) -> None:
+    shared = "l-" + "5" * 32
+    of = {"biTag": shared, "status": 0, "timestamp": MS, "requestId": "r1"}
+    status, answer = huawei(post, of | {"token": "t1"}, of | {"token": "t2", "status": 2}, of)
+    assert (status, answer["taken"], answer["refused"]) == (200, 2, ["[2]: no token for a list's message"])
+    expected = [(listed_id(shared, "t1"), "delivered", None), (listed_id(shared, "t2"), "bounced", "hard")]
+    assert kept(lake) == sorted(expected)

@@ -8,6 +8,7 @@ from urllib.parse import unquote_plus, urlencode
 
 import pytest
 
+from angelia.contracts.ids import listed_id
 from angelia.delivery.channels import open_provider
 from angelia.delivery.channels.base import ChannelConfig, Message
 from angelia.errors import InvalidInput
@@ -38,6 +39,23 @@ def test_vendors_without_signatures_need_the_key(lake: Lake, post: Post) -> None
     assert post(f"/callbacks/oppo?key={KEY}", json.dumps(items).encode())[1]["taken"] == 1
     assert kept(lake) == [(A, "delivered", None), (A, "delivered", None), (B, "bounced", "hard")]
     assert post(f"/callbacks/oppo?key={KEY}", b'{"no": "list"}')[0] == 400
+
+
+def test_xiaomis_item_of_a_list_is_each_devices(lake: Lake, post: Post) -> None:
+    shared, tokens = "l-" + "5" * 32, [f"r{n}" for n in range(1_200)]
+    data = {
+        "m1": {"param": shared, "type": 1, "targets": ", ".join(tokens), "timestamp": MS},
+        "m2": {"param": shared, "type": 2, "targets": "", "timestamp": MS},
+        "m3": "no object",
+    }
+    body = urlencode({"data": json.dumps(data)}).encode()
+    answer = post(f"/callbacks/xiaomi?key={KEY}", body, FORM)[1]
+    assert (answer["taken"], len(answer["refused"])) == (1_200, 2)
+    assert answer["refused"] == ["[1200]: no token for a list's message", "[1201]: not as documented"]
+    assert kept(lake) == sorted((listed_id(shared, token), "delivered", None) for token in tokens)
+    assert b"r1199" not in b"".join(lake.store.read(key) for key in lake.store.list("received")), (
+        "no token is kept"
+    )
 
 
 def test_meizu_tells_what_was_delivered_and_opened(lake: Lake, post: Post) -> None:

@@ -1,0 +1,46 @@
+"""A plan made anew at noon: what the morning's sealed hours leave room for."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from angelia.contracts.rows import valid_rows
+from spark_jobs.shard_work.beside_sealed import fitting, sealed_marketing
+
+ROW = "message_id string, user_id string, send_ts timestamp, guarantee string"
+
+
+def at(hour: int) -> datetime:
+    return datetime(2026, 11, 15, hour, tzinfo=UTC)
+
+
+@pytest.fixture
+def frames(spark):
+    def make(*rows):
+        full = [(message, user, at(hour), "at_most_once") for message, user, hour in rows]
+        return spark.createDataFrame([*full, ("owed", "u1", at(7), "at_least_once")], ROW)
+
+    return make
+
+
+def test_only_what_some_plan_counted_goes_beside_a_sealed_hour(frames) -> None:
+    # u1 and u2 got a1 and a2 at six; u1's is not in the new plan any more.
+    sealed = frames(("a1", "u1", 6), ("a2", "u2", 6)).where("guarantee <> 'at_least_once'").drop("guarantee")
+    plan = frames(
+        *(("b1", "u1", 14), ("c1", "u1", 18), ("a2", "u2", 15), ("b2", "u2", 10), ("c2", "u2", 9)),
+        ("b3", "u3", 7),
+    )
+    messages = plan.where("message_id <> 'a2'")
+    before = frames(("a1", "u1", 6), ("a2", "u2", 6), ("b1", "u1", 14))
+    kept = fitting(messages, plan, sealed, before, gap_hours=4).collect()
+    assert sorted(row["message_id"] for row in kept) == ["b1", "b2", "b3", "owed"]
+
+
+def test_marketing_of_sealed_files_is_read_once(spark, lake) -> None:
+    rows = valid_rows("dispatch_manifest", 4)
+    with lake.attempt("dispatch_manifest", ds="2026-11-14") as attempt:
+        attempt.write(rows, "part-0000.parquet", keys={"send_hour": "2026-11-15T04"})
+        commit = attempt.publish()
+    marketing = {row["message_id"] for row in rows.to_pylist() if row["guarantee"] == "at_most_once"}
+    read = sealed_marketing(spark, lake, [*commit.files, *commit.files]).collect()
+    assert sorted(row["message_id"] for row in read) == sorted(marketing)
