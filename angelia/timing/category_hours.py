@@ -105,7 +105,7 @@ def choose_hours(earlier: Floats, later: Floats) -> tuple[Shape, float]:
 
 
 def choose_strength(earlier: Floats, later: Floats) -> tuple[float, float]:
-    """Return the strength by which earlier sums predict later opens best, and what it gains (Poisson).
+    """Return the strength by which earlier sums predict later opens best, and its gain (Poisson).
 
     The weakest effect wins ties, so that where categories have no hours of their own none is invented.
     """
