@@ -105,9 +105,10 @@ def choose_hours(earlier: Floats, later: Floats) -> tuple[Shape, float]:
 
 
 def choose_strength(earlier: Floats, later: Floats) -> tuple[float, float]:
-    """Return the strength by which earlier sums predict later opens best, and its gain (Poisson).
+    """Return the strength by which earlier sums predict later opens best, and its gain.
 
-    The weakest effect wins ties, so that where categories have no hours of their own none is invented.
+    Opens are Poisson. The weakest effect wins ties, so that where categories have no hours of their own none
+    is invented.
     """
     usual = later[:, 1] * _level(later)
     best, gain = STRENGTHS[0], 0.0
