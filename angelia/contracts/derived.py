@@ -178,6 +178,7 @@ USER_FEATURES = Dataset(
             F64,
             "what a message is predicted to change, by the lift model kept as `uplift_score`; null = none is",
             nullable=True,
+            optional=True,
         ),
         Column("channels", pa.list_(S), "channels with an active address and no opt-out"),
         Column("opted_out_topics", pa.list_(S), "topics refused"),

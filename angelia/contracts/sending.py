@@ -71,7 +71,7 @@ def own_hours() -> tuple[Column, ...]:
         "first local hour after their own quiet ones",
     )
     return tuple(
-        Column(name, I16, meaning, nullable=True, minimum=0, maximum=23)
+        Column(name, I16, meaning, nullable=True, optional=True, minimum=0, maximum=23)
         for name, meaning in zip(OWN_HOURS, meanings, strict=True)
     )
 

@@ -123,15 +123,17 @@ def check_schema(name: str, entry: FileEntry, metadata: pq.FileMetaData) -> None
     """Compare a file's columns with the contract's, unless it was taken as it came.
 
     Raises:
-        Corrupt: a column is missing, unknown, or of another type.
+        Corrupt: a column is missing that is not optional, unknown, or of another type.
     """
     if not entry.conforms:
         return
-    wanted, actual = arrow.schema(dataset(name)), metadata.schema.to_arrow_schema()
+    contract = dataset(name)
+    wanted, actual = arrow.schema(contract), metadata.schema.to_arrow_schema()
     differences = [
         f"{column}: {_type(actual, column)}, contract {_type(wanted, column)}"
         for column in dict.fromkeys([*wanted.names, *actual.names])
         if _type(actual, column) != _type(wanted, column)
+        and not (column not in actual.names and contract[column].optional)
     ]
     if differences:
         raise Corrupt(f"{entry.path}: columns differ from the contract of {name}: {'; '.join(differences)}")

@@ -39,7 +39,7 @@ from angelia.planning.offers import (
 )
 from angelia.planning.terms import ArmTerms, CampaignTerms, CapTerms, ChannelTerms, Terms
 from angelia.timing.category_hours import CategoryHours
-from angelia.users.features import own_spans, read_features, refused_topics
+from angelia.users.features import own_spans, refused_topics
 from angelia.users.index import require_index
 
 # Scores, curves and factors are read to so many binary places. Processors differ in the last of 52; what is
@@ -282,7 +282,7 @@ def read_offers(
 
 def _rows(lake: Lake, commit: Commit, shard: int, bits: int, columns: list[str] | None = None) -> pa.Table:
     where = in_shard(shard)
-    table = read_features(lake, commit, columns, where) if columns else lake.read(commit, where=where)
+    table = lake.read(commit, columns or None, where)
     return table.filter(pc.equal(pc.shift_right(table["ordinal"].cast(pa.int64()), bits), shard))
 
 

@@ -25,7 +25,7 @@ from angelia.lake.commit import in_shard
 from angelia.templates.rendering import field_values, user_columns
 from angelia.timing.closing import has_left_by
 from angelia.timing.own_hours import joined
-from angelia.users.features import own_spans, read_features
+from angelia.users.features import own_spans
 
 
 def messages_of_shard(
@@ -96,7 +96,7 @@ def _features_of(
 ) -> pa.Table:
     """Return the features of each message's person, in the order of messages."""
     names = list(dict.fromkeys(["ordinal", "locale", "timezone", *OWN_HOURS, *columns]))
-    users = read_features(lake, features, names, where=in_shard(shard)).sort_by("ordinal")
+    users = lake.read(features, names, where=in_shard(shard)).sort_by("ordinal")
     # Features are sorted by ordinal and hold every planned person, so a search finds the row without a join.
     return users.take(pa.array(np.searchsorted(users["ordinal"].to_numpy(), ordinal.to_numpy())))
 

@@ -29,7 +29,6 @@ from angelia.contracts import dataset
 from angelia.lake import Attempt, Commit, FileEntry, Lake
 from angelia.lake.cache import HeldStore
 from angelia.lake.citing import input_of
-from angelia.users.features import read_features
 from angelia.users.index import require_index
 
 # A day's file holds this many people, in blocks, because opening a file costs as much as reading a thousand
@@ -85,8 +84,7 @@ class BuildSources:
         """Return columns of a commit's rows in some blocks, texts as dictionaries."""
         names = ["ordinal", *(column for column in columns if column != "ordinal")]
         # Features may be of an earlier release, when an old night is indexed again.
-        read = partial(read_features, self.lake) if commit.dataset == "user_features" else self.lake.read
-        rows = read(
+        rows = self.lake.read(
             commit,
             names,
             where=holds_any(self.shards_of(blocks)),

@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 from angelia.contracts import dataset
 from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
-from angelia.users.features import read_features
 
 Counts = npt.NDArray[np.int64]
 LOOK, ALARM = 0.1, 0.25
@@ -111,5 +110,5 @@ def _numbers(values: pa.ChunkedArray) -> npt.NDArray[np.float64]:
 
 def _column(lake: Lake, commit: Commit, name: str) -> pa.ChunkedArray:
     if commit.dataset == "user_features":  # the night before may be of an earlier release
-        return read_features(lake, commit, [name])[name]
+        return lake.read(commit, [name])[name]
     return lake.read(commit, [name])[name]

@@ -26,7 +26,6 @@ from angelia.intake.store import Row
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.matching import draw, inverse_gap
 from angelia.templates.rendering import user_columns
-from angelia.users.features import read_features
 from angelia.users.index import require_index
 from angelia.users.remembered import RememberedRows
 
@@ -199,7 +198,7 @@ class NightPeople:
         return _persons(pa.concat_tables(tables)) if tables else {}
 
     def _read(self, where: Callable[[FileEntry], bool]) -> pa.Table:
-        return read_features(self._lake, self.sources.features, self._columns, where, _CODED)
+        return self._lake.read(self.sources.features, self._columns, where, _CODED)
 
     def owners(self, spellings: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, Micros]]:
         """Return whose each (channel, common spelling) is, if anybody's, and since when."""

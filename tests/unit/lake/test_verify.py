@@ -94,6 +94,16 @@ def test_a_file_of_other_columns_is_found(store: Store, monkeypatch: pytest.Monk
     assert "colour: string, contract absent" in problem.problem
 
 
+def test_an_older_file_may_lack_an_optional_column(store: Store) -> None:
+    lake = lake_at(store)
+    with lake.attempt("user_features", ds="2026-11-14") as attempt:
+        older = valid_rows("user_features", 20).drop_columns(["uplift_score", "quiet_start"])
+        entry = attempt.write(older, "x.parquet", conform=False)
+        attempt.files = [replace(entry, conforms=True)]
+        attempt.publish()
+    assert verify(lake).problems == []
+
+
 def test_citations_must_lead_somewhere(store: Store) -> None:
     lake = lake_at(store)
     days = publish(lake, "user_days", "2026-11-14")

@@ -11,7 +11,6 @@ from angelia.effects.drift.stability import compare_nights
 from angelia.effects.sources import view
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
-from angelia.users.features import read_features
 from angelia.users.index import append_users, require_index
 
 DS, BEFORE = "2026-11-14", "2026-11-13"
@@ -34,14 +33,14 @@ def older(lake: Lake) -> Lake:
 
 def test_a_column_that_came_since_is_null(older: Lake) -> None:
     commit = older.require("user_features", ds=BEFORE)
-    rows = read_features(older, commit, ["uplift_score", "ordinal"])
+    rows = older.read(commit, ["uplift_score", "ordinal"])
     assert rows.column_names == ["uplift_score", "ordinal"]
     assert (rows.num_rows, rows["uplift_score"].null_count) == (N, N)
-    assert read_features(older, commit, ["uplift_score"]).num_rows == N
-    newer = read_features(older, older.require("user_features", ds=DS), ["uplift_score"])
+    assert older.read(commit, ["uplift_score"]).num_rows == N
+    newer = older.read(older.require("user_features", ds=DS), ["uplift_score"])
     assert newer["uplift_score"].null_count < N
     with pytest.raises(InvalidInput, match="has no column no_such"):
-        read_features(older, commit, ["no_such"])
+        older.read(commit, ["no_such"])
 
 
 def test_a_view_of_an_old_night_and_a_new_one_has_all_columns(older: Lake) -> None:
