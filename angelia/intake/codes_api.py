@@ -23,6 +23,9 @@ from angelia.intake.message import IntakeMessage, Refusal, draft, now, refusal_o
 MAX_CODE_BODY_BYTES = 4_096
 _Model = TypeVar("_Model", bound=BaseModel)
 _IP = {"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
+_EITHER = [
+    {"required": [name], "properties": {name: {"type": "string"}}} for name in ("campaign_id", "template_id")
+]
 _KEY = ("no_key", "not_in_scope", "database_unavailable", "internal")
 
 
@@ -44,7 +47,7 @@ def whole(value: Any) -> Any:
 class CodeRequest(BaseModel):
     """Whom a code is for, by which transactional campaign or template it goes, and who asks."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"oneOf": _EITHER})
 
     user_id: str = Field(pattern=ID)
     campaign_id: str | None = Field(
