@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol, TypeVar
 
 from fastapi import FastAPI, Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
@@ -23,7 +23,7 @@ from angelia.intake.message import IntakeMessage, Refusal, draft, now, refusal_o
 MAX_CODE_BODY_BYTES = 4_096
 _Model = TypeVar("_Model", bound=BaseModel)
 _IP = {"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
-_EITHER = [
+_EITHER: list[JsonValue] = [
     {"required": [name], "properties": {name: {"type": "string"}}} for name in ("campaign_id", "template_id")
 ]
 _KEY = ("no_key", "not_in_scope", "database_unavailable", "internal")
