@@ -16,7 +16,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse
 
 from angelia.contracts.devices.endpoints import APP_VERSION
-from angelia.contracts.sources import ADDRESS, CHANNEL
+from angelia.contracts.sources import CHANNEL
 from angelia.importing.addresses import judge_addresses
 from angelia.intake.answers import moment_of
 from angelia.intake.bodies import body_of
@@ -30,7 +30,11 @@ MAX_ADDRESSES_BYTES = 262_144
 MOST = 20  # of a channel
 ROUTE = "/v1/users/{user_id:path}/addresses"
 Channel = Annotated[str, Field(pattern=CHANNEL)]
-OneAddress = Annotated[str, Field(pattern=ADDRESS)]
+# ADDRESS, with a letter that importing does not take for a blank.
+_LETTER = r"[^\x00-\x20\x7f\xa0\ufeff]"
+OneAddress = Annotated[
+    str, Field(pattern=rf"^[^\x00-\x1f\x7f]*{_LETTER}[^\x00-\x1f\x7f]*$", min_length=1, max_length=4_096)
+]
 Permission = Literal["allowed", "denied", "unknown"]
 Ask = Callable[[str, str, str], Awaitable[bool]]  # person, channel, address -> a mail is on its way
 
