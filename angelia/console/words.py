@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from angelia.output import percent
+
 DASH = "–"
 # The trail keeps some deeds as the command that was given; a list of what was done says it in the past.
 _DONE = {
@@ -30,8 +32,7 @@ def share(part: float | None, whole: float | None) -> str:
     """Return a share in percent; a dash where there is no whole."""
     if not whole or part is None:
         return DASH
-    pct = 100.0 * part / whole
-    return f"{pct:.1f} %" if pct < 10 else f"{pct:.0f} %"
+    return percent(100.0 * part / whole)
 
 
 def money(micros: int | None) -> str:

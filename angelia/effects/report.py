@@ -17,6 +17,7 @@ from angelia.effects.evidence import certificate, made_from, quality
 from angelia.effects.findings import Findings
 from angelia.effects.hours import hours, send_times
 from angelia.effects.lift import campaigns, experiments, lift
+from angelia.output import percent
 
 REACH_ROWS = 200  # of the table of reach; all of them stand in the dataset
 
@@ -107,7 +108,7 @@ def _tiles(findings: Findings) -> str:
 
 
 def _pct(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "–"
+    return percent(100 * part / whole) if whole else "–"
 
 
 def _funnel(findings: Findings) -> str:
@@ -117,7 +118,7 @@ def _funnel(findings: Findings) -> str:
             row["name"],
             float(row["n"]),
             number(row["n"])
-            + (f"  ({row['of_previous_pct']:.1f} %)" if row["of_previous_pct"] is not None else ""),
+            + (f"  ({percent(row['of_previous_pct'])})" if row["of_previous_pct"] is not None else ""),
         )
         for row in rows
     ]
@@ -148,7 +149,7 @@ def _audiences(findings: Findings) -> str:
             row["audience"],
             float(row["n_users"]),
             number(row["n_users"])
-            + (f"  ({row['of_users_pct']:.1f} %)" if row["of_users_pct"] is not None else ""),
+            + (f"  ({percent(row['of_users_pct'])})" if row["of_users_pct"] is not None else ""),
         )
         for row in rows
     ]

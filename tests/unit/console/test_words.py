@@ -39,7 +39,7 @@ def test_nothing_is_a_dash() -> None:
 
 def test_counts_shares_and_money() -> None:
     assert (count(1_234_567), count(0)) == ("1,234,567", "0")
-    assert (share(1, 3), share(1, 30), share(0, 5), share(5, 5)) == ("33 %", "3.3 %", "0.0 %", "100 %")
+    assert (share(1, 3), share(1, 30), share(0, 5), share(5, 5)) == ("33.3 %", "3.3 %", "0 %", "100 %")
     assert (money(1_234_567_890), money(-5_000)) == ("1,234.57", "-0.01")
     assert (plural(1, "night"), plural(0, "night"), plural(2_000, "night")) == (
         "1 night",
