@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from markupsafe import Markup
+
 from angelia.output import percent
 
 DASH = "–"
@@ -103,6 +105,14 @@ def advice(fix: str) -> str:
     return f"What to do: {'choose ' if fix.startswith('one of ') else ''}{fix.rstrip('.')}."
 
 
+def code(text: str) -> Markup:
+    """Return a text as HTML in which what stands between backticks, such as a command, is code."""
+    pieces = enumerate(re.split(r"`([^`]+)`", text))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if at % 2 else piece for at, piece in pieces
+    )
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "count": count,
     "share": share,
@@ -116,4 +126,5 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "did": did,
     "sentence": sentence,
     "advice": advice,
+    "code": code,
 }

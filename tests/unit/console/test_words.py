@@ -12,6 +12,7 @@ from angelia.console.words import (
     advice,
     at_hours,
     at_instants,
+    code,
     count,
     did,
     duration,
@@ -140,3 +141,9 @@ def test_advice_says_what_to_do() -> None:
 
 def test_a_deed_is_told_in_the_past() -> None:
     assert (did("stop"), did("open"), did("changed")) == ("stopped", "opened again", "changed")
+
+
+def test_a_command_in_a_sentence_is_code_and_the_rest_is_text() -> None:
+    shown = code("no <b> is open; run `angelia plan show --ds D` & wait")
+    assert str(shown) == "no &lt;b&gt; is open; run <code>angelia plan show --ds D</code> &amp; wait"
+    assert str(code("an odd ` stays")) == "an odd ` stays"
