@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import sys
 import time
@@ -36,6 +37,19 @@ _RUN = {
     "run": "AIRFLOW_CTX_DAG_RUN_ID",
     "try": "AIRFLOW_CTX_TRY_NUMBER",
 }
+_DAY = r"\d{4}-\d{2}-\d{2}"
+_NAME = r"[a-z][a-z0-9_]{0,63}"
+_NUMBER = r"\d{1,5}(\.\d+)?"  # shorter than any telephone number
+# The options that a line may repeat, each with the form of its value; none of them names a person.
+_REPEATED = {
+    **dict.fromkeys(("--ds", "--from", "--to", "--against"), _DAY),
+    "--send-hour": _DAY + r"T\d{2}",
+    "--now": _DAY + r"T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})",
+    "--version": r"\d{8}T\d{6}-[0-9a-f]{8}",
+    **dict.fromkeys(("--gate", "--channel", "--conversion", "--clock"), _NAME),
+    **dict.fromkeys(("--part", "--slots", "--look", "--alarm", "--planned-nights", "--days"), _NUMBER),
+}
+_FLAGS = ("--once", "--events", "--keep", "--wait-for-lease", "--takeover")
 
 
 @dataclass
@@ -124,7 +138,8 @@ def step(name: str, argv: Iterable[str] = (), *, always: bool = True) -> Iterato
 
     Args:
         name: `aggregate_days`, `plan guard`.
-        argv: its words, of which `--ds` and `--branch` are kept.
+        argv: its words, of which the line keeps the day, the branch, and all that repeats the command where
+            none of it could name a person.
         always: if not, a block that published no commit and was not started by Airflow leaves nothing: a
             person only looked.
     """
@@ -161,12 +176,14 @@ def _record(step: CommandStep, words: list[str], seconds: float, problem: str | 
     )
     counts = {"rows_in": step.rows_in, "rows_out": step.rows_out, "rejected": step.rejected}
     error = {"error": _without_person(problem, words)} if problem else {}
+    repeats = repeatable(step.name, words)
     event(
         "step",
         step=step.name,
         ds=ds,
         branch=branch,
         result=step.result,
+        **({} if repeats is None else {"words": repeats}),
         **error,
         seconds=seconds,
         **counts,
@@ -174,6 +191,23 @@ def _record(step: CommandStep, words: list[str], seconds: float, problem: str | 
     )
     if branch == "main":
         _textfile(step, ds, _gate(words), seconds)
+
+
+def repeatable(name: str, words: list[str]) -> str | None:
+    """Return a step's options as its line may hold them; None where one of them could be anything."""
+    path = name.split()
+    options = words[len(path) :] if words[: len(path)] == path else words
+    rest = [part for word in options for part in word.split("=", 1)]
+    kept = []
+    while rest:
+        option = rest.pop(0)
+        if option in _FLAGS:
+            kept.append(option)
+        elif option in _REPEATED and rest and re.fullmatch(_REPEATED[option], rest[0]):
+            kept += [option, rest.pop(0)]
+        elif option != "--json":  # which changes what is printed, not what is done
+            return None
+    return " ".join(kept)
 
 
 def _gate(words: list[str]) -> str | None:

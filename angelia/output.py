@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -87,6 +88,17 @@ def print_lines(lines: Iterable[str]) -> None:
                 f"the answer cannot be written to standard output: {error.strerror}",
                 fix="free space, or write it elsewhere; what the command did stands",
             ) from None
+
+
+def percent(pct: float) -> str:
+    """Return per cent for people: one decimal, and two digits that count below 1 %.
+
+    Only none and all of them are `0 %` and `100 %`: few are not nobody.
+    """
+    if pct in (0, 100):
+        return f"{pct:.0f} %"
+    digits = 1 if abs(pct) >= 0.995 else 1 - math.floor(math.log10(abs(pct)))
+    return f"{pct:.{digits}f} %"
 
 
 def progress(message: str) -> None:

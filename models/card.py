@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from angelia.output import percent
+
 _TOP = 12
 
 
@@ -72,7 +74,7 @@ def write_card(metrics: Mapping[str, Any], lineage: Mapping[str, Any], gain: Map
         "",
         "| feature | share of gain |",
         "|---|---|",
-        *(f"| {name} | {100 * value / total:.1f} % |" for name, value in top),
+        *(f"| {name} | {percent(100 * value / total)} |" for name, value in top),
         "",
         "## When not to trust it",
         "",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from angelia.asking.records import CampaignWhy, Fate, HourOffer, Later, ScorePart, Why
 from angelia.audience.one_person import HELD, Clause
 from angelia.contracts.outcomes import CANARY, LEDGER, SENT
+from angelia.output import percent
 
 BARS = "▁▂▃▄▅▆▇█"
 LABEL = 10
@@ -174,10 +175,10 @@ def _later(later: Later) -> str:
     if later.refusal_micros < 0:
         price = f"; as that is less than the policy's limit, {_money(-later.refusal_micros)} is added"
     return (
-        f"{_money(later.flat_micros)} and {100 * later.share:.1f} % of its worth are taken off for what it "
-        f"costs later: {later.felt:.1f} messages still felt, {later.rate:.2f} a day; those of the next week "
-        f"lose the opens of {later.lost:.3f} messages, and it is refused with probability {later.chance:.5f}"
-        f"{price}"
+        f"{_money(later.flat_micros)} and {percent(100 * later.share)} of its worth are taken off for what "
+        f"it costs later: {later.felt:.1f} messages still felt, {later.rate:.2f} a day; those of the next "
+        f"week lose the opens of {later.lost:.3f} messages, and it is refused with probability "
+        f"{later.chance:.5f}{price}"
     )
 
 

@@ -29,7 +29,7 @@ from angelia.config import load_settings
 from angelia.errors import AngeliaError, InvalidInput, NotFound
 from angelia.lake import Commit
 from angelia.lake.configured import open_lake
-from angelia.output import JsonFlag, emit, parse_ds
+from angelia.output import JsonFlag, emit, parse_ds, percent
 
 if TYPE_CHECKING:
     from angelia.catalog.store import CatalogStore
@@ -130,7 +130,7 @@ def breakdown(
     """Split the people of a predicate by the values of a field."""
     audience, text = _open(ds, predicate)
     parts, total = audience.breakdown(text, by), audience.count(text)
-    lines = [f"{n:>12,}  {100 * n / total:5.1f} %  {value}" for value, n in parts.items()]
+    lines = [f"{n:>12,}  {percent(100 * n / total):>8}  {value}" for value, n in parts.items()]
     if FIELDS[by.lower()].kind is FieldKind.SET:
         lines.append(f"{total:,} match; a person may have several")
     emit(

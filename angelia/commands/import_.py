@@ -26,7 +26,7 @@ from angelia.importing.mapping import Mapping
 from angelia.importing.staged import Staged, Window
 from angelia.lake.configured import open_lake
 from angelia.lake.views import scratch_connection
-from angelia.output import JsonFlag, emit, parse_ds, progress
+from angelia.output import JsonFlag, emit, parse_ds, percent, progress
 
 
 def command(
@@ -231,7 +231,7 @@ def _refuse(staged: Sequence[Staged], max_reject_pct: float, samples: Path | Non
             reason, n = max(item.rejected.items(), key=lambda entry: entry[1])
             raise InvalidInput(
                 f"{name}: {sum(item.rejected.values()):,} of {item.n_read:,} rows rejected "
-                f"({item.reject_pct:.1f} % > {max_reject_pct:g} %), "
+                f"({percent(item.reject_pct)} > {max_reject_pct:g} %), "
                 f"most for {reason!r} ({n:,}); nothing was written",
                 fix=f"samples are in {samples}" if samples else None,
             )

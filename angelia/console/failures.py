@@ -1,14 +1,15 @@
 """Which steps failed last and have not worked since, and the command that helps with each.
 
 Reads the end of HOME/logs/angelia.jsonl, where every step leaves a line. Grain: step x day of main.
-Surprise: a line that is cut or foreign is left out and counted; the log is for people, and may be rotated
-at any time.
+Each gate is a step by itself. Surprise: a line that is cut or foreign is left out and counted; the log is for
+people, and may be rotated at any time.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,8 +21,8 @@ from spark_jobs import JOBS
 READ_BYTES = 4 * 1024 * 1024
 LOOK_BACK = timedelta(days=3)
 BAD = ("error", "crash")
+# What asks for a person's name, or for a predicate, which no log line holds.
 ASKING_MORE = {"promote": "python -m models.promote", "score_lookalikes": "angelia audience lookalike"}
-_GATE_TASK = "check_"  # of the nightly DAG: check_sources, check_features, check_plan
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,11 @@ def log_path(settings: Settings) -> Path | None:
 
 def failures(path: Path | None, now: datetime) -> tuple[list[Failure], int]:
     """Return what failed lately and has not worked since, and how many lines are unreadable."""
-    newest: dict[tuple[str, str | None], dict[str, Any]] = {}
+    newest: dict[tuple[str, str | None, str | None], dict[str, Any]] = {}
     lines, unread = _lines(path)
     for line in lines:
         if line.get("event") == "step" and line.get("branch", "main") == "main":
-            newest[str(line.get("step")), line.get("ds")] = line
+            newest[str(line.get("step")), line.get("ds"), _gate(line)] = line
     bad = [
         _failure(line)
         for line in newest.values()
@@ -97,22 +98,26 @@ def _failure(line: dict[str, Any]) -> Failure:
         ds,
         line["ts"],
         str(line.get("error") or "it ended before it was done; what it printed says why"),
-        _command(step, ds, str(run.get("task") or "")),
+        _command(step, ds, line.get("words")),
         run.get("dag"),
         run.get("task"),
         run.get("run"),
     )
 
 
-def _command(step: str, ds: str | None, task: str) -> str:
-    """Return what repeats a step by hand."""
+def _gate(line: dict[str, Any]) -> str | None:
+    named = re.search(r"--gate (\w+)", str(line.get("words")))
+    return named[1] if named else None
+
+
+def _command(step: str, ds: str | None, words: Any) -> str:
+    """Return what repeats a step by hand: its own words, or its help where the log does not hold them."""
     day = f" --ds {ds}" if ds else ""
-    # These ask for more than a day (a seed, a version), which no log line holds; their help names it.
     if step in ASKING_MORE:
         return f"{ASKING_MORE[step]} --help"
+    # A job and a training need no more than the day; what else Airflow gave them is in its own log.
     if step in JOBS:
         return f"spark-submit spark_jobs/{step}.py{day}"
     if step == "train":
         return f"python -m models.train{day}"
-    gate = f" --gate {task.removeprefix(_GATE_TASK)}" if task.startswith(_GATE_TASK) else ""
-    return f"angelia {step}{gate}{day}"
+    return f"angelia {step} {words if isinstance(words, str) else '--help'}".rstrip()

@@ -7,6 +7,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from markupsafe import Markup
+
+from angelia.output import percent
+
 DASH = "–"
 # The trail keeps some deeds as the command that was given; a list of what was done says it in the past.
 _DONE = {
@@ -30,8 +34,7 @@ def share(part: float | None, whole: float | None) -> str:
     """Return a share in percent; a dash where there is no whole."""
     if not whole or part is None:
         return DASH
-    pct = 100.0 * part / whole
-    return f"{pct:.1f} %" if pct < 10 else f"{pct:.0f} %"
+    return percent(100.0 * part / whole)
 
 
 def money(micros: int | None) -> str:
@@ -102,6 +105,14 @@ def advice(fix: str) -> str:
     return f"What to do: {'choose ' if fix.startswith('one of ') else ''}{fix.rstrip('.')}."
 
 
+def code(text: str) -> Markup:
+    """Return a text as HTML in which what stands between backticks, such as a command, is code."""
+    pieces = enumerate(re.split(r"`([^`]+)`", text))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if at % 2 else piece for at, piece in pieces
+    )
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "count": count,
     "share": share,
@@ -115,4 +126,5 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "did": did,
     "sentence": sentence,
     "advice": advice,
+    "code": code,
 }

@@ -13,7 +13,7 @@ from typing import Any
 from angelia.contracts.certificate import Limit, later_says, limits_of, scarcity
 from angelia.drawing import charts
 from angelia.drawing.charts import Series
-from angelia.drawing.page import Html, details, empty, facts, figure, links, section, table
+from angelia.drawing.page import Html, details, empty, facts, figure, links, listed, section, table
 from angelia.drawing.svg import number
 from angelia.effects.findings import Findings
 from angelia.effects.summary import manifest_sha256
@@ -113,6 +113,38 @@ def _word(success: bool, crashed: bool, severity: str) -> Html:
         return Html('<span class="verdict bad">check crashed</span>')
     kind, word = ("bad", "failed") if severity == "critical" else ("warn", "warning")
     return Html(f'<span class="verdict {kind}">{word}</span>')
+
+
+def needs(findings: Findings) -> str:
+    """Return the section on what a person should look at, the worst first."""
+    items = []
+    funnel = {row["name"]: row["n"] for row in findings.tables["funnel"].rows}
+    if funnel.get("in manifests") and not findings.tables["channel_health"].rows:
+        items.append((0, Html("Nothing of the night has been delivered yet.")))
+    for v in findings.verdicts:
+        if not v["success"]:
+            where = f"{v['dataset']}.{v['column']}" if v["column"] else v["dataset"]
+            rows = "" if v["n_bad"] is None else f" in {number(v['n_bad'])} rows"
+            what = f"the check {v['check']} crashed" if v["crashed"] else f"{v['breach']}{rows}"
+            is_bad = v["crashed"] or v["severity"] == "critical"
+            line = (
+                f"{_word(False, v['crashed'], v['severity'])}: {escape(f'{where}: {what}')}. See the rows: "
+                f'<code class="command">{escape(v["command"])}</code>'
+            )
+            items.append((0 if is_bad else 1, Html(line)))
+    for check in findings.checks:
+        if check.failed:
+            line = (
+                f"{_word(False, False, check.severity)}: {escape(check.says)} "
+                f'<span class="soft">Here it does not hold: {escape(_example(check))}.</span>'
+            )
+            items.append((0 if check.severity == "critical" else 1, Html(line)))
+    n = len(findings.verdicts) + len(findings.checks)
+    if not items:
+        return section("needs", "What needs you", f"Nothing: all {number(n)} checks hold.")
+    items.sort(key=lambda item: item[0])
+    lead = f"What the {number(n)} checks of the gates and of this report object to, the worst first."
+    return section("needs", "What needs you", lead, listed([line for _, line in items]))
 
 
 def quality(findings: Findings) -> str:
@@ -239,12 +271,12 @@ def made_from(findings: Findings) -> str:
         ("Manifest sha256", manifest_sha256(manifest) or "–"),
     ]
     refs = sources.refs()
-    listed = table(
+    commits = table(
         [("ref", "commit")],
         [{"ref": Html(f"<code>{escape(ref)}</code>")} for ref in refs],
         "Commits this page was made from",
     )
     lead = "The same commits give the same page, byte for byte."
     return section(
-        "source", "Made from", lead, facts(entries), details(f"All {number(len(refs))} commits", listed)
+        "source", "Made from", lead, facts(entries), details(f"All {number(len(refs))} commits", commits)
     )

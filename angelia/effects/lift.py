@@ -16,6 +16,27 @@ from angelia.effects.multiple import holm
 from angelia.effects.sources import AFTER_HOURS
 
 
+def caused(findings: Findings) -> tuple[str, str, str]:
+    """Return the key figure of all marketing: how many more people converted than of those held out."""
+    what = f"people with a {findings.conversion} event, against those held out from all marketing"
+    rows = findings.tables["holdout_lift"].rows
+    both = [row for row in rows if (row["scope"], row["metric"]) == ("all", "converted")]
+    if not both:
+        return "–", what, "not measurable yet"
+    (row,) = both
+    grows = ", and will still grow" if _is_growing(findings) else ""
+    return (
+        f"{100 * row['difference']:+.2f} points",
+        what,
+        f"percentage points, 95 %: {100 * row['low']:+.2f} to {100 * row['high']:+.2f}{grows}",
+    )
+
+
+def _is_growing(findings: Findings) -> bool:
+    until = findings.sources.observed_until()
+    return until is not None and until < findings.sources.night.window_end.date()
+
+
 def lift(findings: Findings) -> str:
     """Return intention-to-treat lift over the holdouts, with intervals."""
     night, rows = findings.sources.night, findings.tables["holdout_lift"].rows
@@ -37,7 +58,7 @@ def lift(findings: Findings) -> str:
     parts = []
     # Colour says that a difference is settled: the window is over, and it stands out among all the intervals
     # of the section.
-    is_growing = until is not None and until < night.window_end.date()
+    is_growing = _is_growing(findings)
     stands_out = [
         not is_growing and held
         for held in holm([(row["difference"], row["low"], row["high"]) for row in rows])

@@ -13,10 +13,11 @@ from angelia.drawing import charts
 from angelia.drawing.page import Html, details, empty, figure, links, page, section, table, tiles
 from angelia.drawing.svg import number
 from angelia.effects.attribution.section import credited
-from angelia.effects.evidence import certificate, made_from, quality
+from angelia.effects.evidence import certificate, made_from, needs, quality
 from angelia.effects.findings import Findings
 from angelia.effects.hours import hours, send_times
-from angelia.effects.lift import campaigns, experiments, lift
+from angelia.effects.lift import campaigns, caused, experiments, lift
+from angelia.output import percent
 
 REACH_ROWS = 200  # of the table of reach; all of them stand in the dataset
 
@@ -33,6 +34,7 @@ def render(findings: Findings) -> str:
     )
     sections = [
         _tiles(findings),
+        needs(findings),
         _funnel(findings),
         hours(findings),
         send_times(findings),
@@ -70,24 +72,21 @@ def _tiles(findings: Findings) -> str:
     meta = decisions.meta if decisions else {}
     entries = [
         (
-            number(index.rows if index else 0),
-            "people known",
-            f"{number(decisions.rows if decisions else 0)} considered for a campaign",
-        ),
-        (
-            number(planned),
-            "messages planned",
-            f"for {number(len(findings.tables['campaigns'].rows))} campaigns in the catalog",
-        ),
-        (
             number(accepted),
-            "accepted by providers",
+            "messages accepted by providers",
             f"{_pct(accepted, _step(findings, 'in manifests'))} of what was to be sent",
         ),
         (
             number(opened),
             "opened within 24 h",
             f"{_pct(opened, accepted)} of accepted" if opened else "none reported so far",
+        ),
+        caused(findings),
+        (
+            number(planned),
+            "messages planned",
+            f"for {number(decisions.rows if decisions else 0)} people considered, of "
+            f"{number(index.rows if index else 0)} known",
         ),
         (
             f"{meta['gap_pct']:.2f} %" if "gap_pct" in meta else "–",
@@ -107,7 +106,7 @@ def _tiles(findings: Findings) -> str:
 
 
 def _pct(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "–"
+    return percent(100 * part / whole) if whole else "–"
 
 
 def _funnel(findings: Findings) -> str:
@@ -117,7 +116,7 @@ def _funnel(findings: Findings) -> str:
             row["name"],
             float(row["n"]),
             number(row["n"])
-            + (f"  ({row['of_previous_pct']:.1f} %)" if row["of_previous_pct"] is not None else ""),
+            + (f"  ({percent(row['of_previous_pct'])})" if row["of_previous_pct"] is not None else ""),
         )
         for row in rows
     ]
@@ -148,7 +147,7 @@ def _audiences(findings: Findings) -> str:
             row["audience"],
             float(row["n_users"]),
             number(row["n_users"])
-            + (f"  ({row['of_users_pct']:.1f} %)" if row["of_users_pct"] is not None else ""),
+            + (f"  ({percent(row['of_users_pct'])})" if row["of_users_pct"] is not None else ""),
         )
         for row in rows
     ]

@@ -27,6 +27,7 @@ from angelia.catalog.document_parts import Occurrence
 from angelia.catalog.documents import Campaign
 from angelia.errors import AngeliaError, Corrupt, GateClosed, NotFound
 from angelia.lake import Commit, Lake, numbered
+from angelia.output import percent
 from angelia.planning.guard_figures import NightFigures, PlanCommits, measure
 from angelia.planning.verdict import TOPIC, identified, refused_line
 from angelia.quality.gates import short
@@ -105,7 +106,7 @@ def judge(
     breaches = []
     if figures.unknown_timezones_pct > UNKNOWN_TIMEZONES_PCT:
         says = (
-            f"{figures.unknown_timezones_pct:.1f} % of people have no known timezone, at most "
+            f"{percent(figures.unknown_timezones_pct)} of people have no known timezone, at most "
             f"{UNKNOWN_TIMEZONES_PCT:g} % are allowed"
         )
         breaches.append(Breach("timezones", "night", (), says))

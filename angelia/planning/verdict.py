@@ -18,6 +18,7 @@ from typing import Any
 from angelia.answers import APPROVE, REJECT, OperatorAnswer
 from angelia.errors import Corrupt, GateClosed, NotFound
 from angelia.lake import Commit, Lake, numbered
+from angelia.output import percent
 from angelia.quality.verdicts import load_with_seen, require_open
 
 TOPIC, GATE = "guard", "plan"
@@ -95,7 +96,7 @@ def refused_line(campaign: str, reasons: Mapping[str, int], tried: int) -> str:
     named = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
     share = 100.0 * bad / tried if tried else 0.0
     return (
-        f"{bad} of {tried} sampled messages of {campaign} ({share:.1f} %) would be rejected by the "
+        f"{bad} of {tried} sampled messages of {campaign} ({percent(share)}) would be rejected by the "
         f"provider: {named}"
     )
 

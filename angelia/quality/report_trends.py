@@ -12,6 +12,7 @@ from angelia.drawing import charts
 from angelia.drawing.charts import Trend
 from angelia.drawing.page import details, empty, figure, section, table
 from angelia.drawing.svg import number
+from angelia.output import percent
 from angelia.quality.history import History, short_day
 
 SHOWN_TRENDS = 14  # lines of a section that stand unfolded
@@ -170,7 +171,7 @@ def plausibility(history: History) -> str:
         Trend(
             "unknown timezones, % of people",
             values,
-            f"{[v for v in values if v is not None][-1]:.2f} %",
+            percent([v for v in values if v is not None][-1]),
             20.0,
             False,
             2,

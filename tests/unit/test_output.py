@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from angelia.errors import AngeliaError, InvalidInput
-from angelia.output import days_between, emit, parse_ds, run_module
+from angelia.output import days_between, emit, parse_ds, percent, run_module
 
 
 def test_json_is_one_object_of_plain_values(capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,6 +22,12 @@ def test_json_is_one_object_of_plain_values(capsys: pytest.CaptureFixture[str]) 
 def test_lines_are_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     emit({"n": 3}, ["three", "in all"], as_json=False)
     assert capsys.readouterr().out == "three\nin all\n"
+
+
+def test_a_rate_below_one_per_cent_keeps_two_digits() -> None:
+    rates = [0, 0.00096, 0.05, 0.1, 0.994, 0.995, 1, 12.34, 99.96, 100]
+    shown = "0 %, 0.00096 %, 0.050 %, 0.10 %, 0.99 %, 1.0 %, 1.0 %, 12.3 %, 100.0 %, 100 %"
+    assert ", ".join(percent(rate) for rate in rates) == shown
 
 
 def test_a_span_holds_both_ends_and_at_most_366_days() -> None:

@@ -13,7 +13,7 @@ import typer
 from angelia.effects.drift.stability import ALARM, LOOK, compare_nights
 from angelia.errors import GateClosed, InvalidInput
 from angelia.lake.configured import open_lake
-from angelia.output import DsOption, JsonFlag, emit, parse_ds
+from angelia.output import DsOption, JsonFlag, emit, parse_ds, percent
 
 
 def drift(
@@ -45,8 +45,8 @@ def drift(
     }
     shown = [shift for shift in shifts if shift.psi >= look]
     lines = [
-        f"{shift.dataset}.{shift.column}  PSI {shift.psi:.3f}  null {shift.null_before_pct:.1f} % -> "
-        f"{shift.null_after_pct:.1f} %" + ("  ALARM" if shift.psi >= alarm else "")
+        f"{shift.dataset}.{shift.column}  PSI {shift.psi:.3f}  null {percent(shift.null_before_pct)} -> "
+        f"{percent(shift.null_after_pct)}" + ("  ALARM" if shift.psi >= alarm else "")
         for shift in shown
     ]
     lines.append(f"{len(shifts) - len(shown)} of {len(shifts)} columns are below {look:g}")

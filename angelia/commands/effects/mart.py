@@ -21,7 +21,7 @@ from angelia.contracts.sending import FOLD_DAYS
 from angelia.days import parse_day
 from angelia.effects.attribution.mart import refresh
 from angelia.effects.attribution.reading import DIMENSIONS, read_mart, write_figures
-from angelia.effects.attribution.words import completeness_line
+from angelia.effects.attribution.words import completeness_line, gaps_line
 from angelia.errors import InvalidInput
 from angelia.lake.configured import open_lake
 from angelia.lake.views import scratch_connection
@@ -91,6 +91,7 @@ def figures(first: FirstDay, last: LastDay, by: By = "night", as_json: JsonFlag 
         "rows": rows,
         "complete": {night: dict(says) for night, says in sums.complete.items()},
         "nights_without_mart": list(sums.missing),
+        "days_without_plan": list(sums.unplanned),
     }
     names = _names(by)
     lines = [
@@ -102,9 +103,9 @@ def figures(first: FirstDay, last: LastDay, by: By = "night", as_json: JsonFlag 
     ]
     growing = [night for night, says in sums.complete.items() if not says.get("is_final")]
     if growing:
-        lines.append(f"still growing: {len(growing)} nights from {min(growing)} on")
-    if sums.missing:
-        lines.append(f"no mart: {len(sums.missing)} days of the span")
+        lines.append(f"still growing: {len(growing)} night{'s' * (len(growing) > 1)} from {min(growing)} on")
+    if gaps := gaps_line(sums.missing, sums.unplanned):
+        lines.append(f"no figures: {gaps}")
     emit(result, lines, as_json)
 
 
@@ -124,8 +125,10 @@ def export(
         "columns": sums.table.column_names,
         "nights": sorted(sums.complete),
         "nights_without_mart": list(sums.missing),
+        "days_without_plan": list(sums.unplanned),
     }
-    lines = [f"{out}  {sums.table.num_rows:,} rows of {len(sums.complete)} nights"]
+    nights = f"{len(sums.complete)} night{'s' * (len(sums.complete) > 1)}"  # none is an error above
+    lines = [f"{out}  {sums.table.num_rows:,} rows of {nights}"]
     emit(result, lines, as_json)
 
 

@@ -15,6 +15,7 @@ from angelia.commands.report import FirstDay, LastDay
 from angelia.config import load_settings
 from angelia.drawing.files import require_writable, write_text
 from angelia.effects.attribution.series import draw_series
+from angelia.effects.attribution.words import gaps_line
 from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, days_between, emit
 
@@ -39,5 +40,7 @@ def series(
         "page": str(target),
         "nights": sorted(nights.complete),
         "nights_without_mart": list(nights.missing),
+        "days_without_plan": list(nights.unplanned),
     }
-    emit(result, [f"{target}  {len(nights.complete)} nights, {len(nights.missing)} without a mart"], as_json)
+    drawn = f"{target}  {len(nights.complete)} night{'s' * (len(nights.complete) > 1)} drawn"
+    emit(result, [", ".join(filter(None, (drawn, gaps_line(nights.missing, nights.unplanned))))], as_json)

@@ -35,6 +35,7 @@ from angelia.console.people.audiences import (
 from angelia.drawing.charts import bars
 from angelia.errors import AngeliaError, Conflict, InvalidInput, NotFound
 from angelia.lake import Lake
+from angelia.output import percent
 
 PAGE = Page("audiences", "Audiences", order=30)
 PARTS = sorted(
@@ -234,7 +235,7 @@ def _problem(error: AngeliaError, asked: Asked) -> ConditionProblem:
 def _chart(answered: ConditionAnswer) -> str:
     total = answered.counted.count or 1
     rows = [
-        ("unknown" if value == "(null)" else value, float(n), f"{n:,} · {100 * n / total:.1f} %")
+        ("unknown" if value == "(null)" else value, float(n), f"{n:,} · {percent(100 * n / total)}")
         for value, n in answered.parts
     ]
     return bars(rows, f"People by {answered.by}")

@@ -18,6 +18,7 @@ from angelia.console.engine import Engine
 from angelia.drawing.charts import Trend, intervals, trends
 from angelia.errors import NotFound
 from angelia.lake import Lake
+from angelia.output import percent
 from angelia.quality.publish import report_name, reports_folder
 
 NIGHTS_AT_MOST = 14
@@ -93,7 +94,7 @@ def health(engine: Engine, lake: Lake, days: Sequence[str]) -> str:
             ("unsubscribed of accepted", "n_unsubscribed", "n_sent"),
         ):
             values = [_pct(night.get(channel), part, whole) for night in nights]
-            note = "–" if values[-1] is None else f"{values[-1]:.2f} %"
+            note = "–" if values[-1] is None else percent(values[-1])
             rows.append(Trend(f"{channel}: {name}", values, note, digits=2, unit=" %"))
     return trends(rows, [ds[5:] for ds in reversed(days)], "Channels over nights") if rows else ""
 

@@ -37,7 +37,14 @@
     };
 
     const say = (text, kind) => {
-      counted.replaceChildren(...(text ? [text] : hint));
+      // A command in the advice stands between backticks.
+      const pieces = text.split(/`([^`]+)`/).map((piece, at) => {
+        if (at % 2 === 0) return piece;
+        const code = document.createElement("code");
+        code.textContent = piece;
+        return code;
+      });
+      counted.replaceChildren(...(text ? pieces : hint));
       counted.className = `counted ${kind}`;
     };
     const count = async () => {

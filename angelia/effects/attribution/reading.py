@@ -37,7 +37,8 @@ class MartFigures:
 
     table: pa.Table
     complete: Mapping[str, Mapping[str, Any]]  # night -> its commit's statement
-    missing: tuple[str, ...]  # nights of the span without a mart
+    missing: tuple[str, ...]  # planned nights of the span without a mart
+    unplanned: tuple[str, ...]  # days of the span of which no night was planned
 
 
 def read_mart(
@@ -72,10 +73,13 @@ def read_mart(
     )
     grouped = f"GROUP BY {names} ORDER BY {names}" if by else ""
     sql = f"SELECT {names + ', ' if by else ''}{sums} FROM effects_mart {grouped}"  # noqa: S608 - contract names
+    without = [day for day in days if day not in commits]
+    planned = {day for day in without if lake.head("decisions", ds=day) is not None}
     return MartFigures(
         connection.sql(sql).to_arrow_table(),
         {day: commit.meta.get("complete", {}) for day, commit in commits.items()},
-        tuple(day for day in days if day not in commits),
+        tuple(day for day in without if day in planned),
+        tuple(day for day in without if day not in planned),
     )
 
 

@@ -14,7 +14,7 @@ import duckdb
 from angelia.drawing import charts
 from angelia.drawing.page import Html, empty, figure, listed, page, section, table
 from angelia.effects.attribution.reading import MartFigures, read_mart
-from angelia.effects.attribution.words import completeness_line
+from angelia.effects.attribution.words import completeness_line, gaps_line
 from angelia.lake import Lake
 
 _DRAWN = (
@@ -74,7 +74,7 @@ def draw_series(
             "Night by night",
             "Sums of the marts. Credit is no cause: what messages caused stands under lift.",
             *plots,
-            table(_NIGHTS, rows, "MartFigures by night"),
+            table(_NIGHTS, rows, "Figures by night"),
             *_growing(nights),
         ),
         section(
@@ -110,5 +110,7 @@ def _growing(nights: MartFigures) -> list[str]:
         for night, complete in nights.complete.items()
         if complete and not complete.get("is_final")
     ]
-    says += [f"{night}: no mart" for night in nights.missing]
+    says += [f"{night}: planned, without a mart" for night in nights.missing]
+    # Days before the first night would be a long list of which nothing can be made.
+    says += [gaps_line((), nights.unplanned)] if nights.unplanned else []
     return [listed([Html(line) for line in says])] if says else [empty("Every night is complete.")]

@@ -1,8 +1,8 @@
-"""How complete a night's credit is, in words."""
+"""How complete the credit of a night, and of a span of nights, is in words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -20,3 +20,11 @@ def completeness_line(complete: Mapping[str, Any]) -> str:
     if complete["missing_days"]:
         parts.append(f"no events of {', '.join(complete['missing_days'])}")
     return "; ".join(parts)
+
+
+def gaps_line(missing: Sequence[str], unplanned: Sequence[str]) -> str:
+    """Return how many days of a span have no figures, and why; nothing where all have."""
+    named = ((missing, "night", "planned without a mart"), (unplanned, "day", "without a plan"))
+    return ", ".join(
+        f"{len(days)} {word}{'s' if len(days) > 1 else ''} {state}" for days, word, state in named if days
+    )

@@ -30,6 +30,7 @@ from angelia.importing.kafka.source import INPUT, KafkaSource
 from angelia.importing.staged import Staged
 from angelia.lake import Lake
 from angelia.lake.views import scratch_connection
+from angelia.output import percent
 
 AT_ONCE = 200_000  # messages a portion: rows and their JSON are in memory at once
 LEAST_JUDGED = 100  # messages: of fewer, one bad one would be too large a share
@@ -231,7 +232,7 @@ class Taker:
         reason, n = max(item.rejected.items(), key=lambda entry: entry[1])
         raise InvalidInput(
             f"{EVENTS}: {sum(item.rejected.values()):,} of {item.n_read:,} messages rejected "
-            f"({item.reject_pct:.1f} % > {self.max_reject_pct:g} %), most for {reason!r} ({n:,}); "
+            f"({percent(item.reject_pct)} > {self.max_reject_pct:g} %), most for {reason!r} ({n:,}); "
             "they were not written, and stay to be read",
             fix=f"correct the mapping; samples are in {portion.reject_samples}",
         )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import UTC, datetime
 
 import pytest
 
+from angelia import logs
+from angelia.commands.examples import EXAMPLES
 from angelia.console.failures import failures
 
 NOW = datetime(2026, 11, 15, 9, 30, tzinfo=UTC)
@@ -43,21 +46,39 @@ def test_another_day_does_not_mend_a_failure(log):
     ("step", "more", "command"),
     [
         ("build_features", {}, "spark-submit spark_jobs/build_features.py --ds 2026-11-14"),
-        ("plan guard", {}, "angelia plan guard --ds 2026-11-14"),
-        (
-            "quality check",
-            {"airflow": {"dag": "nightly_personalization", "task": "check_plan"}},
-            "angelia quality check --gate plan --ds 2026-11-14",
-        ),
+        ("plan guard", {"words": "--ds 2026-11-14"}, "angelia plan guard --ds 2026-11-14"),
+        ("plan replay", {}, "angelia plan replay --help"),
         ("train", {}, "python -m models.train --ds 2026-11-14"),
         ("promote", {"ds": None}, "python -m models.promote --help"),
         ("score_lookalikes", {}, "angelia audience lookalike --help"),
-        ("catalog apply", {"ds": None}, "angelia catalog apply"),
+        ("intake triggers", {"ds": None, "words": ""}, "angelia intake triggers"),
     ],
 )
 def test_each_failure_names_the_command_that_repeats_it(log, step, more, command):
     bad, _ = failures(log(line(step, "crash", error="KeyError", **more)), NOW)
     assert (bad[0].command, bad[0].says) == (command, "KeyError")
+
+
+@pytest.mark.parametrize(
+    "name", ["effects mart", "effects series", "effects over", "rehearse", "deliver", "quality check"]
+)
+def test_a_command_of_days_and_versions_is_repeated_whole(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANGELIA_HOME", str(tmp_path))
+    monkeypatch.setenv("ANGELIA_LOG", str(tmp_path / "log"))
+    words = shlex.split(EXAMPLES[name])[1:]
+    with pytest.raises(ValueError), logs.step(name, [*words, "--json"]):
+        raise ValueError
+    assert failures(tmp_path / "log", datetime.now(UTC))[0][0].command == EXAMPLES[name]
+
+
+def test_a_gate_that_opened_hides_no_other_gate(log):
+    path = log(
+        line("quality check", "error", error="x", words="--gate sources --ds 2026-11-14"),
+        line("quality check", "ok", words="--gate plan --ds 2026-11-14"),
+    )
+    assert [bad.command for bad in failures(path, NOW)[0]] == [
+        "angelia quality check --gate sources --ds 2026-11-14"
+    ]
 
 
 def test_old_failures_replays_and_other_events_stay_out(log):

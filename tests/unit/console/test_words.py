@@ -12,6 +12,7 @@ from angelia.console.words import (
     advice,
     at_hours,
     at_instants,
+    code,
     count,
     did,
     duration,
@@ -39,7 +40,7 @@ def test_nothing_is_a_dash() -> None:
 
 def test_counts_shares_and_money() -> None:
     assert (count(1_234_567), count(0)) == ("1,234,567", "0")
-    assert (share(1, 3), share(1, 30), share(0, 5), share(5, 5)) == ("33 %", "3.3 %", "0.0 %", "100 %")
+    assert (share(1, 3), share(1, 30), share(0, 5), share(5, 5)) == ("33.3 %", "3.3 %", "0 %", "100 %")
     assert (money(1_234_567_890), money(-5_000)) == ("1,234.57", "-0.01")
     assert (plural(1, "night"), plural(0, "night"), plural(2_000, "night")) == (
         "1 night",
@@ -140,3 +141,9 @@ def test_advice_says_what_to_do() -> None:
 
 def test_a_deed_is_told_in_the_past() -> None:
     assert (did("stop"), did("open"), did("changed")) == ("stopped", "opened again", "changed")
+
+
+def test_a_command_in_a_sentence_is_code_and_the_rest_is_text() -> None:
+    shown = code("no <b> is open; run `angelia plan show --ds D` & wait")
+    assert str(shown) == "no &lt;b&gt; is open; run <code>angelia plan show --ds D</code> &amp; wait"
+    assert str(code("an odd ` stays")) == "an odd ` stays"

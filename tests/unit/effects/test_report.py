@@ -249,6 +249,16 @@ def test_a_warning_is_not_counted_as_a_failed_check(lake: Lake, night: Any) -> N
     assert re.search(r"<b>0</b><span>checks that failed<br>[^<]*; 1 more warn<", page)
 
 
+def test_what_needs_a_person_stands_first(lake: Lake, night: Any) -> None:
+    calm = page_of(lake)
+    assert "Nothing: all " in calm[calm.index('id="needs"') : calm.index('id="funnel"')]
+    test_a_holdout_share_that_no_hash_gives_is_a_warning(lake, night)
+    page = page_of(lake)
+    needs = page[page.index('id="needs"') : page.index('id="funnel"')]
+    assert needs.count("<li>") == needs.count(">warning<") == 1
+    assert "Here it does not hold: " in needs
+
+
 def test_a_conversion_that_is_no_event_type_is_refused(lake: Lake, night: Any, settings_home: Path) -> None:
     with pytest.raises(InvalidInput, match="--conversion"):
         run_report(load_settings(), DS, conversion='<meta http-equiv="refresh" content="0">')

@@ -325,7 +325,7 @@ def test_messages_the_provider_would_refuse_hold_their_campaign(planned):
     assert (result["verdict"], result["held"]) == ("campaigns", ["sale"])
     assert result["figures"]["refused"] == {"sale": {"fcm: payload_too_large": 8}}
     assert lines(result)[1:-1] == [
-        "  campaign: 8 of 8 sampled messages of sale (100.0 %) would be rejected by the provider: "
+        "  campaign: 8 of 8 sampled messages of sale (100 %) would be rejected by the provider: "
         "fcm: payload_too_large 8"
     ]
 
@@ -344,5 +344,5 @@ def test_a_small_share_that_would_be_refused_is_reported():
     }
     assert judge(DS, NightFigures({}, {}, {}, 0.0, {"sale": 200}, {}, {"sale": {"fcm: x": 1}}), {}, {}) == []
     assert lines(result)[1] == (
-        "  1 of 200 sampled messages of sale (0.5 %) would be rejected by the provider: fcm: x 1"
+        "  1 of 200 sampled messages of sale (0.50 %) would be rejected by the provider: fcm: x 1"
     )

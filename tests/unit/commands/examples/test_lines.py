@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import typer.main
 
-from angelia.cli import COMMANDS, build
+from angelia import logs
+from angelia.cli import COMMANDS, _step_name, build
 from angelia.commands.examples import EXAMPLES
+from angelia.console.failures import failures
 
 
 def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -34,6 +37,22 @@ def test_the_commands_own_parser_takes_it(name, tmp_path, monkeypatch):
     (tmp_path / "campaigns").mkdir()
     words = shlex.split(EXAMPLES[name])[1 + len(name.split()) :]
     BY_NAME[name].make_context(name, words)
+
+
+# The desk shows failures of main alone.
+@pytest.mark.parametrize("name", sorted(name for name, line in EXAMPLES.items() if "--branch" not in line))
+def test_the_parser_takes_what_the_desk_offers(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANGELIA_HOME", str(tmp_path))
+    monkeypatch.setenv("ANGELIA_LOG", str(tmp_path / "log"))
+    words = shlex.split(EXAMPLES[name])[1:]
+    step = _step_name(words)
+    with pytest.raises(KeyError), logs.step(step, words):
+        raise KeyError
+    (failure,), _ = failures(tmp_path / "log", datetime.now(UTC))
+    offered = shlex.split(failure.command)[1:]
+    assert offered[: len(step.split())] == step.split()
+    if offered[-1] != "--help":
+        BY_NAME[name].make_context(name, offered[len(name.split()) :])
 
 
 def test_help_ends_with_it():

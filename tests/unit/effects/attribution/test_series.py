@@ -44,7 +44,8 @@ def test_a_page_shows_each_night_and_who_was_reached(
     assert (nights[DS][3], nights[NEXT][3]) == ("4", "1")
     assert page.count("<figure>") == 5
     assert f"{DS}: " in page
-    assert "2026-11-16: no mart" in page
+    assert "1 day without a plan" in page
+    assert (result["nights_without_mart"], result["days_without_plan"]) == ([], ["2026-11-16"])
     assert "Deliverability" in page
 
 

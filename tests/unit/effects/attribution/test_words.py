@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from angelia.effects.attribution.words import completeness_line
+from angelia.effects.attribution.words import completeness_line, gaps_line
 
 OPEN = {
     "is_final": False,
@@ -33,3 +33,20 @@ OPEN = {
 )
 def test_completeness_is_a_sentence(changes: dict[str, Any], says: str) -> None:
     assert completeness_line(OPEN | changes) == says
+
+
+@pytest.mark.parametrize(
+    ("missing", "unplanned", "says"),
+    [
+        ([], [], ""),
+        (["2026-11-13"], [], "1 night planned without a mart"),
+        ([], ["2026-11-12", "2026-11-13"], "2 days without a plan"),
+        (
+            ["2026-11-13", "2026-11-14"],
+            ["2026-11-12"],
+            "2 nights planned without a mart, 1 day without a plan",
+        ),
+    ],
+)
+def test_a_day_without_figures_says_why(missing: list[str], unplanned: list[str], says: str) -> None:
+    assert gaps_line(missing, unplanned) == says
