@@ -37,6 +37,10 @@ class NewChoices:
         return bool(self._refused)
 
     def take(self, entries: Iterable[Mapping[str, object]]) -> None:
+        """Take in entries of the log; a channel's refusal stands in `suppressions`, which may end it, too."""
+        self._fold(entry for entry in entries if entry["kind"] != "channel" or entry["is_opted_in"])
+
+    def _fold(self, entries: Iterable[Mapping[str, object]]) -> None:
         """Take in what people chose; words of the plan's closed day and before are left out."""
         for entry in entries:
             at, kind = entry["updated_ts"], str(entry["kind"])
@@ -72,13 +76,11 @@ class NewChoices:
         table = table.drop_null()
         since = pa.scalar(self._since, table["updated_ts"].type)
         table = table.filter(pc.greater_equal(table["updated_ts"], since))
-        is_kept = pc.or_(pc.invert(table["is_opted_in"]), pc.equal(table["kind"], QUIET_HOURS))
-        self.take(table.filter(is_kept).to_pylist())
+        self._fold(table.filter(pc.invert(table["is_opted_in"])).to_pylist())
         # A yes says something only to whoever said no since the plan.
         refusers = pa.array(sorted({user for user, _, _ in self._refused}), pa.string())
-        self.take(
-            table.filter(pc.and_(table["is_opted_in"], pc.is_in(table["user_id"], refusers))).to_pylist()
-        )
+        is_answer = pc.and_(table["is_opted_in"], pc.is_in(table["user_id"], refusers))
+        self._fold(table.filter(is_answer).to_pylist())
 
     def refuses(self, user: str, kind: str, name: str) -> bool:
         """Say whether a person's last word since the plan on a topic or channel is no."""

@@ -56,12 +56,17 @@ def test_of_two_sources_the_later_word_holds(lake: Lake) -> None:
     choices = NewChoices(lake, DS)
     word = {"user_id": "u1", "kind": "topic", "name": "promo", "is_opted_in": False}
     choices.take([word | {"updated_ts": SINCE + timedelta(minutes=3)}])
-    imported(lake, NEXT, ("u1", "topic", "promo", True, 2), ("u1", "quiet_hours", "21-7", True, 2))
+    imported(lake, NEXT, ("u1", "topic", "promo", True, 2), ("u1", "channel", "sms", False, 2))
     assert choices.read_imported()
     assert choices.refuses("u1", "topic", "promo")
-    assert choices.quiet_of(["u2", "u1"]) == {1: (21, 7)}
-    imported(lake, NEXT, ("u1", "topic", "promo", True, 4), ("u1", "quiet_hours", "21-7", False, 4))
+    assert choices.refuses("u1", "channel", "sms")
+    imported(lake, NEXT, ("u1", "topic", "promo", True, 4))
     assert choices.read_imported()
     assert not choices.refuses("u1", "topic", "promo")
-    assert choices.quiet_of(["u2", "u1"]) == {}
     assert not choices.read_imported()
+    word = {"user_id": "u1", "kind": "channel", "name": "sms", "is_opted_in": True}
+    choices.take([word | {"updated_ts": SINCE + timedelta(minutes=5)}])
+    assert not choices.refuses("u1", "channel", "sms")
+    # Suppressions hold it beside the log, and may open it again.
+    choices.take([word | {"is_opted_in": False, "updated_ts": SINCE + timedelta(minutes=6)}])
+    assert not choices.refuses("u1", "channel", "sms")
