@@ -14,7 +14,6 @@ from angelia.asking.fate import fate_of
 from angelia.catalog.snapshot import load_snapshot
 from angelia.contracts.certificate import Messages, messages_meta
 from angelia.contracts.rows import valid_rows
-from angelia.delivery.manifest import sample_plan
 from angelia.delivery.manifest.parts import seal
 from angelia.planning.guard import guard
 from angelia.planning.routes.requests import ManifestCounts
@@ -82,14 +81,16 @@ def test_a_night_held_back_is_not_emitted_by_hand(planned, capsys):
 def test_an_hour_sealed_meanwhile_ends_the_attempt(planned, capsys, monkeypatch):
     """It goes by the manifest before, and this one may put its messages elsewhere."""
     ready(planned)
-    sample_plan.make(planned, DS, 4)
-    standing = planned.require("dispatch_manifest", ds=DS).ref
+    put(planned, "user_endpoints", valid_rows("user_endpoints", 4))
+    with planned.attempt("dispatch_manifest", ds=DS) as attempt:
+        attempt.write(valid_rows("dispatch_manifest", 4), "part-0000.parquet", keys={"send_hour": HOUR})
+        standing = attempt.publish().ref
 
     def write(*_):
         seal(planned, DS, HOUR, "2026-11-15T09:00:00+00:00")
         return ManifestCounts()
 
-    for name in ("spark_session", "planned_messages", "with_addresses"):
+    for name in ("spark_session", "planned_messages"):
         monkeypatch.setattr(emit_manifests, name, lambda *_: nullcontext())
     monkeypatch.setattr(emit_manifests, "with_addresses", lambda *_: (None, []))
     monkeypatch.setattr(emit_manifests, "write_rows", write)
