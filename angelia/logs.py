@@ -1,11 +1,11 @@
 """Structured logs and the last run's metrics: a JSON line an event, a textfile a step.
 
 Reads nothing of the data. Appends to HOME/logs/angelia.jsonl (`ANGELIA_LOG`: another file, `-` for stderr,
-`off`), and replaces HOME/metrics/angelia_STEP.prom (Prometheus text format). Every Spark job, every training,
-and every `angelia` command that publishes or that Airflow started is a step: it leaves one line with the rows
-that went in by dataset, the rows that came out, and those left out by reason; the commits it published are
-what counts. Gates, guard and training publish none: they name what they read, and report their verdicts as
-facts of the line. Surprise: no line holds an address, a name or a user id; a person is named by
+`off`), and replaces HOME/metrics/angelia_STEP.prom (Prometheus text format). Every Spark job of a night,
+every training, and whatever else publishes or was started by Airflow is a step: it leaves one line with the
+rows that went in by dataset, the rows that came out, and those left out by reason; the commits it published
+are what counts. Gates, guard and training publish none: they name what they read, and report their verdicts
+as facts of the line. Surprise: no line holds an address, a name or a user id; a person is named by
 `hashed(user_id)`, whose key stays in this home. A log that cannot be written never fails the work.
 """
 

@@ -14,7 +14,11 @@ LOCALE = r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$"  # of BCP 47: l
 # Of a choice: a topic, a channel, a language, or quiet hours such as 22-8.
 CHOSEN = r"^([a-z][a-z0-9_]{0,63}|[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?|[0-9]{1,2}-[0-9]{1,2})$"
 NAME = r"^[a-z][a-z0-9_]{0,63}$"
-ADDRESS = r"^[^\x00-\x1f\x7f]{1,4096}$"  # of any channel; transport.addresses knows their shapes
+_ADDRESS_LETTER, ADDRESS_CHARS = r"[^\x00-\x1f\x7f]", 4_096
+# Of any channel; transport.addresses knows their shapes.
+ADDRESS = rf"^{_ADDRESS_LETTER}{{1,{ADDRESS_CHARS}}}$"
+# The same with a letter that importing does not take for a blank; its length is bounded beside the pattern.
+FILLED_ADDRESS = rf"^{_ADDRESS_LETTER}*[^\x00-\x20\x7f\xa0\ufeff]{_ADDRESS_LETTER}*$"
 # The channels every installation knows: the hourly DAG has a pool for each, and an address of each has its
 # own shape. A catalog may name any other; those share the pool `deliver_other`.
 CHANNELS = ("fcm", "apns", "webpush", "sms", "email", "webhook")

@@ -33,7 +33,7 @@ from pydantic_core import PydanticCustomError, from_json, to_json
 
 from angelia.catalog.document_parts import ChannelName
 from angelia.contracts.ids import MAX_DIRECT_LETTERS, direct_campaign
-from angelia.contracts.sources import ADDRESS, CHANNEL, CHANNELS, ID, NAME
+from angelia.contracts.sources import ADDRESS_CHARS, CHANNEL, CHANNELS, FILLED_ADDRESS, ID, NAME
 from angelia.intake.tables import PRIORITIES
 from angelia.users.addresses import same_address
 
@@ -54,6 +54,9 @@ def written_out(value: Any) -> Any:
 # What Python has seen is a text to strict types, though it came as JSON.
 Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(written_out)]
 
+# An address of any channel: more than blanks.
+OneAddress = Annotated[str, Field(pattern=FILLED_ADDRESS, min_length=1, max_length=ADDRESS_CHARS)]
+
 
 class ExternalName(BaseModel):
     """A person by their id in another system, which a client linked to a user before."""
@@ -70,7 +73,7 @@ class AddressName(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     channel: str = Field(pattern=CHANNEL, description="a channel of the catalog")
-    address: str = Field(pattern=ADDRESS, description="as its provider writes it")
+    address: OneAddress = Field(description="as its provider writes it")
 
 
 EXAMPLES: list[JsonValue] = [

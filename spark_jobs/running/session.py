@@ -280,13 +280,21 @@ def from_executor(error: Exception) -> str | None:
     return None
 
 
-def run_job(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> int:
-    """Run a job's main and return the exit code; operators' errors are printed as one line."""
+def run_job(
+    main: Callable[[Sequence[str] | None], None],
+    argv: Sequence[str] | None = None,
+    *,
+    on_demand: bool = False,
+) -> int:
+    """Run a job's main and return the exit code; operators' errors are printed as one line.
+
+    `on_demand`: a person asks, outside the night, and has read a refusal; no log nor alert repeats it.
+    """
     speak_utf8()
     began = time.monotonic()
     job = Path(inspect.getfile(main)).stem  # a job that spark-submit starts is called __main__
     try:
-        with logs.step(job, sys.argv[1:] if argv is None else argv):
+        with logs.step(job, sys.argv[1:] if argv is None else argv, always=not on_demand):
             main(argv)
     except AngeliaError as error:
         sys.stderr.write(f"error: {error.one_line()}\n")

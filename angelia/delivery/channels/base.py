@@ -236,6 +236,8 @@ class Provider:
     may_rehearse: bool = True
     # Its messages bear the id of a list in place of their own, so receipts have to be led back by it.
     sends_lists: bool = False
+    # What the account sends with another `per_request`: the same messages in other bytes. None = the same.
+    other_form: Adapter | None = None
 
 
 def load_credentials(config: ChannelConfig, needed: Sequence[str]) -> dict[str, Any]:

@@ -160,8 +160,19 @@ def open_provider(config: ChannelConfig) -> Provider:
     account = load_credentials(config, ("project_id", "key_id", "private_key", "sub_account"))
     receipt = str(account["receipt_id"]) if account.get("receipt_id") else None
     category, most = read_setting(config, account, "category"), per_request(config, account, HUAWEI_MOST)
-    adapter = HuaweiAdapter(str(account["project_id"]), category, receipt, by_list=most > 1)
+    adapter, other = (
+        HuaweiAdapter(str(account["project_id"]), category, receipt, by_list=by_list)
+        for by_list in (most > 1, most == 1)
+    )
     url = config.base_url or BASE_URL
     rows, opened = by_lists(url, HuaweiLists(), most)
     token = ServiceToken(account)
-    return Provider(adapter, url, token, concurrency=rows, open_transport=opened, sends_lists=adapter.by_list)
+    return Provider(
+        adapter,
+        url,
+        token,
+        concurrency=rows,
+        open_transport=opened,
+        sends_lists=adapter.by_list,
+        other_form=other,
+    )

@@ -133,8 +133,8 @@ def open_provider(config: ChannelConfig) -> Provider:
     keys = Keys(account["access_key_id"], account["secret_access_key"], account.get("session_token"))
     adapter = SesAdapter(mail, url, account["region"], keys, account.get("configuration_set"))
     most = per_request(config, loaded, MOST)
-    if most == 1:
-        return Provider(adapter, url, None, concurrency=32, open_transport=pooled(url))
     bulk = SesBulk(adapter, mail, url, adapter.signer, account.get("configuration_set"))
-    opened = gathered(url, TokenPlace(), bulk, most)
-    return Provider(bulk, url, None, concurrency=under_way(most), open_transport=opened)
+    if most == 1:
+        return Provider(adapter, url, None, concurrency=32, open_transport=pooled(url), other_form=bulk)
+    opened, rows = gathered(url, TokenPlace(), bulk, most), under_way(most)
+    return Provider(bulk, url, None, concurrency=rows, open_transport=opened, other_form=adapter)

@@ -132,9 +132,18 @@ def open_provider(config: ChannelConfig) -> Provider:
     channel_id = read_setting(config, account, "channel_id")
     callback = str(account["callback"]) if account.get("callback") else None
     url, most = config.base_url or BASE_URL, per_request(config, account, XIAOMI_MOST)
-    adapter = XiaomiAdapter(str(account["package_name"]), channel_id, callback, by_list=most > 1)
+    adapter, other = (
+        XiaomiAdapter(str(account["package_name"]), channel_id, callback, by_list=by_list)
+        for by_list in (most > 1, most == 1)
+    )
     secret = FixedToken(f"key={account['app_secret']}", "Xiaomi")
     rows, opened = by_lists(url, XiaomiLists(), most)
     return Provider(
-        adapter, url, secret, concurrency=rows, open_transport=opened, sends_lists=adapter.by_list
+        adapter,
+        url,
+        secret,
+        concurrency=rows,
+        open_transport=opened,
+        sends_lists=adapter.by_list,
+        other_form=other,
     )

@@ -71,6 +71,7 @@ class Sender:
         self.channel, self.is_other = channel, is_other
         self.retired: list[Transport] = []  # of providers that were switched from: answers are under way
         self.adapter: Adapter = provider.adapter
+        self.other_form = provider.other_form
         self.transport = transport
         self.clock = clock
         self.bucket = TokenBucket(per_minute, clock.now())
@@ -95,6 +96,7 @@ class Sender:
         """Go on with another provider, or another quota, from the next request on."""
         self.retired.append(self.transport)
         self.adapter, self.transport, self.is_other = provider.adapter, transport, is_other
+        self.other_form = provider.other_form
         self.bucket, self.breaker = TokenBucket(per_minute, self.clock.now()), Breaker()
         self.concurrency = provider.concurrency
         self.receivers = Receivers(provider.receiver_of, self.concurrency) if provider.receiver_of else None

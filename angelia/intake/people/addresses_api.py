@@ -21,7 +21,7 @@ from angelia.importing.addresses import judge_addresses
 from angelia.intake.answers import moment_of
 from angelia.intake.bodies import body_of
 from angelia.intake.errors import documented, refused
-from angelia.intake.message import now
+from angelia.intake.message import OneAddress, now
 from angelia.intake.people.access import KEY, NO_OTHER, SCOPE, PeopleAccess, UserId, answered, spoken
 from angelia.intake.people.addresses import Device, PeopleAddresses, Spelling
 from angelia.users.addresses import masked
@@ -30,11 +30,6 @@ MAX_ADDRESSES_BYTES = 262_144
 MOST = 20  # of a channel
 ROUTE = "/v1/users/{user_id:path}/addresses"
 Channel = Annotated[str, Field(pattern=CHANNEL)]
-# ADDRESS, with a letter that importing does not take for a blank.
-_LETTER = r"[^\x00-\x20\x7f\xa0\ufeff]"
-OneAddress = Annotated[
-    str, Field(pattern=rf"^[^\x00-\x1f\x7f]*{_LETTER}[^\x00-\x1f\x7f]*$", min_length=1, max_length=4_096)
-]
 Permission = Literal["allowed", "denied", "unknown"]
 Ask = Callable[[str, str, str], Awaitable[bool]]  # person, channel, address -> a mail is on its way
 

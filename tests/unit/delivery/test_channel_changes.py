@@ -122,6 +122,24 @@ def test_a_deferred_row_may_leave_by_the_other_provider(bench: Any, monkeypatch:
     assert bench.deliver().delivered["accepted"] == 1
 
 
+def test_another_number_a_request_is_no_other_payload(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The account's file was edited while rows waited: the same message, in other bytes."""
+
+    def edited(adapter: FcmAdapter, other: FcmAdapter | None) -> None:
+        provider = Provider(adapter, "https://sandbox.test", None, other_form=other)
+        monkeypatch.setattr("angelia.delivery.worker.run.open_provider", lambda _: provider)
+
+    single, listed = FcmAdapter("p"), Spacious("p")
+    bench.plan(3)
+    for adapter, other in ((single, listed), (listed, single)):
+        edited(adapter, other)
+        bench.deliver(lambda *_: error(503, "UNAVAILABLE"))
+        assert {row["outcome"] for row in bench.ledger().values()} == {"deferred"}
+    edited(Spacious("p"), None)
+    bench.deliver()
+    assert {row["reason"] for row in bench.ledger().values()} == {"payload_changed"}
+
+
 def test_the_newest_version_holds_if_it_is_newer(lake: Lake) -> None:
     now = [0]
     changes = ChannelChanges(lake, lambda: now[0])

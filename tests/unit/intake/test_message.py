@@ -55,6 +55,8 @@ def parsed(**fields: Any) -> Draft | Refusal:
         ({"send_at": "2027-01-01T00:00:00"}, "no_time_zone", "send_at"),
         ({"idempotency_key": ""}, "format", "idempotency_key"),
         ({"adress": "x"}, "unknown_field", "adress"),
+        ({"user_id": None, "to": {"channel": "kiosk", "address": " \u00a0\ufeff "}}, "format", "to"),
+        ({"user_id": None, "to": {"channel": "kiosk", "address": "x" * 4097}}, "length", "to"),
     ],
 )
 def test_a_wrong_field_is_refused_by_code(fields: dict[str, Any], code: str, field: str) -> None:

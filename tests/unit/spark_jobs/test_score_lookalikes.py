@@ -4,6 +4,9 @@ The seed and suppressed people are not in it; impossible requests are refused.
 """
 
 import json
+import runpy
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -93,3 +96,15 @@ def test_the_list_is_the_exact_top_of_all_shards(spark, small_night, capsys, mon
         with pytest.raises(InvalidInput, match=message):
             score_lookalikes.main([word for pair in options.items() for word in pair])
     assert lake.require("user_lists", list="alike").ref == before
+
+
+def test_a_mistaken_question_leaves_no_failure(settings_home: Path, monkeypatch, capsys) -> None:
+    """Whoever asked has read the refusal; the console's Today and alerts are about the night's steps."""
+    monkeypatch.setattr(
+        sys, "argv", ["score_lookalikes", "--ds", DS, "--name", "a", "--seed", "TRUE", "--size", "1"]
+    )
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(score_lookalikes.__file__, run_name="__main__")
+    assert capsys.readouterr().err.startswith("error: ")
+    assert not (settings_home / "logs").exists()
+    assert not (settings_home / "metrics").exists()

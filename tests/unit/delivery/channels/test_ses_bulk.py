@@ -90,8 +90,11 @@ def test_what_is_no_mail_is_refused_before_it_is_sent() -> None:
 
 @pytest.mark.parametrize("most", [0, MOST + 1, "many"])
 def test_a_bulk_has_a_size(most: object, tmp_path: Path) -> None:
-    assert isinstance(opened(tmp_path, "ses_v2", ACCOUNT | {"per_request": 2}).adapter, SesBulk)
-    assert isinstance(opened(tmp_path, "ses_v2", ACCOUNT | {"per_request": 1}).adapter, SesAdapter)
+    bulk, single = (opened(tmp_path, "ses_v2", ACCOUNT | {"per_request": own}) for own in (2, 1))
+    assert isinstance(bulk.adapter, SesBulk)
+    assert isinstance(bulk.other_form, SesAdapter)
+    assert isinstance(single.adapter, SesAdapter)
+    assert isinstance(single.other_form, SesBulk)
     with pytest.raises(InvalidInput, match="per_request of channel second is out of range"):
         opened(tmp_path, "ses_v2", ACCOUNT | {"per_request": most})
 

@@ -154,6 +154,21 @@ def test_lists_are_sent_where_the_account_says_so(tmp_path: Path) -> None:
     assert by_lists("https://push.example", HuaweiLists(), 1)[0] == 32
 
 
+def test_an_account_knows_its_other_form(tmp_path: Path) -> None:
+    listed = MESSAGE._replace(list_id=SHARED)
+    account = {"app_secret": "s", "package_name": "p"}
+    for provider, own in (("huawei", KEY_FILE), ("xiaomi", account)):
+        one, many = (opened(tmp_path, provider, own | {"per_request": most}) for most in (1, 100))
+        assert one.other_form is not None
+        assert many.other_form is not None
+        bodies = [adapter.build_request(listed).body for adapter in (one.adapter, many.adapter)]
+        assert [
+            many.other_form.build_request(listed).body,
+            one.other_form.build_request(listed).body,
+        ] == bodies
+        assert bodies[0] != bodies[1]
+
+
 def test_a_message_of_the_intake_keeps_its_own_name() -> None:
     assert list_id("c", "intake-m1", "huawei") is None
     assert naming(MESSAGE, by_list=True) == {"dispatch_id": MESSAGE.dispatch_id}
