@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from angelia.contracts.sending import PLAN_LIFE_DAYS
 from angelia.contracts.sources import CHANNELS, OTHER
 
 
@@ -21,7 +22,13 @@ def airflow_pools(delivery_slots: int, spark_slots: int = 1) -> dict[str, dict[s
         f"deliver_{channel}": _pool(
             delivery_slots, f"Delivery workers of {channel}; each sends at quota / slots"
         )
-        for channel in (*CHANNELS, OTHER)
+        for channel in CHANNELS
+        # There a channel has a worker for each plan that is still sent: it never fills the pool, and so
+        # a storm at its provider leaves slots to the others.
+    } | {
+        f"deliver_{OTHER}": _pool(
+            PLAN_LIFE_DAYS + delivery_slots, "Delivery workers of the other channels; one a channel and plan"
+        )
     }
 
 
