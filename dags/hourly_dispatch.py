@@ -100,10 +100,10 @@ def hourly_dispatch():
         # The retry of a killed task comes before the lease of its dead worker ends.
         how = ("--wait-for-lease", "--clock", clock, "--json")
         if channel != OTHER:
+            own = ("--channel", channel, "--slots", SLOTS, *how)
             return [
-                ["angelia", "deliver", "--ds", ds, "--send-hour", hour, "--part", part, "--channel", name]
-                + ["--slots", SLOTS, *how]
-                for ds, hour, part, name in which
+                ["angelia", "deliver", "--ds", ds, "--send-hour", hour, "--part", part, *own]
+                for ds, hour, part, _ in which
             ]
         # Channels that share a pool have a worker for each plan: with one for each part, a channel whose
         # provider storms would fill the pool, and the others would wait.

@@ -1,8 +1,10 @@
 """The hour's parts: a command each in the pool of its channel, or a command for each channel and plan."""
 
+from itertools import pairwise
+
 
 def _after(words, flag):
-    return [word for before, word in zip(words, words[1:], strict=False) if before == flag]
+    return [word for before, word in pairwise(words) if before == flag]
 
 
 def _due(*pairs, ds="2026-11-14", hour="2026-11-15T04"):

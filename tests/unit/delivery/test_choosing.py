@@ -71,9 +71,7 @@ def test_a_run_takes_what_its_options_name(lake: Lake) -> None:
         (Options(DS, (HOUR,), "fcm", 3, "medium"), "--part 3", "parts: 0, 1, 2"),
     ],
 )
-def test_what_the_plan_does_not_have_is_refused(
-    options: Options, says: str, fix: str, lake: Lake
-) -> None:
+def test_what_the_plan_does_not_have_is_refused(options: Options, says: str, fix: str, lake: Lake) -> None:
     sample_plan.make(lake, DS, 50, hours=(4, 5), part_rows=10)
     with pytest.raises(InvalidInput, match=says) as refused:
         choice(lake, replace(options, simulated=True)).choice.plan()

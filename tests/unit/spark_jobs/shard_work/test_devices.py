@@ -94,7 +94,7 @@ def test_receipts_of_another_address_count_for_none(spark, settings_home, lake):
 def test_night_fallover_and_intake_choose_one_device(spark, settings_home, lake):
     user = sample_night.user(0)
     sample_night.make(lake, 1, DS)
-    # Eleven of one instant and an older one: the newest, and which ten are the newest, is the address's to say.
+    # Eleven of one instant and an older one: their addresses say which is the newest, and which ten are.
     tied = [f"t{number:02d}" for number in range(11)]
     rows = [(user, "fcm", "u-older", 1), *((user, "fcm", address, 2) for address in tied)]
     endpoints = phones(spark, *rows)
