@@ -10,9 +10,11 @@ claims, intents and outcomes beside the lake, and `delivery_ledger` and `push_re
 Beside it, `export_intake` copies what came by REST and changed to `intake_messages`, `intake_steps` and
 `intake_pending`: reports read these, and the night that is planned next leaves room for the last.
 
-**Channels.** Those every installation knows have a pool and tasks each; what the catalog names beside them
-shares `fan_out_other` and the pool `deliver_other`, by turns: each channel's first part goes before anybody's
-second. A storm at one of their providers can still hold as many slots of that pool as it has parts.
+**Channels.** Those every installation knows have a pool and tasks each, with a worker for each part. What the
+catalog names beside them shares `fan_out_other` and the pool `deliver_other`. There a channel has one worker
+for each plan that has due parts (usually one plan, never more than four), which sends them one after the
+other. So a storm at one provider usually holds one slot of that pool and never all of them: the other
+channels go on in the rest.
 
 **When it fails.**
 - `fan_out_*` says a channel halted: its credentials or configuration are wrong. Correct them and clear the
@@ -85,23 +87,34 @@ def hourly_dispatch():
     def list_parts(
         due: dict[str, Any], channel: str, params: dict[str, Any] | None = None
     ) -> list[list[str]]:
-        """Return one delivery command for each due part, which also sends its follow-ups."""
+        """Return the delivery commands, which also send follow-ups: one for each due part.
+
+        Of the channels that share a pool: one for each channel and plan.
+        """
         clock = (params or {}).get("clock", "wall")
         which = dict.fromkeys(
             (part["ds"], part["send_hour"], str(part["part"]), part["channel"])
             for part in due["parts"]
             if part["channel"] == channel or (channel == OTHER and part["channel"] not in CHANNELS)
         )
-        # Channels that share a pool take turns: else one whose provider storms would fill it with its parts.
-        n_before, turns = Counter[str](), list[tuple[int, tuple[str, str, str, str]]]()
-        for each in which:
-            turns.append((n_before[each[3]], each))
-            n_before[each[3]] += 1
         # The retry of a killed task comes before the lease of its dead worker ends.
-        how = ("--wait-for-lease", "--slots", SLOTS, "--clock", clock, "--json")
+        how = ("--wait-for-lease", "--clock", clock, "--json")
+        if channel != OTHER:
+            own = ("--channel", channel, "--slots", SLOTS, *how)
+            return [
+                ["angelia", "deliver", "--ds", ds, "--send-hour", hour, "--part", part, *own]
+                for ds, hour, part, _ in which
+            ]
+        # Channels that share a pool have a worker for each plan: with one for each part, a channel whose
+        # provider storms would fill the pool, and the others would wait.
+        hours = dict[tuple[str, str], dict[str, None]]()
+        for ds, hour, _, name in which:
+            hours.setdefault((name, ds), {})[hour] = None
+        n_workers = Counter(name for name, _ in hours)
         return [
-            ["angelia", "deliver", "--ds", ds, "--send-hour", hour, "--part", part, "--channel", name, *how]
-            for _, (ds, hour, part, name) in sorted(turns, key=lambda turn: turn[0])
+            ["angelia", "deliver", "--ds", ds, "--channel", name, "--slots", str(n_workers[name]), *how]
+            + [word for hour in due_hours for word in ("--send-hour", hour)]
+            for (name, ds), due_hours in hours.items()
         ]
 
     for channel in (*CHANNELS, OTHER):

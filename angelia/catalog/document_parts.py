@@ -34,6 +34,8 @@ ChannelName = Annotated[str, Field(pattern=CHANNEL)]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Scalar = str | int | float
+# What people read in place of an id, by language.
+Titles = Annotated[dict[Locale, Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1)]
 MAX_TRIGGER_MINUTES = 7 * 24 * 60
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,6})?) ?%")
 

@@ -40,6 +40,7 @@ from angelia.catalog.document_parts import (
     Salt,
     Scalar,
     SendWindow,
+    Titles,
     Trigger,
     Variable,
     Variant,
@@ -56,7 +57,7 @@ MICROS = 1_000_000  # int64 micro-units, so sums do not depend on order
 MAX_ONCE_DAYS = 3_660
 LATER = (
     *("trigger", "cancel_on", "uplift", "canary", "choose_channel", "devices", "message_class"),
-    "max_per_device_day",
+    *("max_per_device_day", "titles", "topics"),
     "direct",
 )
 
@@ -79,6 +80,7 @@ class Policy(Document):
     explore: Explore
     fatigue: FatiguePolicy = FatiguePolicy()
     salt: Salt
+    topics: dict[Id, Titles] | None = None  # what the preferences page calls them
 
 
 class Channel(Document):
@@ -93,6 +95,7 @@ class Channel(Document):
     quota_per_minute: Count
     max_per_vendor_day: dict[Id, Count] = Field(default_factory=dict)
     max_per_device_day: dict[Literal["marketing", "service", "transactional"], Count] | None = None
+    titles: Titles | None = None  # what the preferences page calls it
 
     @property
     def cost_micros(self) -> int:

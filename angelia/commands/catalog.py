@@ -388,6 +388,7 @@ def pools(
 ) -> None:
     """Print Airflow's pools as JSON, for `airflow pools import FILE`.
 
-    Each channel has ANGELIA_DELIVERY_SLOTS slots.
+    Each channel that every installation knows has ANGELIA_DELIVERY_SLOTS slots, the pool of the others four
+    more.
     """
     typer.echo(json.dumps(airflow_pools(load_settings().delivery_slots, spark_slots), indent=1))

@@ -120,7 +120,7 @@ def command(
     counts = counted()
     watched.add(counts, totals, is_last=True)
     result = {
-        **{name: totals[name] for name in ("receipts", "suppressions", "devices")},
+        **{name: totals[name] for name in ("receipts", "suppressions", "devices", "foreign")},
         **{name: last[name] for name in ("waiting", "unknown", "damaged")},
     }
     result |= {

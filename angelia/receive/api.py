@@ -2,10 +2,10 @@
 
 `POST /events` is signed as Standard Webhooks says, `POST /callbacks/{channel}` as each provider does,
 `/unsubscribe?d=…&t=…` carries the token that the e-mail's link was made with (`unsubscribing.py`), and
-`inbox/routes.py` describes `/inbox`. An answer of 200 to a POST means durable. Surprises: TLS and the public
-name belong to a reverse proxy; no part of a request is logged or echoed. The headers of a signature are
-checked before the body is read, and a body must arrive within ten seconds, so a slow caller blocks only its
-own connection.
+`inbox/` describes `/inbox` and `/beacons`. An answer of 200 to a POST means durable. Surprises: TLS and the
+public name belong to a reverse proxy; no part of a request is logged or echoed. The headers of a signature
+are checked before the body is read, and a body must arrive within ten seconds, so a slow caller blocks only
+its own connection.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from angelia.delivery.channels.webhook import looks_signed, verify
 from angelia.errors import AngeliaError
 from angelia.intake.access_log import AccessLog
 from angelia.receive.callbacks.base import Callback, Reader, Reported
+from angelia.receive.inbox.beacons import BeaconTrust, beacons_of
 from angelia.receive.inbox.routes import InboxTrust, marks_of, message_of, view_of
 from angelia.receive.inbox.store import InboxStore
 from angelia.receive.journal import parse
@@ -54,6 +55,8 @@ def create_app(receiver: CallbackReceiver, access_log: Path | None = None) -> AS
         routes |= _inbox(receiver, receiver.inbox, receiver.trust.inbox)
     if receiver.lake is not None and receiver.trust.preferences is not None:
         routes |= _preferences(receiver, Preferences(receiver.lake, receiver.trust.preferences))
+    if receiver.trust.beacons is not None:
+        routes["/beacons"] = {"POST": _beacons(receiver, receiver.trust.beacons)}
     lifespan = Starlette(lifespan=receiver.running)
     return AccessLog(_Routes(receiver, routes, lifespan), access_log)
 
@@ -139,6 +142,23 @@ async def _events(receiver: CallbackReceiver, request: Request) -> Response:
     return await receiver.take(
         f"events:{caller}:{name}:{sha256(body).hexdigest()}", Reported(events, refused)
     )
+
+
+def _beacons(receiver: CallbackReceiver, trust: BeaconTrust) -> Endpoint:
+    async def take(request: Request) -> Response:
+        person = trust.person(request.headers.get("authorization", ""), receiver.now())
+        if person is None:
+            raise NotTaken(401, "token")
+        body = await receiver.body(request)
+        try:
+            reported = beacons_of(body, person, receiver.now())
+        except (ValueError, RecursionError) as error:
+            raise NotTaken(400, str(error) if type(error) is ValueError else "no JSON") from None
+        if reported.refused and not reported.events:
+            raise NotTaken(400, reported.refused[0], {"refused": reported.refused})
+        return await receiver.take(f"beacons:{person}:{sha256(body).hexdigest()}", reported)
+
+    return take
 
 
 def _callback(receiver: CallbackReceiver, channel: str, reader: Reader) -> Endpoint:
@@ -249,7 +269,8 @@ def _preferences(receiver: CallbackReceiver, preferences: Preferences) -> dict[s
         return page(await run_in_threadpool(preferences.show, person, token, now, notes))
 
     async def question(request: Request) -> Response:
-        return page(preferences.question(request.query_params.get("t", ""), receiver.now()))
+        token = request.query_params.get("t", "")
+        return page(await run_in_threadpool(preferences.question, token, receiver.now()))
 
     async def confirm(request: Request) -> Response:
         body = await receiver.body(request)

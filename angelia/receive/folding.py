@@ -34,6 +34,7 @@ from angelia.lake.failpoint import failpoint
 from angelia.receive.devices import DeviceWords
 from angelia.receive.finding.dispatches import FACTS, Dispatches, readable
 from angelia.receive.finding.lists import Lists
+from angelia.receive.inbox.beacons import PERSON, foreign
 from angelia.receive.journal import OPT_OUTS, Event, Journal
 from angelia.receive.owners import Owners, about
 from angelia.receive.receipts import HourlyReceipts, digest
@@ -57,7 +58,8 @@ class Folding:
         """Place what can be placed; return counts.
 
         Counts: receipts, suppressions, devices (that said something new), waiting (known, not yet in the
-            ledger), unknown, unreadable (days and hours of plans), and damaged (requests).
+            ledger), unknown, foreign (an app's word on another person's message), unreadable (days and hours
+            of plans), and damaged (requests).
         """
         journal, dispatches, counts = self._journal, self._dispatches, Counter[str]()
         damaged: list[Corrupt] = []
@@ -92,6 +94,12 @@ class Folding:
         # Who wrote from a number that no snapshot has is looked for again, as an unknown dispatch is.
         with readable(counts):
             planned |= self._owners.of([event for event in events.values() if event.address_hash])
+        # A person's app speaks of that person's messages only; what it says of others is over here.
+        if any(event.person for event in every):
+            key = address_key(self._lake.store)
+            for name in foreign(events, sent, lambda user: address_hash(key, PERSON, user)):
+                counts["foreign"] += 1
+                del events[name]
         counts["suppressions"] = self._suppress(events.values(), planned)
         failpoint("fold.suppressed")
         placed = [event for event in events.values() if event.dispatch_id in sent]

@@ -61,26 +61,34 @@ class Event:
     # What the phone said of itself, so of the address that the message went to.
     app_version: str | None = None
     permission: str | None = None
+    person: str = ""  # keyed hash of who told it by their own token; the dispatch must be theirs
 
     @property
     def key(self) -> str:
         """The idempotency key: an event that is reported twice has the same one."""
         about = self.dispatch_id or self.address_hash or ""
-        return ":".join([*filter(None, (self.caller,)), about, self.kind, self.id])
+        return ":".join([*filter(None, (self.caller, self.person)), about, self.kind, self.id])
 
     def to_json(self) -> dict[str, object]:
         """Return what is kept: the fields that are set."""
         kept: dict[str, object] = {
             "id": self.id, "dispatch_id": self.dispatch_id, "kind": self.kind, "at_us": self.at_us
         }  # fmt: skip
-        for name in ("reason", "caller", "address_hash", "is_arrival", *OF_DEVICE):
+        for name in ("reason", "caller", "address_hash", "is_arrival", *OF_DEVICE, "person"):
             value = getattr(self, name)
             if value:
                 kept[name] = value
         return kept
 
 
-def parse(body: bytes, now: datetime, caller: str = "") -> tuple[list[Event], list[str]]:
+def parse(
+    body: bytes,
+    now: datetime,
+    caller: str = "",
+    *,
+    kinds: Sequence[str] = KINDS,
+    most: int = MAX_EVENTS,
+) -> tuple[list[Event], list[str]]:
     """Return the events of a request's body, and the reason for each item that was refused.
 
     The body is `{"events": [{id, dispatch_id, kind, at, reason?, app_version?, permission?}, …]}`. A bad
@@ -97,12 +105,12 @@ def parse(body: bytes, now: datetime, caller: str = "") -> tuple[list[Event], li
         or not isinstance(document["events"], list)
     ):
         raise ValueError("the body is not an object with a list called events")
-    if not 1 <= len(document["events"]) <= MAX_EVENTS:
-        raise ValueError(f"events: 1 to {MAX_EVENTS} at a time")
+    if not 1 <= len(document["events"]) <= most:
+        raise ValueError(f"events: 1 to {most} at a time")
     events, refused = [], []
     for number, raw in enumerate(document["events"]):
         try:
-            events.append(_event(raw, number, now, caller))
+            events.append(_event(raw, number, now, caller, kinds))
         except (ValueError, OverflowError) as error:
             refused.append(
                 str(error) if type(error) is ValueError else f"events[{number}]: a value is out of range"
@@ -110,7 +118,7 @@ def parse(body: bytes, now: datetime, caller: str = "") -> tuple[list[Event], li
     return events, refused
 
 
-def _event(raw: Any, number: int, now: datetime, caller: str) -> Event:
+def _event(raw: Any, number: int, now: datetime, caller: str, kinds: Sequence[str]) -> Event:
     where = f"events[{number}]"
     if not isinstance(raw, dict) or not _NEEDED <= raw.keys() <= _NEEDED | _MAYBE:
         raise ValueError(
@@ -122,8 +130,8 @@ def _event(raw: Any, number: int, now: datetime, caller: str) -> Event:
         raise ValueError(f"{where}.id: 1 to 200 printable characters")
     if not is_dispatch(raw["dispatch_id"]):
         raise ValueError(f"{where}.dispatch_id: 32 hex digits")
-    if raw["kind"] not in KINDS:
-        raise ValueError(f"{where}.kind: one of {', '.join(KINDS)}")
+    if raw["kind"] not in kinds:
+        raise ValueError(f"{where}.kind: one of {', '.join(kinds)}")
     try:
         at = datetime.fromisoformat(raw["at"])
     except ValueError:

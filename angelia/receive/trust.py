@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ from angelia.errors import InvalidInput
 from angelia.lake.store import Store
 from angelia.receive.callbacks import readers_of
 from angelia.receive.callbacks.base import Reader
+from angelia.receive.inbox.beacons import PERSON, BeaconTrust
 from angelia.receive.inbox.routes import InboxTrust
 from angelia.receive.inbox.tokens import MIN_SECRET
 from angelia.receive.preferences.routes import PreferencesTrust
 from angelia.users.suppressions import address_hash, address_key
 
 CALLER = r"[a-z0-9_-]{1,32}"
+_NAMED = ("secrets", "callbacks", "inbox", "preferences", "beacons")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Trust:
     readers: Mapping[str, Reader] = field(default_factory=dict)
     inbox: InboxTrust | None = None
     preferences: PreferencesTrust | None = None
+    beacons: BeaconTrust | None = None
 
 
 def configured(store: Store) -> Trust:
@@ -49,12 +52,17 @@ def configured(store: Store) -> Trust:
             "no secret is set, so no callback could be verified",
             fix="set ANGELIA_RECEIVE_CREDENTIALS, or ANGELIA_EMAIL_CREDENTIALS, or both",
         )
-    readers = readers_of(
-        document.get("callbacks") or {},
-        lambda channel, address: address_hash(address_key(store), channel, address),
-    )
+
+    def hashed(channel: str, address: str) -> str:
+        return address_hash(address_key(store), channel, address)
+
     return Trust(
-        caller_secrets(document), mail_secret, readers, inbox_trust(document), preferences_trust(document)
+        caller_secrets(document),
+        mail_secret,
+        readers_of(document.get("callbacks") or {}, hashed),
+        inbox_trust(document),
+        preferences_trust(document),
+        beacon_trust(document, hashed),
     )
 
 
@@ -96,6 +104,24 @@ def inbox_trust(document: Mapping[str, Any]) -> InboxTrust | None:
     return InboxTrust(*pair)
 
 
+def beacon_trust(document: Mapping[str, Any], hashed: Callable[[str, str], str]) -> BeaconTrust | None:
+    """Return the secret of people's tokens for beacons, None if none are taken.
+
+    Raises:
+        InvalidInput: it is missing or too short.
+    """
+    named = document.get("beacons")
+    if not named:
+        return None
+    secret = str(named.get("person_secret") or "")
+    if len(secret) < MIN_SECRET:
+        raise InvalidInput(
+            "ANGELIA_RECEIVE_CREDENTIALS: beacons needs person_secret",
+            fix=f"give it {MIN_SECRET} random characters or more",
+        )
+    return BeaconTrust(secret, lambda user: hashed(PERSON, user))
+
+
 def secret_of(channel: str, field: str) -> bytes | None:
     """Return a secret from the file that `ANGELIA_<CHANNEL>_CREDENTIALS` names, or None.
 
@@ -122,14 +148,14 @@ def receive_document() -> dict[str, Any]:
     if not path:
         return {}
     document = load_credentials(ChannelConfig("receive", "", 1.0, credentials=Path(path)), ())
-    for name in ("secrets", "callbacks", "inbox", "preferences"):
+    for name in _NAMED:
         named = document.get(name) or {}
         if not isinstance(named, dict) or not all(re.fullmatch(CALLER, who) and named[who] for who in named):
             raise InvalidInput(
                 f"ANGELIA_RECEIVE_CREDENTIALS: `{name}` must map names to what they need",
                 fix='write {"secrets": {"sms": "…", "app": "…"}}: names of small letters, digits, - and _',
             )
-    if not any(document.get(name) for name in ("secret", "secrets", "callbacks", "inbox", "preferences")):
+    if not any(document.get(name) for name in ("secret", *_NAMED)):
         raise InvalidInput(
             "ANGELIA_RECEIVE_CREDENTIALS: the file lacks secret",
             fix="docs/DELIVERY.md shows what a channel's file holds",

@@ -66,11 +66,13 @@ class GatheredHttp:
 
     def _begin(self, rows: Sequence[tuple[Request, Done, Any]], authorization: bytes) -> None:
         self.n_requests += 1
-        task = asyncio.get_running_loop().create_task(self._send(rows, authorization))
+        task = asyncio.get_running_loop().create_task(self._send(rows, authorization, self.n_requests))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _send(self, rows: Sequence[tuple[Request, Done, Any]], authorization: bytes) -> None:
+    async def _send(
+        self, rows: Sequence[tuple[Request, Done, Any]], authorization: bytes, number: int
+    ) -> None:
         requests = [request for request, _, _ in rows]
         if len(requests) == 1:
             answers = [await self._inner.exchange(requests[0], authorization)]
@@ -78,6 +80,7 @@ class GatheredHttp:
             answer = await self._inner.exchange(self._gatherer.join(requests), authorization)
             # Without a status nobody has read the request, or nobody knows: that holds for each row.
             answers = self._gatherer.split(answer, requests) if answer.status else [answer] * len(rows)
+            answers = [own._replace(shared=number) for own in answers]
         for (_, done, tag), own in zip(rows, answers, strict=True):
             done(tag, own)
 

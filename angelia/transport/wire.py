@@ -33,6 +33,7 @@ class Answer(NamedTuple):
     """The answer to one request.
 
     `status` 0 means that none came; then `failure` says why, and whether the peer can have seen the request.
+    `shared`: the number of the request, if several messages left by it; 0 = one of its own.
     """
 
     status: int
@@ -40,6 +41,7 @@ class Answer(NamedTuple):
     headers: Headers = ()
     failure: str | None = None
     detail: str = ""
+    shared: int = 0
 
     def header(self, name: bytes) -> str | None:
         """Return a header's value, or None."""

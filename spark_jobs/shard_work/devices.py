@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
+from angelia.contracts.devices.endpoints import NEWEST_BY
 from angelia.contracts.ids import dispatch_id
 from angelia.contracts.outcomes import MACHINE
 from angelia.contracts.sending import ALL, BEST, MOST_DEVICES, NEWEST
@@ -43,9 +44,9 @@ def usable(endpoints: DataFrame) -> DataFrame:
 def addresses(endpoints: DataFrame) -> DataFrame:
     """Return one address per user and channel: the newest usable one.
 
-    Of two equally new addresses the larger is taken.
+    Of two equally new addresses the larger is taken, as everywhere (`NEWEST_BY`).
     """
-    newest = F.max_by(F.struct("address"), F.struct("registered_ts", F.col("address")))
+    newest = F.max_by(F.struct("address"), F.struct(*NEWEST_BY))
     return usable(endpoints).groupBy(*_KEY).agg(newest["address"].alias("address"))
 
 
@@ -54,7 +55,7 @@ def all_addresses(endpoints: DataFrame) -> DataFrame:
 
     Two spellings of one address are one device.
     """
-    newest_first = (F.col("registered_ts").desc(), F.col("address").desc())
+    newest_first = [F.col(name).desc() for name in NEWEST_BY]
     same = Window.partitionBy(*_KEY, same_address(F.col("channel"), F.col("address"))).orderBy(*newest_first)
     of_channel = Window.partitionBy(*_KEY).orderBy(*newest_first)
     distinct = usable(endpoints).withColumn("spelling", F.row_number().over(same)).where("spelling = 1")
@@ -89,7 +90,7 @@ def best_addresses(endpoints: DataFrame, receipts: DataFrame | None, *, ds: str)
         F.round((F.col("made") + NEW_WORTH * before) / (F.col("n") + before), 6), F.lit(NEW_WORTH)
     )
     ranked = known.join(made, [*_KEY, "address"], how="left")
-    best = F.max_by(F.struct("address"), F.struct(standing, F.col("registered_ts"), F.col("address")))
+    best = F.max_by(F.struct("address"), F.struct(standing, *map(F.col, NEWEST_BY)))
     return ranked.groupBy(*_KEY).agg(best["address"].alias("address"))
 
 

@@ -23,7 +23,7 @@ from angelia.catalog.documents import (
     Policy,
     Template,
 )
-from angelia.catalog.problems import DocumentProblem, Doubt, Key, Notice
+from angelia.catalog.problems import DocumentProblem, Doubt, Key, Notice, nearest
 from angelia.config import load_settings
 from angelia.errors import InvalidInput
 
@@ -41,7 +41,7 @@ def notices(documents: Documents, today: date) -> Iterator[Notice]:
         elif isinstance(document, Channel):
             doubts = _channel(document, documents)
         elif isinstance(document, Policy):
-            doubts = _policy(document)
+            doubts = _policy(document, documents)
         elif isinstance(document, Material):
             doubts = _material(document, today)
         elif isinstance(document, Experiment):
@@ -196,12 +196,15 @@ def _caps(caps: tuple[Cap, ...]) -> Iterator[Doubt]:
             )
 
 
-def _policy(policy: Policy) -> Iterator[Doubt]:
+def _policy(policy: Policy, documents: Documents) -> Iterator[Doubt]:
     yield from _caps(policy.caps)
     if policy.holdout.share_pct == 100:
         says = "100 % are held out: nobody will get any marketing; give less"
         yield Doubt(("holdout", "share_pct"), says, empties=True)
     yield from contradictions.of_policy(policy)
+    topics = {document.topic for document in documents.values() if isinstance(document, Campaign)}
+    for topic in sorted(set(policy.topics or ()) - topics):
+        yield Doubt(("topics", topic), f"no campaign has this topic{nearest(topic, sorted(topics))}")
 
 
 def _channel(channel: Channel, documents: Documents) -> Iterator[Doubt]:

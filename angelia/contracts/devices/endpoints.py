@@ -16,6 +16,9 @@ S = pa.string()
 APP_VERSION = r"^[0-9A-Za-z][0-9A-Za-z._+-]{0,31}$"
 ALLOWED, DENIED = "allowed", "denied"
 PERMISSIONS = (ALLOWED, DENIED, "unknown")
+# Of a person's devices on a channel the newest has the largest of these. The address decides between two of
+# one instant, so that the night, fall-over and the intake choose the same.
+NEWEST_BY = ("registered_ts", "address")
 
 USER_ENDPOINTS = Dataset(
     "user_endpoints",

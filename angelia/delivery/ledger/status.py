@@ -49,8 +49,13 @@ def release(lake: Lake, ds: str, send_hour: str | None, *, dry_run: bool) -> dic
     """Name the ambiguous rows of finished parts in follow-up parts.
 
     The next delivery sends those whose window is still open.
+
+    Raises:
+        InvalidInput: the lake is on a replay branch, or the plan has nothing in this hour.
     """
     parts.require_main(lake)
+    if send_hour is not None:
+        parts.require_hours(parts.send_hours(lake, ds), ds, [send_hour])
     ledger = Ledger(lake.store, Owner.this_process(), lease_now)
     n_rows = n_parts = 0
     for _, family in families(lake, ds):

@@ -130,6 +130,13 @@ def send_hours(lake: Lake, ds: str) -> list[str]:
     )
 
 
+def require_hours(known: Sequence[str], ds: str, hours: Iterable[str]) -> None:
+    """Refuse hours in which a plan has nothing to send. Raises: InvalidInput."""
+    for hour in set(hours) - set(known):
+        says = f"the plan of {ds} has nothing to send in {hour}"
+        raise InvalidInput(says, fix=f"hours: {known[0]} to {known[-1]}")
+
+
 def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:
     """Return the one manifest commit that is sent for this hour, sealing the newest if need be.
 
@@ -215,9 +222,8 @@ def parts_of(lake: Lake, commit: Commit, send_hour: str) -> list[Part]:
         if leaf["part"].rpartition(".")[0] != batch:
             continue
         for entry in lake.require(FALLOVER, **leaf).files:
-            channel, priority = _keys(entry)
             number = int(entry.keys.get("part", "0"))
-            part = Part(ds, send_hour, channel, priority, number, entry, commit.number, entry.identity)
+            part = Part(ds, send_hour, *_keys(entry), number, entry, commit.number, entry.identity)
             by_id[entry.identity] = replace(part, kind=FALLOVER, batch=batch)
     standing = list(by_id.values())
     files = {part.id[:32]: part for part in standing}  # a follow-up's name begins with its parent's
@@ -264,11 +270,10 @@ def _roots(commit: Commit, send_hour: str) -> list[Part]:
     roots = []
     entries = [entry for entry in commit.files if entry.keys.get("send_hour") == send_hour and entry.rows]
     for position, entry in enumerate(entries):
-        channel, priority = _keys(entry)
         match = _PART.search(entry.path.rsplit("/", 1)[-1])
         number = int(match.group(1)) if match else position
         ds = commit.partition["ds"]
-        part = Part(ds, send_hour, channel, priority, number, entry, commit.number, entry.identity)
+        part = Part(ds, send_hour, *_keys(entry), number, entry, commit.number, entry.identity)
         roots.append(replace(part, batch=_batch(commit)))
     return roots
 

@@ -282,10 +282,10 @@ class Batch:
             else:
                 self._not_accepted(i, authorization, answer, verdict)
         elif answer.failure == NOT_SENT:
-            sender.failed(address, self.work.clock.steady())
+            sender.failed(address, self.work.clock.steady(), answer.shared)
             self._again_later(i, "not_sent", None)
         else:
-            sender.failed(address, self.work.clock.steady())
+            sender.failed(address, self.work.clock.steady(), answer.shared)
             self._ambiguous(i, "no_answer")
 
     def _not_accepted(self, i: int, authorization: bytes, answer: Answer, verdict: base.Verdict) -> None:
@@ -310,14 +310,14 @@ class Batch:
             sender.throttled(now, wait)
             self._again_later(i, reason, wait)
         elif kind == base.RETRY:
-            sender.failed(address, now)
+            sender.failed(address, now, answer.shared)
             self._again_later(i, reason, retry_after(answer.header(b"retry-after"), now))
         elif kind == base.AUTH:
             sender.token_refused(authorization)
             self._auth_tries[i] = self._auth_tries.get(i, 0) + 1
             # Two tokens may have gone stale in a row; a third refusal is not about age.
             if self._auth_tries[i] > 2:
-                sender.configuration_answer(reason or "unauthenticated")
+                sender.configuration_answer(reason or "unauthenticated", answer.shared)
             self._again_later(i, reason, None)
         elif kind in (base.SPENT, base.FULL):
             # What one receiver may get today says nothing of the next; a count of all ends the channel.
@@ -326,7 +326,7 @@ class Batch:
             outcome = words.DEFERRED if kind == base.SPENT else words.REJECTED
             self._conclude(i, Settle(outcome, quota_reason(reason)))
         elif kind == base.HALT:
-            sender.configuration_answer(reason or "configuration")
+            sender.configuration_answer(reason or "configuration", answer.shared)
             self._last.setdefault(i, (words.DEFERRED, reason))
             self._conclude(i, Settle(words.DEFERRED, reason or "configuration"))
         else:

@@ -1,8 +1,9 @@
 """What holds up some rows of a channel only: a campaign's speed limit, a silent receiver.
 
 A row at a closed gate is put aside, and the batch goes on with the rest. Grain: campaign, or receiver (a
-webhook's host). Surprise: a limit is shared by all channels of a campaign, and divided by the workers that
-share the work (`--slots`), each of which stays below its share.
+webhook's host). Surprise: a limit is shared by all channels of a campaign in one process, and divided by the
+workers of a channel (`--slots`), each of which stays below its share. Processes of other channels know
+nothing of it: what a campaign sends in an hour is bounded by the plan.
 """
 
 from __future__ import annotations

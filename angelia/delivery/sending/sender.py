@@ -88,6 +88,7 @@ class Sender:
         self.closed: str | None = None
         self.why_closed = ""
         self._halts = 0
+        self._counted = 0  # the last request of several messages that a failure was counted of
         self.counts: Counter[str] = Counter()
         self.n_requests = 0
         self.n_refused = 0  # rows whose dispatch id was seen with another payload
@@ -100,7 +101,7 @@ class Sender:
         self.bucket, self.breaker = TokenBucket(per_minute, self.clock.now()), Breaker()
         self.concurrency = provider.concurrency
         self.receivers = Receivers(provider.receiver_of, self.concurrency) if provider.receiver_of else None
-        self._credentials, self._renewal, self._halts = provider.credentials, None, 0
+        self._credentials, self._renewal, self._halts, self._counted = provider.credentials, None, 0, 0
         self.closed, self.why_closed = None, ""
         self.wake(everyone=True)
 
@@ -159,11 +160,13 @@ class Sender:
             f"channels may take goes there",
         )
 
-    def configuration_answer(self, reason: str) -> None:
+    def configuration_answer(self, reason: str, shared: int = 0) -> None:
         """Count a configuration answer; a run of them halts the channel.
 
         A single one may be about a single foreign token.
         """
+        if self._is_counted(shared):
+            return
         self._halts += 1
         if self._halts >= _HALT_AFTER:
             self.halt(
@@ -202,11 +205,22 @@ class Sender:
         if closed:
             self._log_breaker(address, is_open=False)
 
-    def failed(self, address: str, now: Micros) -> None:
-        """Count a 5xx, no answer, or no connection: the provider's, or this address's receiver's."""
+    def failed(self, address: str, now: Micros, shared: int = 0) -> None:
+        """Count a 5xx, no answer, or no connection: the provider's, or this address's receiver's.
+
+        `shared`: the answer's; what befell one request counts once, however many messages left by it.
+        """
+        if self._is_counted(shared):
+            return
         opened = self.breaker.failed(now) if self.receivers is None else self.receivers.failed(address, now)
         if opened:
             self._log_breaker(address, is_open=True)
+
+    def _is_counted(self, shared: int) -> bool:
+        # The messages of one request are answered one right after the other.
+        is_again = shared != 0 and shared == self._counted
+        self._counted = shared
+        return is_again
 
     def _log_breaker(self, address: str, *, is_open: bool) -> None:
         receiver = self.receivers.name(address) if self.receivers is not None else None

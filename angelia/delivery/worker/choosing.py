@@ -44,17 +44,20 @@ class PartChoice:
         self._lake, self._options, self._clock = lake, options, clock
         self._ledger, self._senders, self._result, self._batches = ledger, senders, result, batches
         self.families = Families()
+        self._seen: list[Part] = []  # what the looked-at hours have, wanted or not
 
     def plan(self) -> list[PlannedHour]:
         """Seal the hours and return what is to be sent of each.
 
         Raises:
-            InvalidInput: an hour has nothing to send or has not begun, or a planned channel cannot be opened.
+            InvalidInput: an hour has nothing to send or has not begun, a planned channel cannot be opened, or
+                the plan has no such channel or part.
             Corrupt: a part's bytes are not those of its commit.
         """
         if self._batches is not None:
             return [batch for commit in self._batches if (batch := self._batch(commit)) is not None]
         sound = [hour for hour in self._hours() if self._is_sound(hour)]
+        self._require_named()
         planned = []
         for hour in sound:
             sealed_at = self._lake.clock().isoformat(timespec="seconds")
@@ -100,13 +103,8 @@ class PartChoice:
         if options.hours is None:
             due = parts.due_parts(self._lake, clock.now())
             return sorted({part.send_hour for part in due if part.ds == options.ds})
-        known = parts.send_hours(self._lake, options.ds)
+        parts.require_hours(parts.send_hours(self._lake, options.ds), options.ds, options.hours)
         for hour in options.hours:
-            if hour not in known:
-                raise InvalidInput(
-                    f"the plan of {options.ds} has nothing to send in {hour}",
-                    fix=f"hours: {known[0]} to {known[-1]}",
-                )
             if not clock.simulated and parts.hour_start(hour) > clock.now():
                 raise InvalidInput(
                     f"{hour} has not begun; sealing it now would freeze the plan too early",
@@ -118,10 +116,12 @@ class PartChoice:
         """Open the channels that an hour needs; return False if the hour is damaged."""
         try:
             commit = parts.standing_manifest(self._lake, self._options.ds, hour)
-            wanted = self._wanted(parts.parts_of(self._lake, commit, hour))
+            every = parts.parts_of(self._lake, commit, hour)
+            wanted = self._wanted(every)
         except Corrupt as error:
             self._result.damage(error)
             return False
+        self._seen += every
         todo = [part for part in wanted if not self._is_done(part)]
         for channel in sorted({part.channel for part in todo}):
             try:
@@ -132,6 +132,34 @@ class PartChoice:
                     raise
                 self._senders.shut_out(channel, error)
         return True
+
+    def _require_named(self) -> None:
+        """Refuse a channel or part that is not there: whoever mistypes one would read that nothing is due."""
+        options, channel = self._options, self._options.channel
+        commit = self._lake.head("dispatch_manifest", ds=options.ds)
+        # A damaged hour hides what it has, and a day without a plan has nothing to compare with.
+        if self._result.damaged or commit is None:
+            return
+        if channel is not None and channel not in {part.channel for part in self._seen}:
+            # One that the catalog knows may have no message in these hours.
+            known = sorted(self._senders.snapshot(commit).channels)
+            if channel not in known:
+                raise InvalidInput(
+                    f"--channel {channel}: the plan of {options.ds} knows no such channel",
+                    fix=f"channels: {', '.join(known)}",
+                )
+        numbers = sorted(
+            {
+                part.number
+                for part in self._seen
+                if channel in (None, part.channel) and options.priority in (None, part.priority)
+            }
+        )
+        if options.part is not None and numbers and options.part not in numbers:
+            raise InvalidInput(
+                f"--part {options.part}: there is no such part among what is asked for",
+                fix=f"parts: {', '.join(map(str, numbers))}",
+            )
 
     def _is_done(self, part: Part) -> bool:
         try:

@@ -15,11 +15,13 @@ devices falls over once none of them can take it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from operator import itemgetter
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
+from angelia.contracts.devices.endpoints import NEWEST_BY
 from angelia.contracts.ids import dispatch_id
 from angelia.contracts.outcomes import AMBIGUOUS, DEFERRED, REJECTED, SKIPPED
 from angelia.contracts.sending import MOST_DEVICES, Micros
@@ -277,9 +279,7 @@ class OpenAddresses:
             if row[1] in channels[row[0]] and self._lives(*row[:4])
         ]
         owners = {key: user for key, (user, _) in self.owners({row[1:2] + row[4:] for row in known}).items()}
-        # Of two addresses of the same instant the smaller one, so that every worker chooses the same.
-        known.sort(key=lambda row: row[2])
-        known.sort(key=lambda row: row[3], reverse=True)
+        known.sort(key=itemgetter(*map(_ENDPOINT.index, NEWEST_BY)), reverse=True)
         usable: dict[tuple[str, str], dict[str, str]] = {}
         for user, channel, address, _, same in known:
             if owners.get((channel, same), user) == user:

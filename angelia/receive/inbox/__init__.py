@@ -1,4 +1,5 @@
-"""In-app inbox: messages kept in the lake, served to signed-in apps, and marked.
+"""What signed-in apps ask and tell: their person's inbox, its marks, and beacons of pushes.
 
-Enter at `routes.py` and `store.py`. Reads and writes `inbox_messages`; marks are events of the journal.
+Enter at `routes.py`, `store.py` and `beacons.py`. Reads and writes `inbox_messages`; marks and beacons are
+events of the journal.
 """

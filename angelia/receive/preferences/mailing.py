@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from angelia.catalog.documents import Channel
+from angelia.contracts.devices.endpoints import NEWEST_BY
 from angelia.delivery.channels import open_provider
 from angelia.delivery.channels.base import ACCEPTED, Message
 from angelia.delivery.worker.plan_snapshot import channel_config
@@ -80,4 +82,4 @@ class ConfirmationMails:
     def _address(self, user: str, channel: str) -> str | None:
         rows = addresses_of(self._lake, user).to_pylist()
         mine = [row for row in rows if row["channel"] == channel and row["is_active"]]
-        return str(max(mine, key=lambda row: row["registered_ts"])["address"]) if mine else None
+        return str(max(mine, key=itemgetter(*NEWEST_BY))["address"]) if mine else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from jinja2 import Environment
@@ -30,7 +30,7 @@ label{display:block;padding:.4rem 0}button{font:inherit;padding:.5rem 1rem}</sty
 {% if rows %}<form method="post"><input type="hidden" name="t" value="{{ token }}">
 {% for kind, names in rows.items() %}<fieldset><legend>{{ kind }}</legend>
 {% for name, is_yes in names.items() %}<label><input type="checkbox" name="{{ kind }}.{{ name }}"
-{% if is_yes %} checked{% endif %}> {{ name.replace("_", " ") }}</label>{% endfor %}</fieldset>
+{% if is_yes %} checked{% endif %}> {{ title(kind, name) }}</label>{% endfor %}</fieldset>
 {% endfor %}<fieldset><legend>language</legend><select name="language"><option value="">as in the app</option>
 {% for name in languages %}
 <option{% if name == language %} selected{% endif %}>{{ name }}</option>{% endfor %}
@@ -43,6 +43,11 @@ label{display:block;padding:.4rem 0}button{font:inherit;padding:.5rem 1rem}</sty
 </html>
 """
 )
+
+
+def plain_name(_: str, name: str) -> str:
+    """Return an id as words, for what the catalog has no title for."""
+    return name.replace("_", " ")
 
 
 @dataclass(frozen=True)
@@ -61,13 +66,15 @@ def render(
     question: str = "",
     hidden: Mapping[str, str] | None = None,
     own: OwnChoices | None = None,
+    title: Callable[[str, str], str] = plain_name,
 ) -> str:
     """Return the page: the choices by kind, notes, or a question to say yes to.
 
-    `hidden`: what the answer to the question carries; the token, if nothing is given.
+    `hidden`: what the answer to the question carries; the token, if nothing is given. `title` gives what a
+    kind and name is called.
     """
     own = own or OwnChoices()
     fields = {"t": token} if hidden is None else hidden
     return _PAGE.render(
-        token=token, rows=rows or {}, notes=notes, question=question, hidden=fields, **vars(own)
+        token=token, rows=rows or {}, notes=notes, question=question, hidden=fields, title=title, **vars(own)
     )

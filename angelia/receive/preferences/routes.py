@@ -8,6 +8,7 @@ opens only by the link mailed to it, so nobody else can open it; RFC 8058's one 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +22,7 @@ from angelia.receive.inbox.tokens import person_of
 from angelia.receive.preferences.addresses import take_address
 from angelia.receive.preferences.links import ADDRESS, CONFIRM, PAGE, Links
 from angelia.receive.preferences.mailing import MAILS, ConfirmationMails
-from angelia.receive.preferences.page import OwnChoices, render
+from angelia.receive.preferences.page import OwnChoices, plain_name, render
 from angelia.timing.own_hours import parse_span
 from angelia.users.choices import (
     CHOICES,
@@ -70,7 +71,12 @@ class Preferences:
     def show(self, user: str, token: str, now: datetime, notes: tuple[str, ...] = ()) -> str:
         """Return a person's page."""
         words = words_of(self._lake, user, self._choices)
-        return render(token, self._rows(user, now, words), notes, own=self._own(now, words))
+        own, catalog = self._own(now, words), self._catalog(now)
+
+        def title(kind: str, name: str) -> str:
+            return title_of(catalog, kind, name, own.language)
+
+        return render(token, self._rows(user, now, words), notes, own=own, title=title)
 
     def keep(self, user: str, body: bytes, now: datetime) -> tuple[list[str], tuple[str, ...]]:
         """Keep what a form says; return channels to be confirmed by mail, and notes for the page.
@@ -106,7 +112,11 @@ class Preferences:
         for name in asked:
             del news["channel", name]
         refused = choose(self._lake, user, news, now)
-        notes = tuple(f"{name} was closed for good and stays closed." for _, name in sorted(refused))
+        language = fields.get("language", chosen(words, LANGUAGE))
+        notes = tuple(
+            f"{title_of(catalog, kind, name, language)} was closed for good and stays closed."
+            for kind, name in sorted(refused)
+        )
         # Who changed nothing learns that their choices stand, too; a question by mail has its own note.
         is_kept = bool(news) or not (problems or asked)
         return asked, ((("Kept.",) if is_kept else ()) + problems + notes)
@@ -115,14 +125,13 @@ class Preferences:
         """Ask by mail whether a channel may be opened; return a note for the page."""
         link = f"{self._trust.url}/confirm?t={self._links.make(CONFIRM, [user, channel], now)}"
         document = self._catalog(now).channels[channel]
+        name = await asyncio.to_thread(self._called, user, channel, now)
         try:
             is_sent = await self._mails.ask(user, document, link, now)
         except AngeliaError:
             is_sent = False
         return (
-            f"{channel}: please say yes in the mail we sent."
-            if is_sent
-            else f"{channel}: no mail could be sent."
+            f"{name}: please say yes in the mail we sent." if is_sent else f"{name}: no mail could be sent."
         )
 
     def question(self, token: str, now: datetime) -> str | None:
@@ -130,7 +139,10 @@ class Preferences:
         if self._links.open(ADDRESS, token, now):
             return render(token, question="Shall we write to you at the address this mail went to?")
         words = self._links.open(CONFIRM, token, now)
-        return render(token, question=f"Shall we write to you by {words[1]} again?") if words else None
+        if words is None:
+            return None
+        name = self._called(words[0], words[1], now)
+        return render(token, question=f"Shall we write to you by {name} again?")
 
     def confirm(self, token: str, now: datetime) -> str | None:
         """Open the channel, or take the address, of a mailed link; None if the link has expired."""
@@ -151,6 +163,11 @@ class Preferences:
             )
         return catalog
 
+    def _called(self, user: str, channel: str, now: datetime) -> str:
+        """Return what a person reads for a channel."""
+        language = chosen(words_of(self._lake, user, self._choices), LANGUAGE)
+        return title_of(self._catalog(now), "channel", channel, language)
+
     def _own(self, now: datetime, words: Mapping[Choice, bool]) -> OwnChoices:
         """Return the languages of templates, and a person's own language and hours."""
         templates = self._catalog(now).templates.values()
@@ -166,6 +183,20 @@ class Preferences:
             "topic": {name: words.get(("topic", name), True) for name in topics},
             "channel": openness(self._lake, user, channels, words, self._suppressions),
         }
+
+
+def title_of(catalog: Catalog, kind: str, name: str, language: str | None) -> str:
+    """Return what people read for a topic or channel: its title, or its id where the catalog has none.
+
+    The title is in the person's own language, else in the page's (English), else in the first that is given.
+    """
+    if kind == "channel":
+        titles = catalog.channels[name].titles if name in catalog.channels else None
+    else:
+        titles = (catalog.policy.topics or {}).get(name)
+    if not titles:
+        return plain_name(kind, name)
+    return titles.get(language or "") or titles.get("en") or next(iter(titles.values()))
 
 
 def fields_of_form(body: bytes) -> dict[str, Any]:

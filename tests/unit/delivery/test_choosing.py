@@ -33,6 +33,9 @@ class Channels:
             raise InvalidInput(f"channel {channel} is switched off")
         self.opened.append(channel)
 
+    def snapshot(self, commit: Any) -> Any:
+        return SimpleNamespace(channels={"fcm": {}, "apns": {}})
+
     def shut_out(self, channel: str, error: InvalidInput) -> None:
         self.shut[channel] = error.one_line()
 
@@ -57,6 +60,23 @@ def test_a_run_takes_what_its_options_name(lake: Lake) -> None:
     ):
         (planned,) = choice(lake, replace(options, simulated=True)).choice.plan()
         assert [part.number for part in planned.parts] == numbers
+
+
+@pytest.mark.parametrize(
+    ("options", "says", "fix"),
+    [
+        (Options(DS, (HOUR,), channel="fmc"), "--channel fmc: the plan of", "channels: apns, fcm"),
+        (Options(DS, channel="fmc"), "--channel fmc: the plan of", "channels: apns, fcm"),
+        (Options(DS, (HOUR,), part=5), "--part 5: there is no such part", "parts: 0, 1, 2"),
+        (Options(DS, (HOUR,), "fcm", 3, "medium"), "--part 3", "parts: 0, 1, 2"),
+    ],
+)
+def test_what_the_plan_does_not_have_is_refused(options: Options, says: str, fix: str, lake: Lake) -> None:
+    sample_plan.make(lake, DS, 50, hours=(4, 5), part_rows=10)
+    with pytest.raises(InvalidInput, match=says) as refused:
+        choice(lake, replace(options, simulated=True)).choice.plan()
+    assert refused.value.fix == fix
+    assert not lake.store.exists(f"seals/{DS}/{HOUR}")
 
 
 def test_an_hour_is_sealed_from_its_first_instant_on(lake: Lake) -> None:

@@ -34,6 +34,8 @@ def test_status_and_release(bench: Any, settings_home: Path, capsys: pytest.Capt
     assert run("ledger", "release", "--ds", DS, "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"ds": DS, "rows": 5, "parts": 1, "released": False}
     assert bench.deliver().delivered == {}
+    assert run("ledger", "release", "--ds", DS, "--send-hour", "2026-11-15T09", "--yes") == 2
+    assert "nothing to send in 2026-11-15T09" in capsys.readouterr().err
     assert run("ledger", "release", "--ds", DS, "--yes") == 0
     assert "5 ambiguous rows in 1 parts released" in capsys.readouterr().out
     again = bench.deliver()

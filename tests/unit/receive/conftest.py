@@ -11,6 +11,7 @@ import pytest
 from angelia.lake import Lake
 from angelia.receive.api import create_app
 from angelia.receive.callbacks import readers_of
+from angelia.receive.inbox.beacons import PERSON, BeaconTrust
 from angelia.receive.inbox.routes import InboxTrust
 from angelia.receive.journal import Journal
 from angelia.receive.receiver import CallbackReceiver
@@ -33,10 +34,12 @@ def secret() -> Any:
 @pytest.fixture
 def receiver(lake: Lake, secret: Any) -> CallbackReceiver:
     callers = {"": secret} if isinstance(secret, bytes) else secret
-    readers = readers_of(
-        CALLBACKS, lambda channel, address: address_hash(address_key(lake.store), channel, address)
-    )
-    trust = Trust(callers, MAIL, readers, InboxTrust(WORKER, PEOPLE), PAGE)
+
+    def hashed(channel: str, address: str) -> str:
+        return address_hash(address_key(lake.store), channel, address)
+
+    beacons = BeaconTrust(PEOPLE, lambda user: hashed(PERSON, user))
+    trust = Trust(callers, MAIL, readers_of(CALLBACKS, hashed), InboxTrust(WORKER, PEOPLE), PAGE, beacons)
     return CallbackReceiver(Journal(lake.store), trust, lambda: NOW, lake)
 
 

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from angelia.errors import InvalidInput
-from angelia.receive.trust import caller_secrets, inbox_trust, preferences_trust, receive_document
+from angelia.receive.trust import (
+    beacon_trust,
+    caller_secrets,
+    inbox_trust,
+    preferences_trust,
+    receive_document,
+)
 
 
 def test_the_inbox_needs_two_secrets_of_their_length() -> None:
@@ -17,6 +23,15 @@ def test_the_inbox_needs_two_secrets_of_their_length() -> None:
     for held in ({"secret": "a" * 32}, {"secret": "a" * 32, "person_secret": "b" * 31}):
         with pytest.raises(InvalidInput, match="inbox needs"):
             inbox_trust({"inbox": held})
+
+
+def test_beacons_need_the_secret_of_peoples_tokens() -> None:
+    assert beacon_trust({}, str.format) is None
+    trust = beacon_trust({"beacons": {"person_secret": "b" * 32}}, lambda what, user: f"{what}:{user}")
+    assert trust is not None
+    assert trust.hashed("u1") == "person:u1"
+    with pytest.raises(InvalidInput, match="beacons needs person_secret"):
+        beacon_trust({"beacons": {"person_secret": "b" * 31}}, str.format)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ def test_rows_share_a_request_and_have_their_own_answers() -> None:
     # Three fill a request; another token is another request, and who is alone goes out as it is.
     assert sorted(inner.sent) == [(b"a,b,c", b"t"), (b"d", b"t"), (b"e", b"other")]
     assert [taken[n].body for n in range(5)] == [b"a", b"b", b"c", b"whole", b"whole"]
+    assert [taken[n].shared for n in range(5)] == [1, 1, 1, 0, 0], "whose request it was"
     assert inner.is_closed
 
 
@@ -76,7 +77,7 @@ def test_rows_share_a_request_and_have_their_own_answers() -> None:
 def test_what_befalls_a_request_befalls_each_row(failure: str) -> None:
     lost = Answer(0, failure=failure, detail="ReadError")
     _, taken = gather(lost, [(b"a", b""), (b"b", b"")])
-    assert taken == {0: lost, 1: lost}
+    assert taken == dict.fromkeys((0, 1), lost._replace(shared=1))
 
 
 def test_who_still_waits_at_the_end_was_not_sent() -> None:

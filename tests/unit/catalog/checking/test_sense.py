@@ -110,6 +110,11 @@ NIGHTLY = {"send_window": {"start": 22, "end": 24}}
         (SALE | {"caps": [{"messages": 0, "days": 1}]}, "campaign.caps[0].messages", "nothing will be sent"),
         (POLICY | {"caps": [{"messages": 0, "days": 1}]}, "policy.caps[0].messages", "nothing will be sent"),
         (POLICY | {"holdout": {"share_pct": 100, "salt": "h"}}, "policy.holdout.share_pct", "nobody"),
+        (
+            POLICY | {"topics": {"promo": {"en": "Offers"}, "promos": {"en": "Offers"}}},
+            "policy.topics.promos",
+            "no campaign has this topic; did you mean promo?",
+        ),
         (FCM | {"enabled": False}, "campaign.channels", "none of them is switched on"),
         (FCM | {"capacity_per_hour": 0}, "channel.capacity_per_hour", "0: nothing will be sent"),
         (FCM | {"quota_per_minute": 0}, "channel.quota_per_minute", "0: nothing will be sent"),

@@ -46,8 +46,13 @@ class MailWire:
 
 
 @pytest.fixture
-def wire(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> MailWire:
-    sample_night.make(lake, 3, "2026-11-14", documents=(*sample_night.DOCUMENTS, MAIL, OFF))
+def documents() -> tuple[dict[str, Any], ...]:
+    return (*sample_night.DOCUMENTS, MAIL, OFF)
+
+
+@pytest.fixture
+def wire(lake: Lake, monkeypatch: pytest.MonkeyPatch, documents: tuple[dict[str, Any], ...]) -> MailWire:
+    sample_night.make(lake, 3, "2026-11-14", documents=documents)
     endpoints(lake, (USER, "email", "old@mail.example", 9), (USER, "email", "ann@mail.example", 2))
     taken = MailWire()
     adapter = SmtpAdapter(Mailbox("Shop", "news@shop.example"), "https://shop.example/u", b"s")

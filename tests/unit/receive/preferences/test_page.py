@@ -20,6 +20,14 @@ def test_a_box_is_ticked_if_the_choice_is_yes() -> None:
     assert boxes == {"sms": "checked", "email": ""}
 
 
+def test_a_choice_reads_as_its_title_and_keeps_its_id() -> None:
+    rows = {"topic": {"price_drop": True, "new_in": True}}
+    page = render("t", rows, title=lambda kind, name: f"<{kind} {name}>" if name == "new_in" else "Sales")
+    labels = re.findall(r'name="([\w.]+)"\s*checked> ([^<]+)</label>', page)
+    assert labels == [("topic.price_drop", "Sales"), ("topic.new_in", "&lt;topic new_in&gt;")]
+    assert "> price drop</label>" in render("t", rows), "without a title its id, as words"
+
+
 def test_a_question_carries_its_own_fields_or_the_token() -> None:
     assert '<input type="hidden" name="t" value="token">' in render("token", question="Yes?")
     page = render("token", question="Yes?", hidden={"d": "7"})

@@ -11,16 +11,19 @@ from urllib.parse import urlencode
 import pyarrow as pa
 import pytest
 
+from angelia.catalog.snapshot import nearest_catalog
 from angelia.contracts import arrow, dataset
+from angelia.intake.dispatching import sample_night
 from angelia.lake import Lake
 from angelia.receive.preferences.links import CONFIRM, LIFE_S, Links
 from angelia.receive.preferences.links import PAGE as OF_PAGE
+from angelia.receive.preferences.routes import title_of
 from angelia.users.choices import CHOICES, choose, words_of
 from angelia.users.suppressions import close_person, refusals_of
 from tests.unit.receive.callers import NOW, PAGE
 from tests.unit.receive.conftest import TestClient
 from tests.unit.receive.inbox.given import token
-from tests.unit.receive.preferences.conftest import FORM, LINKS, USER, MailWire, visit
+from tests.unit.receive.preferences.conftest import FORM, LINKS, MAIL, USER, MailWire, visit
 
 
 def ticks(text: str) -> dict[str, bool]:
@@ -126,6 +129,49 @@ def test_email_opens_by_the_mailed_link_only(client: TestClient, lake: Lake, wir
     assert client.post("/preferences/confirm", content=urlencode({"t": key}), headers=FORM).status_code == 200
     assert not refusals_of(Lake(lake.store).read_log("suppressions")).closed(USER, "email")
     assert words_of(lake, USER)["channel", "email"] is True
+
+
+@pytest.mark.parametrize(
+    ("titles", "language", "read"),
+    [
+        ({"en": "Offers", "de": "Angebote"}, "de", "Angebote"),
+        ({"de": "Angebote", "en": "Offers"}, None, "Offers"),
+        ({"de": "Angebote", "en": "Offers"}, "fr", "Offers"),
+        ({"de": "Angebote", "fr": "Offres"}, None, "Angebote"),
+        (None, "de", "price drop"),
+    ],
+)
+def test_a_title_is_in_the_persons_language(
+    titles: dict[str, str] | None, language: str | None, read: str, lake: Lake
+) -> None:
+    policy = {**sample_night.POLICY, "topics": {"price_drop": titles}} if titles else sample_night.POLICY
+    channel = {**sample_night.CHANNEL, **({"titles": titles} if titles else {}), "id": "price_drop"}
+    others = [one for one in sample_night.DOCUMENTS if one["kind"] != "policy"]
+    sample_night.make(lake, 1, "2026-11-14", documents=(policy, channel, *others))
+    catalog = nearest_catalog(lake, "2026-11-14")
+    assert catalog is not None
+    assert [title_of(catalog, kind, "price_drop", language) for kind in ("topic", "channel")] == [read, read]
+    assert title_of(catalog, "channel", "gone_since", language) == "gone since"
+
+
+TITLES = {
+    "default": {"topics": {"promo": {"en": "Offers"}}},
+    "fcm": {"titles": {"en": "Phone"}},
+    "email": {"titles": {"en": "E-mail"}},
+}
+TITLED = tuple({**one, **TITLES.get(str(one["id"]), {})} for one in (*sample_night.DOCUMENTS, MAIL))
+
+
+@pytest.mark.parametrize("documents", [TITLED])
+def test_the_page_and_its_notes_say_titles(client: TestClient, lake: Lake) -> None:
+    close_person(lake, USER, "fcm", for_good=True, at=NOW)
+    page = visit(client, "topic.promo")
+    assert set(re.findall(r"> ([^<>]+)</label>", page)) == {"Offers", "Phone", "E-mail"}
+    page = visit(client, "topic.promo", "channel.fcm", "channel.email")
+    assert "Phone was closed for good" in page
+    assert "E-mail: please say yes in the mail" in page
+    key = LINKS.make(CONFIRM, [USER, "email"], NOW)
+    assert "by E-mail again?" in client.get("/preferences/confirm", params={"t": key}).text
 
 
 def test_what_was_closed_for_good_stays_closed(client: TestClient, lake: Lake) -> None:

@@ -3,6 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 from angelia.contracts.ids import dispatch_id
+from angelia.delivery.worker.fallover import OpenAddresses
+from angelia.intake.dispatching import sample_night
+from angelia.intake.dispatching.people import BatchSources, NightPeople
 from spark_jobs.shard_work.devices import (
     addresses,
     all_addresses,
@@ -86,6 +89,29 @@ def test_receipts_of_another_address_count_for_none(spark, settings_home, lake):
     endpoints = phones(spark, ("u1", "fcm", "old", 1), ("u1", "fcm", "new", 2), ("u1", "apns", "old", 1))
     rows = [receipt("opened", "sold", 1), {**receipt("opened", "old", 2), "dispatch_id": "0" * 32}]
     assert best(spark, lake, endpoints.where("channel = 'fcm'"), rows) == {"u1": "new"}
+
+
+def test_night_fallover_and_intake_choose_one_device(spark, settings_home, lake):
+    user = sample_night.user(0)
+    sample_night.make(lake, 1, DS)
+    # Eleven of one instant and an older one: their addresses say which is the newest, and which ten are.
+    tied = [f"t{number:02d}" for number in range(11)]
+    rows = [(user, "fcm", "u-older", 1), *((user, "fcm", address, 2) for address in tied)]
+    endpoints = phones(spark, *rows)
+    columns = [row.asDict() for row in endpoints.collect()]
+    with lake.attempt("user_endpoints", ds=DS) as attempt:
+        attempt.write(table("user_endpoints", columns), "part-0000.parquet", conform=False)
+        attempt.publish()
+    by_night = [row.address for row in addresses(endpoints).collect()]
+    by_night += best(spark, lake, endpoints, [receipt("opened", "sold", 1, user)]).values()
+    sources = BatchSources.newest(lake)
+    reach = OpenAddresses(lake, sources.features, sources.endpoints, sample_night.SHARD_BITS)
+    by_fallover = reach.devices({user: ["fcm"]})[user, "fcm"]
+    people = NightPeople(lake, sources)
+    by_intake = people.addresses(people.of([user]))[user, "fcm"]
+    assert by_night == [by_fallover[0], by_intake[0]] == ["t10", "t10"]
+    of_all = {row.address for row in all_addresses(endpoints).collect()}
+    assert of_all == set(by_fallover) == set(by_intake) == set(tied[1:])
 
 
 def test_a_campaign_has_its_own_way(spark):
