@@ -68,8 +68,11 @@ def backend(request, dags, tmp_path, monkeypatch):
 
 def test_every_task_takes_its_secrets_first(dags):
     take = importlib.import_module("_shared").take_secrets
-    without = [task.task_id for dag in dags.values() for task in dag.tasks if task._pre_execute_hook != take]
-    assert without == []
+
+    def first(task):
+        return task.partial_kwargs.get("pre_execute") if task.is_mapped else task._pre_execute_hook
+
+    assert [task.task_id for dag in dags.values() for task in dag.tasks if first(task) != take] == []
 
 
 def test_a_backends_connection_fills_a_tasks_environment(backend, run, monkeypatch):
