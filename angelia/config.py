@@ -30,7 +30,7 @@ class Settings(BaseModel):
         "", description="SQLAlchemy URL of a replica of the intake, from which messages are read"
     )
     models: str = Field("", description="model registry: a folder or s3://bucket/prefix; default HOME/models")
-    reports: Path = Field(Path(), description="report folder; default HOME/reports")
+    reports: str = Field("", description="report pages: a folder or s3://bucket/prefix; default HOME/reports")
     branch: str = Field(
         "main", pattern=r"^(main|replay-[A-Za-z0-9_.-]{1,64})$", description="lake branch to write"
     )
@@ -106,8 +106,13 @@ class Settings(BaseModel):
         return home / "metrics" if home.is_dir() else None
 
     def reports_dir(self) -> Path:
-        """Return the report folder."""
-        return self.reports if self.reports != Path() else self.home.absolute() / "reports"
+        """Return the folder that report pages are written to; for a bucket, before they are copied."""
+        is_folder = self.reports and not self.reports_bucket()
+        return Path(self.reports) if is_folder else self.home.absolute() / "reports"
+
+    def reports_bucket(self) -> str:
+        """Return the bucket that report pages are copied to, or an empty text."""
+        return self.reports if "://" in self.reports else ""
 
 
 def load_settings() -> Settings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -18,14 +19,43 @@ from urllib.parse import quote
 import jinja2
 from _notify import FailureNotifier
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.sdk import Asset, BaseOperator, Context, Param, dag
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import Asset, BaseOperator, Connection, Context, Param, dag
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 
 from angelia.config import load_settings
 from angelia.contracts import CONTRACTS
 
 PROJECT = Path(__file__).resolve().parent.parent
 DELIVERY_SLOTS = load_settings().delivery_slots
+# A connection may hold these; others would change which programs a task runs.
+_HELD = re.compile(r"(ANGELIA|AWS)_[A-Z0-9_]+")
+
+
+def take_secrets(_: Context) -> None:
+    """Put into a task's environment what the connection that ANGELIA_CONNECTION names holds in its extra.
+
+    Airflow looks for the connection in its secrets backends. A task is a process of its own, so nothing else
+    sees the values, and no command line or option of Spark carries them.
+
+    Raises:
+        AirflowFailException: no backend knows it, or its extra holds something else.
+    """
+    name = os.environ.get("ANGELIA_CONNECTION", "")
+    if not name:
+        return
+    try:
+        held = Connection.get(name).extra_dejson
+    except AirflowNotFoundException:
+        raise AirflowFailException(
+            f"error: no secrets backend of Airflow knows the connection {name}; add it, or unset ANGELIA_CONNECTION"
+        ) from None
+    if wrong := [key for key, value in held.items() if not (_HELD.fullmatch(key) and isinstance(value, str))]:
+        raise AirflowFailException(
+            f"error: the connection {name} holds {sorted(wrong)[0]!r}; its extra takes texts named ANGELIA_… or AWS_…"
+        )
+    os.environ.update(held)
+
+
 DEFAULTS: dict[str, Any] = {
     "owner": "angelia",
     "retries": int(os.environ.get("ANGELIA_TASK_RETRIES", "2")),
@@ -33,6 +63,7 @@ DEFAULTS: dict[str, Any] = {
     "retry_exponential_backoff": True,
     "execution_timeout": timedelta(hours=2),
     "on_failure_callback": FailureNotifier(),
+    "pre_execute": take_secrets,
 }
 # The environment's own interpreter, whatever PATH the worker has.
 PROGRAMS = {"angelia": [sys.executable, "-m", "angelia.cli"], "python": [sys.executable]}

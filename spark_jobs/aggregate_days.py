@@ -27,7 +27,7 @@ from angelia.errors import InvalidInput
 from angelia.lake import Attempt, Commit, Lake
 from angelia.output import progress
 from angelia.users.index import require_index
-from spark_jobs.running.reading import read_dataset
+from spark_jobs.running.reading import looking, read_dataset
 from spark_jobs.running.session import arg_parser, open_judged, run_job, spark_session
 from spark_jobs.shard_work.day_files import DayAnswers, Target, event_writer, gather, push_writer
 from spark_jobs.shard_work.pushes import classify_pushes
@@ -106,21 +106,35 @@ class ClosedDay:
 
     def heads(self, name: str, day: date) -> list[Commit]:
         """Return the newest commits of every leaf of a source on one day, if any."""
-        key = (name, day)
-        if key not in self._heads:
-            if dataset(name).partition == ("ds",):
-                commit = self.lake.head(name, ds=day.isoformat())
-                self._heads[key] = [commit] if commit else []
-            else:
-                leaves = self.lake.partitions(name, ds=day.isoformat())
-                self._heads[key] = [self.lake.require(name, **leaf) for leaf in leaves]
-        return self._heads[key]
+        if (name, day) not in self._heads:
+            self.look(name, [day])
+        return self._heads[name, day]
+
+    def look(self, name: str, days: Iterable[date]) -> None:
+        """Look at days of a source side by side: in a bucket each look is a round trip."""
+        days = [day for day in days if (name, day) not in self._heads]
+        is_by_day = dataset(name).partition == ("ds",)
+        looker = self.lake.listed(name, min(days).isoformat()) if is_by_day and days else self.lake
+
+        def newest(day: date) -> list[Commit]:
+            if is_by_day:
+                commit = looker.head(name, ds=day.isoformat())
+                return [commit] if commit else []
+            one_day = self.lake.listed(f"{name}/ds={day}")
+            leaves = one_day.partitions(name, ds=day.isoformat())
+            return [one_day.require(name, **leaf) for leaf in leaves]
+
+        with looking(self.lake) as pool:
+            heads = pool.map(newest, days)
+            self._heads |= {(name, day): commits for day, commits in zip(days, heads, strict=True)}
 
     def read(self, name: str, days: Iterable[date], columns: Sequence[str]) -> DataFrame | None:
         """Return the rows of several days with `arrival`, the day of their partition.
 
         None if no day has files.
         """
+        days = list(days)
+        self.look(name, days)
         parts = [
             # One scan a day, however many hours its receipts came in.
             read_dataset(self.spark, self.lake, commits, columns).withColumn("arrival", F.lit(day))
@@ -143,6 +157,8 @@ class ClosedDay:
 def run_events(night: ClosedDay) -> list[Commit]:
     """Write user_days."""
     before = [night.covered[0] - timedelta(days=back) for back in range(night.late_days, 0, -1)]
+    older = [night.covered[0] - timedelta(days=back) for back in range(2 * night.late_days, 0, -1)]
+    night.look("user_events", [*older, *night.covered])
     arrivals = [day for day in [*before, *night.covered] if night.heads("user_events", day)]
     if not set(arrivals) & set(night.covered):
         raise InvalidInput(
@@ -153,7 +169,6 @@ def run_events(night: ClosedDay) -> list[Commit]:
     events = night.read(
         "user_events", arrivals, ("event_id", "user_id", "event_type", "item", "value", "event_ts")
     )
-    older = [night.covered[0] - timedelta(days=back) for back in range(2 * night.late_days, 0, -1)]
     # A late row may belong to a day up to late_days before the first arrival that is read.
     known = [*(day for day in older if night.heads("user_events", day)), *night.covered]
     with ExitStack() as stack:

@@ -40,6 +40,7 @@ from angelia.planning.inputs import (
     Inputs,
     days_needed,
     find_inputs,
+    plan_before,
     terms_of,
 )
 from angelia.planning.later import Fatigue
@@ -352,7 +353,7 @@ def _refuse_if_moved(lake: Lake, inputs: Inputs, ds: str) -> None:
     Raises:
         Conflict: last night's decisions have a newer commit than the one read.
     """
-    now = find_inputs(lake, ds, 1).previous
+    now = plan_before(lake, ds)
     if (now.ref if now else None) != (inputs.previous.ref if inputs.previous else None):
         raise Conflict("last night's plan was replaced while this one was made", fix="rerun plan_dispatch")
 

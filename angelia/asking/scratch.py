@@ -65,9 +65,9 @@ class ScratchStore:
         """Return an object's size in bytes."""
         return self._of(key).size(key)
 
-    def list(self, prefix: str) -> Iterator[str]:
-        """Yield the keys below a folder prefix, sorted."""
-        return self._of(prefix).list(prefix)
+    def list(self, prefix: str, since: str = "") -> Iterator[str]:
+        """Yield the keys below a folder prefix, sorted; at least those in its folders from `since` on."""
+        return self._of(prefix).list(prefix, since)
 
     def stored(self, prefix: str) -> Iterator[StoredObject]:
         """Yield key, size and time of the objects below a folder prefix."""

@@ -104,7 +104,8 @@ def run_report(
         GateClosed: a critical check of a table failed; the page shows it.
     """
     from angelia.quality import verdicts
-    from angelia.quality.publish import publish_report, report_name, reports_folder
+    from angelia.quality.pages import ReportPages
+    from angelia.quality.publish import publish_report, report_name
 
     require_conversion(conversion)
     lake = open_lake(settings=settings)
@@ -114,8 +115,8 @@ def run_report(
             f"nothing was decided for {ds}",
             fix="run the night first, or name a day that `angelia lake log decisions` lists",
         )
-    folder = reports_folder(settings)
-    target = out or folder / f"{ds}.html"
+    pages = ReportPages(settings)
+    target = out or pages.folder / f"{ds}.html"
     for path in filter(None, (target, summary_json)):
         require_writable(path)
     with scratch_connection("report") as connection:
@@ -124,18 +125,19 @@ def run_report(
     # A page that is written elsewhere stands alone: nothing beside it could be linked.
     beside = report_name(ds) if out is None else None
     write_text(target, render(Findings(sources, tables, checks, verdicts(lake, ds), conversion, beside)))
+    place = str(out) if out else pages.share(target.name)
     quality = publish_report(settings, ds)["report"] if beside else None
     critical = [check for check in checks if check.failed and check.severity == "critical"]
     if critical:
         named = "; ".join(f"{check.table}.{check.name}: {check.n_rows}" for check in critical)
         raise GateClosed(
-            f"critical checks of the report failed: {named}", fix=f"see {target}; no effects were published"
+            f"critical checks of the report failed: {named}", fix=f"see {place}; no effects were published"
         )
     effects = publish_effects(lake, sources, tables["campaign_effects"], conversion)
     for name in _READ_BY:
         publish_beside(lake, sources, tables[name])
     result = summary(lake, ds) | {
-        "report": str(target),
+        "report": place,
         "quality_report": quality,
         "effects": effects.ref,
         "checks": len(checks),

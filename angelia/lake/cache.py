@@ -1,5 +1,7 @@
 """Local copies of S3 objects, for readers that open files themselves (DuckDB, Spark).
 
+Beside them stand stores that ask a bucket once where a reader looks often: for objects, copies and listings.
+
 DuckDB and Spark each need a plug-in to read S3, which a closed network does not have; a copy needs none.
 Copies are named by content, checked against their sha256 on arrival, and bounded. `ANGELIA_CACHE` names the
 folder (default: in the system's folder for temporary files), `ANGELIA_CACHE_GIB` its size (default 20).
@@ -14,9 +16,10 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -25,6 +28,9 @@ from angelia.lake.commit import MEND, FileEntry
 from angelia.lake.store import Store
 
 FETCH_THREADS = 8
+PAGE_KEYS = 1000  # the most that S3 lists in one answer
+# Where a page shows fewer partitions than this, single looks at them, eight at a time, end earlier.
+PAGE_PARTITIONS = 32
 UNUSED_S = 7 * 86_400.0  # copies hold personal data too, and must not outlive their lake's retention by much
 IN_USE_S = 3600.0  # a file asked for in the last hour may still be open, or about to be
 
@@ -115,6 +121,38 @@ class CopiedStore:
         return Path(self._copies[key]) if key in self._copies else self._store.local_path(key)
 
 
+class ListedStore:
+    """A store that knows from one listing what stands below some folders, as long as this lives.
+
+    For a reader that looks at many partitions: in a bucket each look is a request. Of each folder it knows
+    what is below the names from `since` on.
+    """
+
+    def __init__(self, store: Store, listings: Mapping[str, Iterable[str]], since: str = "") -> None:
+        self._store = store
+        self._folders, self._since = list(listings), since
+        self._children: dict[str, set[str]] = {}
+        for folder, keys in listings.items():
+            for key in keys:
+                above, _, name = key.rpartition("/")
+                # A name that is known already has all folders above it, too.
+                while len(above) >= len(folder) and name not in self._children.setdefault(above, set()):
+                    self._children[above].add(name)
+                    above, _, name = above.rpartition("/")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def knows(self, folder: str) -> bool:
+        """Say whether a folder was listed, or is in one that was."""
+        below = [folder[len(top) + 1 :] for top in self._folders if f"{folder}/".startswith(f"{top}/")]
+        return any(not name or name >= self._since for name in below)
+
+    def children(self, prefix: str) -> Sequence[str]:
+        """See `Store.children`; of a folder that was listed, the names from `since` on."""
+        return sorted(self._children.get(prefix, ())) if self.knows(prefix) else self._store.children(prefix)
+
+
 class StoreReader(Protocol):
     """What reads a store, as a lake does."""
 
@@ -131,6 +169,34 @@ def with_copies(lake: R, entries: Sequence[FileEntry]) -> R:
     reader = copy.copy(lake)
     reader.store = CopiedStore(lake.store, entries)
     return reader
+
+
+def with_listing(lake: R, folders: Iterable[str], since: str = "") -> R:
+    """Return the lake, knowing what stands below these folders from one listing of each.
+
+    Of their own folders those before `since` may be left out. A lake that is no bucket is returned as it is,
+    and so is one whose partitions are too large for that. What is committed later is not seen: take a new
+    one, and keep it only while you look.
+    """
+    store = lake.store
+    if store.local_path("main"):
+        return lake
+    unknown = [folder for folder in folders if not (isinstance(store, ListedStore) and store.knows(folder))]
+    listings = {folder: keys for folder in unknown if (keys := _listing(store, folder, since)) is not None}
+    if not listings:
+        return lake
+    reader = copy.copy(lake)
+    reader.store = ListedStore(store, listings, since)
+    return reader
+
+
+def _listing(store: Store, folder: str, since: str) -> list[str] | None:
+    keys = iter(store.list(folder, since))
+    page = list(islice(keys, PAGE_KEYS))
+    partitions = {above for above, mark, _ in (key.partition("/_commits/") for key in page) if mark}
+    if len(page) == PAGE_KEYS and len(partitions) < PAGE_PARTITIONS:
+        return None
+    return [*page, *keys]
 
 
 def trim() -> None:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -123,6 +124,11 @@ class Lake:
         leaf = self._leaf(name, partition)
         branch, numbers = self._live(name, leaf)
         return [self.load(branch, name, leaf, number) for number in numbers]
+
+    def listed(self, name: str, since: str = "") -> Self:
+        """Return this lake for many looks at a dataset from a day on, by one request, as it stands now."""
+        folders = [f"{branch}/{name}" for branch in dict.fromkeys((self.branch, MAIN))]
+        return cache.with_listing(self, folders, f"ds={since}" if since else "")
 
     def partitions(self, name: str, **prefix: str) -> list[dict[str, str]]:
         """Return the leaf partitions with a commit, sorted; `prefix` fixes leading keys.
@@ -310,10 +316,11 @@ class Lake:
         if tuple(prefix) != keys[: len(prefix)]:
             raise InvalidInput(f"{name} is partitioned by {', '.join(keys)}, not by {', '.join(prefix)}")
         level = [dict(prefix)]
+        looker = self if expired else cache.with_listing(self, [leaf_folder(branch, name, prefix)])
         with ThreadPoolExecutor(LIST_THREADS) as pool:
             for key in keys[len(prefix) :]:
                 folders = [leaf_folder(branch, name, part) for part in level]
-                children = each(pool, self.store.children, folders)
+                children = each(pool, looker.store.children, folders)
                 level = [
                     {**part, key: child.split("=", 1)[1]}
                     for part, names in zip(level, children, strict=True)
@@ -325,20 +332,15 @@ class Lake:
             return [
                 leaf
                 for leaf, numbers in zip(
-                    level, each(pool, lambda leaf: self.numbers(branch, name, leaf), level), strict=True
+                    level, each(pool, lambda leaf: looker.numbers(branch, name, leaf), level), strict=True
                 )
                 if numbers
             ]
 
     def numbers(self, branch: str, name: str, leaf: Mapping[str, str], *, expired: bool = False) -> list[int]:
         """Return the numbers of a leaf's commits, sorted; expired ones only on request."""
-        names = [
-            match.groups()
-            for match in map(
-                _COMMIT.match, self.store.children(leaf_folder(branch, name, leaf) + "/_commits")
-            )
-            if match
-        ]
+        files = self.store.children(leaf_folder(branch, name, leaf) + "/_commits")
+        names = [match.groups() for match in map(_COMMIT.match, files) if match]
         gone = set() if expired else {number for number, kind in names if kind == "expired"}
         return sorted(int(number) for number, kind in names if kind == "json" and number not in gone)
 

@@ -249,16 +249,18 @@ class S3Store:
         with self._asking(key):
             return int(self.client.head_object(Bucket=self.bucket, Key=full)["ContentLength"])
 
-    def list(self, prefix: str) -> Iterator[str]:
+    def list(self, prefix: str, since: str = "") -> Iterator[str]:
         """See `Store.list`."""
-        return (item.key for item in self.stored(prefix))
+        # SeaweedFS leaves out the whole folder that StartAfter names, so the name before it is asked for.
+        return (item.key for item in self.stored(prefix, since[:-1]))
 
-    def stored(self, prefix: str) -> Iterator[StoredObject]:
+    def stored(self, prefix: str, after: str = "") -> Iterator[StoredObject]:
         """See `Store.stored`."""
         folder, strip = self._folder(prefix), len(self._folder(""))
+        begin = {"StartAfter": folder + after} if after else {}
         with self._asking(prefix or "the lake"):
             for page in self.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=folder
+                Bucket=self.bucket, Prefix=folder, **begin
             ):
                 for item in page.get("Contents", []):
                     yield StoredObject(item["Key"][strip:], item["Size"], item["LastModified"])

@@ -79,8 +79,8 @@ class Store(Protocol):
     def size(self, key: str) -> int:
         """Return an object's size in bytes. Raises: NotFound."""
 
-    def list(self, prefix: str) -> Iterator[str]:
-        """Yield the keys below a folder prefix, sorted."""
+    def list(self, prefix: str, since: str = "") -> Iterator[str]:
+        """Yield the keys below a folder prefix, sorted; at least those in its folders from `since` on."""
 
     def stored(self, prefix: str) -> Iterator[StoredObject]:
         """Yield key, size and time of the objects below a folder prefix, sorted by key."""
@@ -267,7 +267,7 @@ class LocalStore:
         with self._reading(key):
             return path.stat().st_size
 
-    def list(self, prefix: str) -> Iterator[str]:
+    def list(self, prefix: str, since: str = "") -> Iterator[str]:
         """See `Store.list`."""
         base = str(self._path(prefix) if prefix else self.root)
         strip = len(str(self.root)) + 1

@@ -85,9 +85,10 @@ def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:
     manifest = lake.head("dispatch_manifest", ds=before)
     first = (day - timedelta(days=days - 1)).isoformat()
     # The days there are, not all there could be: a campaign that comes once asks for years.
-    recent = [leaf["ds"] for leaf in lake.partitions("user_pushes") if first <= leaf["ds"] <= ds]
+    looker = lake.listed("user_pushes", first)
+    recent = [leaf["ds"] for leaf in looker.partitions("user_pushes") if first <= leaf["ds"] <= ds]
     with ThreadPoolExecutor(FETCH_THREADS) as pool:
-        pushes = pool.map(lambda day: lake.head("user_pushes", ds=day), reversed(recent))
+        pushes = pool.map(lambda day: looker.head("user_pushes", ds=day), reversed(recent))
     return Inputs(
         index=require_index(lake),
         features=lake.require("user_features", ds=ds),
@@ -95,10 +96,15 @@ def find_inputs(lake: Lake, ds: str, days: int) -> Inputs:
         audiences=lake.require("audience_members", ds=ds),
         scores=lake.require("material_scores", ds=ds),
         pushes=tuple(filter(None, pushes)),
-        previous=served(lake, "decisions", before),
+        previous=plan_before(lake, ds),
         held=tuple(manifest.params.get("held_back", ())) if manifest is not None else (),
         intake=lake.head("intake_pending", ds=ds),
     )
+
+
+def plan_before(lake: Lake, ds: str) -> Commit | None:
+    """Return the plan of the night before `ds` that is sent, or None."""
+    return served(lake, "decisions", (date.fromisoformat(ds) - timedelta(days=1)).isoformat())
 
 
 def days_needed(terms: Terms, history_days: int) -> int:

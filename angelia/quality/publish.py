@@ -1,33 +1,24 @@
 """Write the quality report and Data Docs below HOME/reports.
 
 `quality.html` shows the newest day and `DAY-quality.html` a night; for the newest night both are written.
-Reads the lake and the report folder (which nights have a report to link). Replays have a folder of their own.
+Reads the lake and the written pages (which nights have a report to link). Replays have a part of their own.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NoReturn
 
 from angelia.config import Settings
-from angelia.drawing.files import write_text
 from angelia.errors import NotFound
 from angelia.lake import Lake
 from angelia.lake.configured import open_lake
 from angelia.quality.data_docs import FOLDER, build
 from angelia.quality.gates import GATES
 from angelia.quality.history import days_checked, gather
+from angelia.quality.pages import ReportPages
 from angelia.quality.report import render
 
 DAYS, DOCS_DAYS = 28, 7
-
-
-def reports_folder(settings: Settings) -> Path:
-    """Return the folder of this branch's reports.
-
-    A replay has its own, so that its decisions never replace the report of what was sent.
-    """
-    return settings.reports_dir() if settings.branch == "main" else settings.reports_dir() / settings.branch
 
 
 def report_name(ds: str | None) -> str:
@@ -46,21 +37,21 @@ def publish_report(settings: Settings, ds: str | None = None, days: int = DAYS) 
     newest = _newest(lake)
     last = ds or newest or _nothing_checked(lake)
     history = gather(lake, last, days)
-    folder = reports_folder(settings)
-    there = {day for day in history.days if (folder / f"{day}.html").is_file()}
+    pages = ReportPages(settings)
+    there = pages.there([FOLDER, *(f"{day}.html" for day in history.days)])
+    reports = {day for day in history.days if f"{day}.html" in there}
     verdicts = history.of(last)
-    path = folder / report_name(ds)
-    page = render(history, reports=there, docs=(folder / FOLDER / "index.html").is_file())
-    write_text(path, page)
+    page = render(history, reports=reports, docs=FOLDER in there)
+    place = pages.write(report_name(ds), page)
     if ds and ds == newest:
-        write_text(folder / report_name(None), page)
+        pages.write(report_name(None), page)
     return {
         "ds": last,
         "days": days,
         "checks": len(verdicts),
         "failed": sum(not verdict.success for verdict in verdicts),
         "closed": sorted({verdict.gate for verdict in verdicts if verdict.blocks}),
-        "report": str(path),
+        "report": place,
     }
 
 
@@ -75,9 +66,9 @@ def publish_docs(settings: Settings, ds: str | None = None, days: int = DOCS_DAY
     """
     lake = open_lake(settings=settings)
     last = ds or _newest(lake) or _nothing_checked(lake)
-    folder = reports_folder(settings) / FOLDER
-    counts = build(gather(lake, last, days), folder)
-    return {"ds": last, "days": days, **counts, "docs": str(folder / "index.html")}
+    pages = ReportPages(settings)
+    counts = build(gather(lake, last, days), pages.folder / FOLDER)
+    return {"ds": last, "days": days, **counts, "docs": f"{pages.share(FOLDER)}/index.html"}
 
 
 def _newest(lake: Lake) -> str | None:

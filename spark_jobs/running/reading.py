@@ -91,14 +91,16 @@ def window_commits(lake: Lake, name: str, ds: str, days: int) -> Window:
     last = date.fromisoformat(ds)
     dates = [(last - timedelta(days=days - 1 - day)).isoformat() for day in range(days)]
     # A window may be a year of which a few weeks were ever written: one listing says which.
-    there = {folder for branch in {lake.branch, MAIN} for folder in lake.store.children(f"{branch}/{name}")}
+    looker = lake.listed(name, dates[0])
+    folders = [f"{branch}/{name}" for branch in {lake.branch, MAIN}]
+    there = {child for folder in folders for child in looker.store.children(folder)}
     written = [day for day in range(days) if f"ds={dates[day]}" in there]
-    with _looking(lake) as pool:
-        heads = pool.map(lambda day: lake.head(name, ds=dates[day]), written)
+    with looking(lake) as pool:
+        heads = pool.map(lambda day: looker.head(name, ds=dates[day]), written)
         return [(day, commit) for day, commit in zip(written, heads, strict=True) if commit]
 
 
-def _looking(lake: Lake) -> ThreadPoolExecutor:
+def looking(lake: Lake) -> ThreadPoolExecutor:
     """Return the threads that look at a window's days.
 
     A bucket answers each request after a round trip, so that several wait at once.
@@ -126,7 +128,7 @@ def read_window(
 
     entries = [entry for _, commit in window for entry in commit.files if in_shard(shard)(entry)]
     copies = with_copies(lake, entries)
-    with _looking(lake) as pool:
+    with looking(lake) as pool:
         tables = list(pool.map(of_day, window))
     fields = [
         *(pa.field(column, dataset(name)[column].type) for column in columns),

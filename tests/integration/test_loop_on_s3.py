@@ -1,4 +1,4 @@
-"""The whole loop with lake and models in a bucket, on a real S3 server."""
+"""The whole loop with lake, models and reports in a bucket, on a real S3 server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import boto3
 import pytest
 
 from angelia.commands.loop import PROJECT, environment
+from angelia.config import load_settings
 from angelia.lake import Lake
+from angelia.quality.pages import ReportPages
 from tests import s3_server
 
 DS = "2026-11-14"
@@ -31,6 +33,7 @@ def test_the_loop_runs_with_lake_and_models_on_s3(tmp_path: Path, monkeypatch: p
             "ANGELIA_S3_ENDPOINT": endpoint,
             "ANGELIA_LAKE": "s3://angelia/lake",
             "ANGELIA_MODELS": "s3://angelia/models",
+            "ANGELIA_REPORTS": "s3://angelia/reports",
         }.items():
             monkeypatch.setenv(name, value)
         boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="angelia")
@@ -48,5 +51,10 @@ def test_the_loop_runs_with_lake_and_models_on_s3(tmp_path: Path, monkeypatch: p
         manifest = lake.require("dispatch_manifest", ds=DS)
         assert manifest.rows == sum(summary["delivered"].values()) > 300
         assert summary["manifest_rows"] == manifest.rows
+        assert summary["report"] == f"s3://angelia/reports/{DS}.html"
+        assert ReportPages(load_settings()).there([f"{DS}.html", f"{DS}-quality.html"]) == {
+            f"{DS}.html",
+            f"{DS}-quality.html",
+        }
     assert not (home / "lake").exists()
     assert not (home / "models").exists()

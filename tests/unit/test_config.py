@@ -22,7 +22,9 @@ def test_everything_local_stands_below_home_unless_named() -> None:
     )
     assert (named.lake_url(), named.models_url()) == ("s3://b/p", "s3://b/m")
     assert (named.catalog_url(), named.intake_url()) == ("postgresql://h/c", "postgresql://h/i")
-    assert Settings(reports=Path("/srv/www")).reports_dir() == Path("/srv/www")
+    assert Settings(reports="/srv/www").reports_dir() == Path("/srv/www")
+    shared = Settings(home=Path("/srv/angelia"), reports="s3://b/r")
+    assert (shared.reports_dir(), shared.reports_bucket()) == (Path("/srv/angelia/reports"), "s3://b/r")
 
 
 def test_a_relative_home_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

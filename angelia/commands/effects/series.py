@@ -1,6 +1,6 @@
 """`angelia effects series`: a span of nights as one page with charts.
 
-Reads effects_mart, and writes HOME/reports/series.html or the file that it is given.
+Reads effects_mart, and writes series.html among the reports or the file that it is given.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from angelia.effects.attribution.series import draw_series
 from angelia.effects.attribution.words import gaps_line
 from angelia.lake.configured import open_lake
 from angelia.output import JsonFlag, days_between, emit
+from angelia.quality.pages import ReportPages
 
 
 def series(
@@ -30,17 +31,21 @@ def series(
 ) -> None:
     """Draw the marts of a span night by night, and deliverability by channel and phone maker."""
     settings = load_settings()
-    target = out or settings.home / "reports" / "series.html"
+    pages = ReportPages(settings)
     if out is not None:
         require_writable(out)
     with connected() as connection:
         text, nights = draw_series(connection, open_lake(settings=settings), days_between(first, last))
-    write_text(target, text)
+    if out is None:
+        place = pages.write("series.html", text)
+    else:
+        write_text(out, text)
+        place = str(out)
     result = {
-        "page": str(target),
+        "page": place,
         "nights": sorted(nights.complete),
         "nights_without_mart": list(nights.missing),
         "days_without_plan": list(nights.unplanned),
     }
-    drawn = f"{target}  {len(nights.complete)} night{'s' * (len(nights.complete) > 1)} drawn"
+    drawn = f"{place}  {len(nights.complete)} night{'s' * (len(nights.complete) > 1)} drawn"
     emit(result, [", ".join(filter(None, (drawn, gaps_line(nights.missing, nights.unplanned))))], as_json)

@@ -1,7 +1,7 @@
 """Effects: figures kept over nights, counts by night, reports inside the navigation.
 
 Grain: night, or span of nights. Reads `campaign_effects`, what `angelia effects over --keep` kept, and the
-pages below HOME/reports; writes nothing.
+pages below ANGELIA_REPORTS; writes nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from angelia.config import Settings
@@ -19,7 +18,8 @@ from angelia.drawing.charts import Trend, intervals, trends
 from angelia.errors import NotFound
 from angelia.lake import Lake
 from angelia.output import percent
-from angelia.quality.publish import report_name, reports_folder
+from angelia.quality.pages import ReportPages
+from angelia.quality.publish import report_name
 
 NIGHTS_AT_MOST = 14
 COUNTED = ("n_users", "n_sent", "n_opened", "n_converted", "n_unsubscribed")
@@ -136,11 +136,10 @@ def page_inside(settings: Settings, ds: str, root: str, *, is_quality: bool) -> 
     """Return head and body of a written page, its links leading to the console's own.
 
     Raises:
-        NotFound: it was not written on this machine.
+        NotFound: it was not written, or on a machine that shares no pages with this one.
     """
     name = report_name(ds) if is_quality else f"{ds}.html"
-    path: Path = reports_folder(settings) / name
-    match = _MAIN.search(path.read_text("utf-8")) if path.is_file() else None
+    match = _MAIN.search(ReportPages(settings).read(name) or "")
     if match is None:
         raise NotFound(f"the page of {ds} is not written here", fix=f"run angelia report --ds {ds}")
 
@@ -159,5 +158,6 @@ def page_inside(settings: Settings, ds: str, root: str, *, is_quality: bool) -> 
 
 def written(settings: Settings, days: Sequence[str]) -> dict[str, tuple[bool, bool]]:
     """Return for each night whether its report and its quality page are written here."""
-    folder = reports_folder(settings)
-    return {ds: ((folder / f"{ds}.html").is_file(), (folder / report_name(ds)).is_file()) for ds in days}
+    names = {ds: (f"{ds}.html", report_name(ds)) for ds in days}
+    there = ReportPages(settings).there(name for pair in names.values() for name in pair)
+    return {ds: (page in there, quality in there) for ds, (page, quality) in names.items()}

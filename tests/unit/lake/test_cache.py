@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from angelia.contracts.rows import valid_rows
 from angelia.errors import AngeliaError, Corrupt, InvalidInput, NotFound
 from angelia.lake import Lake, cache
 from angelia.lake.commit import FileEntry
@@ -160,3 +161,61 @@ def test_a_lake_in_a_bucket_reads_copies(
     store.delete(entry.path)
     assert Path(reader.path_of(entry)).read_bytes() == b"camera"
     assert lake.store is store
+
+
+@pytest.fixture
+def bucket(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """Return a lake of three days of preferences, and one on a branch, that has no local paths."""
+    for branch, ds in (("main", "12"), ("main", "13"), ("main", "14"), ("replay-x", "14")):
+        with Lake(store, branch).attempt("user_preferences", ds=f"2026-11-{ds}") as attempt:
+            attempt.write(valid_rows("user_preferences", int(ds)), "part-0000.parquet")
+            attempt.publish()
+    monkeypatch.setattr(LocalStore, "local_path", lambda store, key: None)
+    return Lake(store)
+
+
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the folders that are listed from now on."""
+    folders: list[str] = []
+    for name in ("list", "children"):
+        look = getattr(LocalStore, name)
+        monkeypatch.setattr(
+            LocalStore, name, lambda *words, look=look: (folders.append(words[1]), look(*words))[1]
+        )
+    return folders
+
+
+def test_one_listing_answers_every_look(bucket: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    replay = Lake(bucket.store, "replay-x")
+    folders = asked(monkeypatch)
+    reader = replay.listed("user_preferences", "2026-11-13")
+    heads = [reader.head("user_preferences", ds=f"2026-11-{day}") for day in (13, 14, 15)]
+    assert [commit and (commit.branch, commit.rows) for commit in heads] == [
+        ("main", 13), ("replay-x", 14), None,
+    ]  # fmt: skip
+    assert folders == ["replay-x/user_preferences", "main/user_preferences"]
+    # The branch has none of that day, and what is before the listing is looked at by itself.
+    assert reader.require("user_preferences", ds="2026-11-12").rows == 12
+    assert folders[2:] == [
+        f"{branch}/user_preferences/ds=2026-11-12/_commits" for branch in ("replay-x", "main")
+    ]
+
+
+def test_partitions_of_a_bucket_take_one_listing(bucket: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = asked(monkeypatch)
+    days = [{"ds": f"2026-11-{day}"} for day in (12, 13, 14)]
+    assert bucket.partitions("user_preferences") == days
+    assert folders == ["main/user_preferences"]
+    assert bucket.listed("user_preferences").partitions("user_preferences") == days
+    assert folders == ["main/user_preferences"] * 2
+
+
+def test_large_partitions_are_looked_at_one_by_one(bucket: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a page of keys shows few partitions, listing all keys would take longer."""
+    monkeypatch.setattr(cache, "PAGE_KEYS", 6)
+    assert bucket.listed("user_preferences") is bucket
+    assert len(bucket.partitions("user_preferences")) == 3
+    monkeypatch.setattr(cache, "PAGE_PARTITIONS", 3)
+    assert bucket.listed("user_preferences") is not bucket
+    monkeypatch.undo()
+    assert Lake(bucket.store).listed("user_preferences").store is bucket.store  # on a disk looks cost little

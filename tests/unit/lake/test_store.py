@@ -14,6 +14,7 @@ import pytest
 
 from angelia.errors import AngeliaError, InvalidInput, NotFound
 from angelia.lake.opening import open_store
+from angelia.lake.s3 import S3Store
 from angelia.lake.store import LocalStore, Store, Unsettled
 
 
@@ -99,6 +100,15 @@ def test_put_read_size_tail_list_children_delete(store: Store, tmp_path: Path) -
     store.delete_folder("a")
     store.delete_folder("a")
     assert list(store.list("")) == []
+
+
+def test_a_listing_may_begin_at_a_name(store: Store) -> None:
+    keys = [f"a/ds=2026-{day}/_commits/00000001.json" for day in ("10-31", "11-13", "11-14")]
+    for key in keys:
+        store.create(key, b"x")
+    store.create("b/x", b"x")
+    # A local folder costs nothing to list whole; a bucket begins where it is asked to.
+    assert list(store.list("a", "ds=2026-11-13")) == keys[1 if isinstance(store, S3Store) else 0 :]
 
 
 def test_prefix_is_a_folder_not_a_beginning(store: Store) -> None:

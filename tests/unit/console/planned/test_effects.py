@@ -10,7 +10,8 @@ import pytest
 from angelia.config import Settings
 from angelia.console.planned.effects import by, experiments, lift_charts, page_inside, written
 from angelia.errors import NotFound
-from angelia.quality.publish import report_name, reports_folder
+from angelia.quality.pages import ReportPages
+from angelia.quality.publish import report_name
 
 DS = "2026-11-14"
 
@@ -64,11 +65,9 @@ def test_the_best_estimate_of_each_scope_is_drawn() -> None:
 
 def test_links_of_a_page_lead_to_the_consoles_own(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
-    folder = reports_folder(settings)
-    folder.mkdir(parents=True, exist_ok=True)
     links = [f"{DS}.html#top", report_name(DS), "#here", "../secret.txt"]
     body = "".join(f'<a class="x" href="{link}">x</a>' for link in links)
-    (folder / f"{DS}.html").write_text(f"<header>H</header>\n<main>{body}</main>")
+    ReportPages(settings).write(f"{DS}.html", f"<header>H</header>\n<main>{body}</main>")
     head, main = page_inside(settings, DS, "/angelia", is_quality=False)
     assert head == "H"
     assert f'href="/angelia/effects/report/{DS}#top"' in main

@@ -54,7 +54,7 @@ def test_a_bucket_is_asked_for_several_days_at_once(
     window = window_commits(lake, "user_days", "2026-11-14", 5)
     one_by_one = read_window(lake, "user_days", window, ["hours"], 0, 2)
     together, n_read = Barrier(len(window), timeout=30), [0]
-    read, children = LocalStore.read, LocalStore.children
+    read, keys = LocalStore.read, LocalStore.list
 
     def waiting(store: LocalStore, key: str) -> bytes:
         n_read[0] += 1
@@ -62,22 +62,21 @@ def test_a_bucket_is_asked_for_several_days_at_once(
         return read(store, key)
 
     monkeypatch.setattr(LocalStore, "local_path", lambda self, key: None)
-    n_listed = [0]
+    listed: list[tuple[str, str]] = []
 
-    def listing(store: LocalStore, prefix: str) -> Any:
-        n_listed[0] += 1
-        # The first listing says which days there are; those are looked at side by side.
-        if prefix.endswith("/_commits"):
-            together.wait()
-        return children(store, prefix)
+    def listing(store: LocalStore, prefix: str, since: str = "") -> Any:
+        listed.append((prefix, since))
+        return keys(store, prefix, since)
 
-    monkeypatch.setattr(LocalStore, "children", listing)
+    monkeypatch.setattr(LocalStore, "list", listing)
+    monkeypatch.setattr(LocalStore, "children", lambda *_: pytest.fail("a look that the listing answers"))
+    monkeypatch.setattr(LocalStore, "read", waiting)
     assert window_commits(lake, "user_days", "2026-11-14", 5) == window
     assert [commit for _, commit in window_commits(lake, "user_days", "2026-11-14", 365)] == [
         commit for _, commit in window
     ]
-    assert n_listed == [2 * (1 + len(window))]
-    monkeypatch.setattr(LocalStore, "read", waiting)
+    assert listed == [("main/user_days", "ds=2026-11-10"), ("main/user_days", "ds=2025-11-15")]
+    n_read[0] = 0
     # Passes after the first, and other jobs of this machine, ask the bucket for nothing.
     for _ in range(3):
         assert read_window(lake, "user_days", window, ["hours"], 0, 2).equals(one_by_one)
