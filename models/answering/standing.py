@@ -95,7 +95,7 @@ def standing_of(pairs: Mapping[tuple[str, str], Floats], inputs: tuple[Commit, .
     for (campaign, material), (sent, opened, square) in pairs.items():
         # So many opens of equal weight would say as much.
         n = opened**2 / square if square else 0.0
-        if n >= LEAST_OPENS:
+        if n >= LEAST_OPENS and sent > 0.0:
             usual = of_campaign[campaign][1] / of_campaign[campaign][0]
             evidence.setdefault(material, []).append((n, float(np.log(opened / sent / usual))))
     if not evidence:
