@@ -12,7 +12,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from angelia.asking.night import require_plan
-from angelia.contracts.certificate import Limit, later_says, limits_of, messages_of, scarcity
+from angelia.contracts.certificate import (
+    Limit,
+    exploration_says,
+    later_says,
+    limits_of,
+    messages_of,
+    scarcity,
+)
 from angelia.contracts.outcomes import DECIDED
 from angelia.lake import Lake
 
@@ -89,6 +96,7 @@ class PlanShown:
     contradictions: tuple[str, ...]
     fatigue: str
     routing: str | None = None
+    n_tried: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for `--json`."""
@@ -138,6 +146,7 @@ def shown(lake: Lake, ds: str | None = None) -> PlanShown:
         tuple(meta.get("contradictions", ())),
         later_says(meta),
         _routing(meta),
+        meta.get("n_tried"),
     )
 
 
@@ -188,8 +197,9 @@ def lines(plan: PlanShown) -> list[str]:
     ]
     page.append(
         f"value {plan.primal_micros / 1e6:,.2f} of at most {plan.bound_micros / 1e6:,.2f}: gap "
-        f"{plan.gap_pct} %; {plan.n_explore:,} exploration messages beside it"
+        f"{plan.gap_pct} %"
     )
+    page.append(f"exploration: {exploration_says(plan.n_explore, plan.n_tried)}")
     page.append(f"cost of fatigue: {plan.fatigue}")
     page += [f"routing: {plan.routing}"] if plan.routing else []
     for channel in plan.channels:

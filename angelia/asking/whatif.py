@@ -272,7 +272,8 @@ def _outcomes(before: Mapping[Key, int], after: Mapping[Key, int]) -> dict[str, 
 
 
 def _certificate(meta: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("primal_micros", "bound_micros", "gap_pct", "n_explore", "constraints", "start", "hours_passed")
+    explored, bounds = ("n_explore", "n_tried"), ("primal_micros", "bound_micros", "gap_pct")
+    names = (*bounds, *explored, "constraints", "start", "hours_passed")
     return {name: meta[name] for name in names if name in meta}
 
 

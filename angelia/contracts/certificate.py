@@ -132,6 +132,17 @@ def _in_words(
     )
 
 
+def exploration_says(n_explore: int, n_tried: int | None) -> str:
+    """Return how many of a plan's messages are sent to learn, in words.
+
+    Plans of before lesser materials were counted say nothing of them.
+    """
+    hours = f"{n_explore:,} messages at a drawn hour, outside the bound"
+    if n_tried is None:
+        return hours
+    return f"{hours}; {n_tried:,} with a material that is not the person's best"
+
+
 def later_says(meta: Mapping[str, Any]) -> str:
     """Return what a plan says of the price of fatigue, as a sentence for pages and terminals."""
     fatigue = meta.get("fatigue")

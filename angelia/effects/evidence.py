@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from angelia.contracts.certificate import Limit, later_says, limits_of, scarcity
+from angelia.contracts.certificate import Limit, exploration_says, later_says, limits_of, scarcity
 from angelia.drawing import charts
 from angelia.drawing.charts import Series
 from angelia.drawing.page import Html, details, empty, facts, figure, links, listed, section, table
@@ -37,7 +37,7 @@ def certificate(findings: Findings) -> str:
         ("Proven bound", f"{meta['bound_micros'] / 1e6:,.2f}"),
         ("Gap", f"{meta['gap_pct']:.3f} %"),
         ("Cost of fatigue", later_says(meta)),
-        ("Drawn for exploration", f"{number(meta.get('n_explore', 0))} messages, outside the bound"),
+        ("Exploration", exploration_says(meta.get("n_explore", 0), meta.get("n_tried"))),
         ("Hours already passed", number(meta.get("hours_passed", 0))),
     ]
     parts = [facts(rows)]

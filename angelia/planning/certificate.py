@@ -19,6 +19,8 @@ from angelia.planning.later import Fatigue
 from angelia.planning.problem import I64
 from angelia.planning.terms import Terms
 
+_DRAW = ("material_propensity", "eligible")
+
 
 def summarise(table: pa.Table) -> dict[str, Any]:
     """Return what a shard's decisions count: outcomes, messages, and the value of what is sent."""
@@ -37,7 +39,21 @@ def summarise(table: pa.Table) -> dict[str, Any]:
         "drawn": [[*cell, n] for cell, n in drawn.items()],
         "primal": int(column["value_micros"].to_numpy()[sent].sum()),
         "n_explore": int((column["is_explore"].to_numpy(zero_copy_only=False) & sent).sum()),
+        "n_tried": n_tried(*(column[name].filter(pa.array(sent)) for name in _DRAW)),
     }
+
+
+def n_tried(propensity: pa.DoubleArray, eligible: pa.BinaryArray) -> int:
+    """Return how many messages try a material that is not the best by its score.
+
+    The best of n has at least the n-th part of the chance, and every lesser one has less
+    (`matching.inverse_gap`), so a draw's propensity tells which it was. Both arguments are (m,).
+    """
+    sets = eligible.dictionary_encode()
+    size = [int.from_bytes(one or b"").bit_count() for one in sets.dictionary.to_pylist()]
+    n = np.array([*size, 0])[sets.indices.fill_null(len(size)).to_numpy()]
+    chance = propensity.to_numpy(zero_copy_only=False)
+    return int((chance * n < 1.0 - 1e-9).sum(where=n > 0))
 
 
 def certificate(
@@ -66,6 +82,7 @@ def certificate(
         "bound_micros": bound,
         "gap_pct": round(100.0 * (bound - primal) / bound, 4) if bound else 0.0,
         "n_explore": sum(shard["n_explore"] for shard in stats),
+        "n_tried": sum(shard["n_tried"] for shard in stats),
         "fatigue": later_meta(terms, fatigue, sum(shard.get("later", 0) for shard in stats)),
         "constraints": [limit.as_meta() for limit in _limits(terms, prices, by_hour, by_campaign, stats)],
         # The order that the bits of `eligible` count in.

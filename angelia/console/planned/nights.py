@@ -192,10 +192,15 @@ def over_nights(plans: Sequence[PlanShown]) -> str:
 
 def side_by_side(a: PlanShown, b: PlanShown, names: tuple[str, str]) -> Sides:
     """Return two plans compared; `names` are what the charts call them."""
+    tried = []
+    # Plans of before lesser materials were counted have nothing to compare.
+    if a.n_tried is not None and b.n_tried is not None:
+        tried = [ComparedRow("messages with a material to learn about", a.n_tried, b.n_tried)]
     return Sides(
         total=[
             ComparedRow("messages", sum(a.by_campaign.values()), sum(b.by_campaign.values())),
-            ComparedRow("exploration messages", a.n_explore, b.n_explore),
+            ComparedRow("messages at a drawn hour", a.n_explore, b.n_explore),
+            *tried,
             ComparedRow("pairs of person and campaign", sum(a.outcomes.values()), sum(b.outcomes.values())),
         ],
         money=[

@@ -77,6 +77,9 @@ def test_the_terminal_shows_bars_prices_and_words(tight: Lake, monkeypatch, caps
     meta = tight.require("decisions", ds=DS).meta
     for words in scarcity(meta):
         assert words.says in text
+    drawn, tried = (f"{meta[name]:,}" for name in ("n_explore", "n_tried"))
+    words = f"{drawn} messages at a drawn hour, outside the bound; {tried} with a material"
+    assert f"exploration: {words} that is not the person's best" in text
     assert "  impossible: campaign nudge: value_per_open: an open worth 0 never covers its cost" in "\n".join(
         text
     )
@@ -96,7 +99,7 @@ def test_a_campaigns_own_limits_are_told() -> None:
     terms = replace(TERMS, campaigns=(campaign, *TERMS.campaigns[1:]))
     slot, fcm = str(terms.slots()[1]), terms.channels[0].id
     shard = {"outcomes": {"sent": 60}, "messages": [[slot, fcm, "sale", 60]], "primal": 90}
-    shard |= {"explore_value": 0, "n_explore": 0}
+    shard |= {"explore_value": 0, "n_explore": 0, "n_tried": 0}
     prices = np.zeros(terms.limits().n_constraints, np.int64)
     prices[terms.limits().capacity.size] = -20_000
     prices[-23] = 40

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 
 from angelia.contracts.certificate import Limit, Messages, limits_of, messages_of
 from angelia.contracts.rows import valid_rows
-from angelia.planning.certificate import certificate, prices_before, summarise
+from angelia.matching import inverse_gap
+from angelia.planning.certificate import certificate, n_tried, prices_before, summarise
+from angelia.planning.offers import choice_sets
 from tests.unit.planning.few_people import TERMS
 
 
@@ -23,6 +26,16 @@ def test_a_shard_counts_what_it_decided() -> None:
     assert counts["primal"] == sum(choice["value_micros"] for choice in sent)
 
 
+def test_a_message_tries_a_lesser_material_or_the_best_one() -> None:
+    scores = np.array([[0.1, 0.099, np.nan], [0.02, 0.1, 0.08], [0.09, 0.1, 0.1], [0.1, np.nan, np.nan]])
+    chance, sets = inverse_gap(scores, 0.03, np.array([0.1, 0.7, 0.9])), choice_sets(scores)
+    row, column = np.nonzero(~np.isnan(scores))
+    lesser = column != np.nanargmax(scores, axis=1)[row]
+    assert n_tried(pa.array(chance[row, column]), sets.take(pa.array(row))) == lesser.sum() == 5
+    # Of what nobody drew, and of a plan that kept no sets, nothing is said.
+    assert n_tried(pa.array([None, 0.1], pa.float64()), pa.array([b"\xc0", None], pa.binary())) == 0
+
+
 def test_a_certificate_adds_up_shards_and_prices_limits() -> None:
     slots = [str(slot) for slot in TERMS.slots()]
     channel, campaign = TERMS.channels[0].id, TERMS.campaigns[0].id
@@ -32,12 +45,14 @@ def test_a_certificate_adds_up_shards_and_prices_limits() -> None:
         "primal": 90,
         "explore_value": 10,
         "n_explore": 1,
+        "n_tried": 2,
     }
     limits = TERMS.limits()
     prices = np.arange(limits.n_constraints)
     meta = certificate(TERMS, prices, 200, [shard, shard])
     assert meta["outcomes"] == {"capped": 2, "sent": 4}
-    assert (meta["primal_micros"], meta["gap_pct"], meta["n_explore"]) == (160, 20.0, 2)
+    assert (meta["primal_micros"], meta["gap_pct"]) == (160, 20.0)
+    assert (meta["n_explore"], meta["n_tried"]) == (2, 4)
     assert messages_of(meta) == [Messages(slots[1], channel, campaign, 4)]
     first = limits_of(meta)[1]
     whole, left = TERMS.channels[0].capacity_per_hour, int(limits.capacity[0, 1]) - 4
@@ -54,6 +69,7 @@ def test_speeds_and_minimums_are_published() -> None:
         "primal": 90,
         "explore_value": 0,
         "n_explore": 0,
+        "n_tried": 0,
     }
     prices = np.arange(limits.n_constraints)
     prices[limits.capacity.size] = -5

@@ -23,6 +23,7 @@ def test_drawn_messages_leave_room_for_chosen_ones() -> None:
         "primal": 0,
         "explore_value": 0,
         "n_explore": 2,
+        "n_tried": 0,
     }
     limit = limits_of(certificate(terms, NOTHING, 0, [shard, shard]))[1]
     assert (limit.used, limit.capacity) == (10, TERMS.channels[0].capacity_per_hour)

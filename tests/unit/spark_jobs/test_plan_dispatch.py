@@ -272,6 +272,8 @@ def test_the_certificate_counts_the_plan_and_bounds_it(nights: dict[int, Lake], 
     assert meta["gap_pct"] == round(100 * (1 - chosen / meta["bound_micros"]), 4)
     assert meta["outcomes"] == dict(sorted(Counter(row["outcome"] for row in decisions).items()))
     assert meta["n_explore"] == sum(row["is_explore"] for row in sent) > 0
+    chances = [(row["material_propensity"], int.from_bytes(row["eligible"]).bit_count()) for row in sent]
+    assert meta["n_tried"] == sum(chance < 1 / n - 1e-9 for chance, n in chances)
     used = Counter(f"{row['channel']} {row['slot']:%Y-%m-%dT%H}" for row in sent)
     used += Counter(f"budget {row['campaign_id']}" for row in sent if row["campaign_id"] == "digest")
     assert {one["limit"]: one["used"] for one in meta["constraints"] if one["used"]} == used

@@ -65,6 +65,10 @@ def test_two_plans_are_compared_in_figures_and_hours() -> None:
     other = replace(PLAN, by_campaign={"sale": 9}, channels=(channel("fcm", 1, 1, 7), channel("sms", 0, 0)))
     sides = side_by_side(PLAN, other, ("main", "replay"))
     assert sides.total[0] == ComparedRow("messages", 7, 9)
+    # Only plans that both counted them are compared by materials that were tried.
+    counted = side_by_side(replace(PLAN, n_tried=2), replace(other, n_tried=3), ("main", "replay")).total
+    tried = ComparedRow("messages with a material to learn about", 2, 3)
+    assert counted == [*sides.total[:2], tried, *sides.total[2:]]
     assert [(row.name, row.change) for row in sides.campaigns] == [("sale", 5), ("news", -3)]
     assert sides.channels == [ComparedRow("fcm", 7, 9), ComparedRow("sms", 0, 0)]
     (fcm,) = sides.hours
