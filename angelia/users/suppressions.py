@@ -26,14 +26,14 @@ from angelia.lake import Lake
 from angelia.lake.keys import lake_key
 from angelia.lake.lake import MAIN
 from angelia.lake.store import Store
-from angelia.timing.own_hours import Span, parse_span
+from angelia.timing.own_hours import Span
 from angelia.users.addresses import form_of, same_address, unicode_host
 from angelia.users.events import Happened
 from angelia.users.registered import REGISTERED, NewHolders
+from angelia.users.since_plan.new_choices import NewChoices
 
 UNSUBSCRIBED, OPTED_IN = "unsubscribed", "opted_in"  # reasons of entries; any other closes for good
 OPERATOR = "operator"
-QUIET_HOURS = "quiet_hours"  # a kind of choice
 MAX_AGE_US = 10 * 1_000_000
 EVENTS_AGE_US = 600 * 1_000_000  # so old may be what is known of what people did
 REFRESH_S = 4.0
@@ -226,7 +226,7 @@ def refusals_of(log: pa.Table) -> Refusals:
 
 
 class Guards:
-    """Both logs in memory; `version` changes when an entry arrived. Only new commits are read.
+    """Logs and new choices in memory; `version` changes when one arrived. Only new commits are read.
 
     What people did since the plan is read, too, once somebody watches it: an event makes a message moot.
     """
@@ -236,8 +236,7 @@ class Guards:
         self._planned_until = datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(days=1)
         self._seen = {"stops": 0, "suppressions": 0, "preference_choices": 0, REGISTERED: 0}
         self._holders = NewHolders(self._planned_until)
-        self._topics: dict[tuple[str, str], tuple[Micros, bool]] = {}  # (user, topic) -> when, is it refused
-        self._quiet: dict[str, tuple[Micros, bool, str]] = {}  # user -> when, are they taken back, hours
+        self._choices = NewChoices(lake, ds)
         self._state: dict[Held, bool] = {}
         self.stopped: frozenset[str] = frozenset()
         self.paused: frozenset[tuple[str, str]] = frozenset()
@@ -287,7 +286,8 @@ class Guards:
 
     def _read(self) -> bool:
         changed = self._read_events()
-        logs = {"stops": self._stops, "suppressions": self._suppressions, "preference_choices": self._choices}
+        choices = self._choices.take
+        logs = {"stops": self._stops, "suppressions": self._suppressions, "preference_choices": choices}
         for name in self._seen:
             head = self._lake.head(name, log=LOG)
             newest = head.number if head else 0
@@ -302,7 +302,7 @@ class Guards:
                     self._holders.take(self._lake.read(commit))
                 self._seen[name] = number
                 changed = True
-        return changed
+        return self._choices.read_imported() or changed
 
     def _expired(self, name: str) -> set[int]:
         """Return the numbers of a log's commits that expired; a lost one is not among them."""
@@ -337,30 +337,9 @@ class Guards:
             elif since >= self._planned_until:
                 self.addresses.add(str(entry["address_hash"]))
 
-    def _choices(self, entries: Sequence[dict[str, object]]) -> None:
-        """Take in what people chose on their page since the plan; what is older the plan knew."""
-        for entry in entries:
-            at = entry["updated_ts"]
-            assert isinstance(at, datetime)
-            # Of two words at one time no is the last, as the night reads them.
-            word, user = (round(at.timestamp() * 1e6), not entry["is_opted_in"]), str(entry["user_id"])
-            if entry["kind"] == "topic" and at >= self._planned_until:
-                key = user, str(entry["name"])
-                self._topics[key] = max(word, self._topics.get(key, word))
-            elif entry["kind"] == QUIET_HOURS and at >= self._planned_until:
-                hours = (*word, str(entry["name"]))
-                self._quiet[user] = max(hours, self._quiet.get(user, hours))
-
     def quiet_of(self, users: Sequence[str]) -> dict[int, Span]:
-        """Return, by row, the quiet hours that people chose since the plan; they are few.
-
-        Hours that were taken back since are none: the plan's stay in its rows.
-        """
-        if not self._quiet:
-            return {}
-        chosen = ((i, self._quiet[user]) for i, user in enumerate(users) if user in self._quiet)
-        spans = ((i, None if is_no else parse_span(name)) for i, (_, is_no, name) in chosen)
-        return {i: span for i, span in spans if span is not None}
+        """Return, by row, the quiet hours that people chose since the plan."""
+        return self._choices.quiet_of(users)
 
     def blocked(
         self,
@@ -384,9 +363,10 @@ class Guards:
             for i, user in enumerate(users):
                 if self.refusals.closed(user, channel):
                     reasons[i] = "suppressed"
-        if self._topics and topics:
-            for i, about in enumerate(zip(users, topics, strict=True)):
-                if self._topics.get(about, (0, False))[1]:
+        if self._choices:
+            for i, (user, topic) in enumerate(zip(users, topics or [""] * len(users), strict=True)):
+                refuses = self._choices.refuses
+                if refuses(user, "channel", channel) or refuses(user, "topic", topic):
                     reasons[i] = "suppressed"
         if self.addresses:  # else nothing is hashed, and no key has to be read or made
             key = self._key = self._key or address_key(self._lake.store)

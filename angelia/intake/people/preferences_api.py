@@ -31,7 +31,7 @@ from angelia.users.choices import (
     words_of,
 )
 from angelia.users.person_log import PersonLog
-from angelia.users.suppressions import QUIET_HOURS
+from angelia.users.since_plan.new_choices import QUIET_HOURS
 
 MAX_PREFERENCES_BYTES = 16_384
 MOST = 100

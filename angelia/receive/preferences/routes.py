@@ -34,7 +34,7 @@ from angelia.users.choices import (
     words_of,
 )
 from angelia.users.person_log import PersonLog
-from angelia.users.suppressions import QUIET_HOURS
+from angelia.users.since_plan.new_choices import QUIET_HOURS
 
 
 @dataclass(frozen=True)

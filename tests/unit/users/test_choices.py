@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from angelia.lake import Lake
 from angelia.users.choices import LANGUAGE, changed, choose, chosen, openness, words_of
-from angelia.users.suppressions import QUIET_HOURS, close_person
+from angelia.users.since_plan.new_choices import QUIET_HOURS
+from angelia.users.suppressions import close_person
 
 NOW = datetime(2026, 11, 15, 9, tzinfo=UTC)
 PROMO, SMS = ("topic", "promo"), ("channel", "sms")
