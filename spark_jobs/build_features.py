@@ -101,10 +101,10 @@ def build_features(
     latest = (
         preferences.where(F.col("updated_ts") < end)
         .groupBy("user_id", "kind", "name")
-        .agg(F.max(F.struct("updated_ts", "is_opted_in")).alias("last"))
+        .agg(F.max(F.struct("updated_ts", (~F.col("is_opted_in")).alias("is_no"))).alias("last"))
     )
-    # Only the newest word of a person on a topic or channel counts.
-    refusal = latest.where("NOT last.is_opted_in")
+    # Only the newest word of a person on a topic or channel counts; of two at one time no is the last.
+    refusal = latest.where("last.is_no")
     refused = refusal.groupBy("user_id").agg(
         F.collect_set(F.when(F.col("kind") == "channel", F.col("name"))).alias("refused_channels"),
         F.collect_set(F.when(F.col("kind") == "topic", F.col("name"))).alias("refused_topics"),

@@ -148,6 +148,7 @@ def test_who_opts_in_again_is_reachable_from_the_next_night_on(spark, small_nigh
         {"user_id": user(22), **yes, "updated_ts": out - timedelta(days=3)},
         {"user_id": user(23), **yes}, {"user_id": user(23), **yes, "is_opted_in": False},
         {"user_id": user(24), **yes, "name": "pager"},
+        {"user_id": user(27), **yes, "kind": "topic", "name": "promo"},  # at the instant of a no
     )  # fmt: skip
     with lake.attempt("user_preferences", ds=DS) as attempt:
         attempt.write(words, "part-0000.parquet", conform=False)
