@@ -6,7 +6,7 @@ snapshot; writes dispatch_manifest.
 A row is self-contained: address, template version, field values, window. One shuffle brings addresses, one
 sorts rows into parts of about 100,000 per hour, channel and priority. Hours that a worker has sealed are
 carried over as they are; every message that stands in a sealed hour is left out elsewhere, and so is what no
-plan counted beside one (`beside_sealed`). On main the
+plan counted beside one (`beside_sealed`), or what a campaign's budget has no room for beside it. On main the
 gate `plan` and the guard must have judged this very plan, and let it pass: what the guard holds back is left
 out and counted, as is what `--without` names, unless a named person answered that verdict (`--answer`,
 `--answered-by`, `--verdict`). If the guard holds back the whole night, nothing is written.
@@ -37,13 +37,12 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.certificate import Messages, messages_of
 from angelia.contracts.core import LOG
 from angelia.contracts.ids import dispatch_id, hash64
+from angelia.contracts.outcomes import NO_BUDGET
 from angelia.contracts.sending import ALL, BEST
 from angelia.contracts.spark import schema as spark_schema
-from angelia.delivery.manifest.parts import sealed_files
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Attempt, Commit, FileEntry, Lake
 from angelia.lake.citing import input_of
-from angelia.lake.lake import MAIN
 from angelia.output import progress
 from angelia.planning.routes.requests import ManifestCounts
 from angelia.planning.verdict import Released, release
@@ -57,7 +56,15 @@ from spark_jobs.running.session import (
     run_job,
     spark_session,
 )
-from spark_jobs.shard_work.beside_sealed import fitting, intended, sealed_marketing
+from spark_jobs.shard_work.beside_sealed import (
+    fitting,
+    intended,
+    require_same_seals,
+    sealed_counts,
+    sealed_marketing,
+    seals_of,
+    within_budgets,
+)
 from spark_jobs.shard_work.devices import (
     addresses,
     by_way,
@@ -214,8 +221,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with spark_session("emit_manifests") as spark, lake.attempt("dispatch_manifest", ds=args.ds) as attempt:
         if not plan.shards:
             raise NotFound("the user index is empty", fix="run index_users on a day with user_profiles")
-        # Nothing is sent from a replay's branch, so no hour of it is sealed.
-        sealed = sealed_files(lake, args.ds) if lake.branch == MAIN else {}
+        sealed = seals_of(lake, args.ds)
         carried = [entry for files in sealed.values() for entry in files]
         rejects = Counter({"held_back": plan.n_held})
         messages = planned_messages(spark, plan)
@@ -226,6 +232,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rejects["no_address"] = plan.n_planned - counts.messages.total() - rejects.total()
         for entry in carried:
             attempt.add(entry)
+        require_same_seals(lake, args.ds, sealed)
         commit = publish(attempt, plan, counts, rejects, sorted(sealed), receipts)
         progress(
             f"emit_manifests: {commit.ref}: {plan.n_planned} planned, {commit.rows} rows in "
@@ -305,10 +312,12 @@ def outside_sealed(
     n_unsent = unsent.count()
     before = read_dataset(spark, lake, lake.require("dispatch_manifest", ds=plan.ds), ["message_id"])
     marketing, gap = sealed_marketing(spark, lake, files), plan.catalog.policy.min_gap_hours
-    kept = fitting(unsent, messages, marketing, before, gap_hours=gap)
+    fit = fitting(unsent, messages, marketing, before, gap_hours=gap)
+    n_fit, kept = fit.count(), within_budgets(fit, plan.catalog.campaigns, sealed_counts(lake, files))
     rejects["hour_sealed"] = plan.n_planned - plan.n_held - n_open
     rejects["message_sealed"] = n_open - n_unsent
-    rejects["beside_sealed"] = n_unsent - kept.count()
+    rejects["beside_sealed"] = n_unsent - n_fit
+    rejects[NO_BUDGET] = n_fit - kept.count()
     return kept
 
 

@@ -3,22 +3,48 @@
 Grain: message. Reads files of manifests; writes nothing. A plan counts what the nights before it sent, and
 not what its own sealed hours hold: people would get the morning's messages of one plan and the evening's of
 another, over their caps. So whoever has marketing in a sealed hour gets only what a plan counted beside it:
-the new plan, if it has all of the sealed messages too, or the one before; and never within the gap. Surprise:
-a message may be left out although caps had room for it.
+the new plan, if it has all of the sealed messages too, or the one before; and never within the gap. A
+campaign's budget of messages holds over both plans, too. Surprise: a message may be left out although caps
+had room for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
+from angelia.catalog.documents import Campaign
 from angelia.contracts.outcomes import AT_LEAST_ONCE
-from angelia.delivery.manifest.parts import messages_in
+from angelia.delivery.manifest.parts import messages_in, sealed_files
+from angelia.errors import Conflict
 from angelia.lake import FileEntry, Lake
+from angelia.lake.lake import MAIN
 
 _SEALED = ["user_id", "message_id", "send_ts", "guarantee"]
+_COUNTED = ["campaign_id", "message_id_count_distinct"]
+
+
+def seals_of(lake: Lake, ds: str) -> dict[str, list[FileEntry]]:
+    """Return the files of a plan's sealed hours; nothing is sent from a replay's branch, so none there."""
+    return sealed_files(lake, ds) if lake.branch == MAIN else {}
+
+
+def require_same_seals(lake: Lake, ds: str, known: Collection[str]) -> None:
+    """Refuse to publish if a worker has sealed an hour since the seals were read.
+
+    That hour goes by the manifest before: messages that this one puts elsewhere would be sent from both.
+
+    Raises:
+        Conflict: it has.
+    """
+    if later := sorted(set(seals_of(lake, ds)).difference(known)):
+        raise Conflict(
+            f"workers began to send {', '.join(later)} while manifests were written",
+            fix="rerun emit_manifests",
+        )
 
 
 def intended(spark: SparkSession, lake: Lake, files: Iterable[FileEntry]) -> DataFrame:
@@ -61,3 +87,40 @@ def fitting(
     apart = F.abs(F.unix_timestamp("send_ts") - F.unix_timestamp("sealed_ts"))
     near = bound.join(at, "user_id").where(apart < gap_hours * 3600).select("message_id")
     return messages.join(strange.union(near).distinct(), "message_id", how="left_anti")
+
+
+def sealed_counts(lake: Lake, files: Iterable[FileEntry]) -> Counter[str]:
+    """Return how many messages of each campaign stand in sealed hours; a message's rows share a file."""
+    counts: Counter[str] = Counter()
+    for entry in files:
+        table = lake.read_file(entry, ["campaign_id", "message_id"])
+        of = table.group_by("campaign_id", use_threads=False).aggregate([("message_id", "count_distinct")])
+        counts.update(dict(zip(*(column.to_pylist() for column in of.select(_COUNTED).columns), strict=True)))
+    return counts
+
+
+def within_budgets(
+    messages: DataFrame, campaigns: Mapping[str, Campaign], counts: Mapping[str, int]
+) -> DataFrame:
+    """Return the messages without those above what sealed hours leave of their campaign's budget.
+
+    Which ones go is drawn by a hash: of what a message is worth the manifest knows nothing.
+
+    Args:
+        messages: what is still to be sent: message_id, campaign_id, ….
+        campaigns: documents by id.
+        counts: messages in sealed hours by campaign.
+    """
+    budgets = {name: campaign.budget for name, campaign in campaigns.items() if name in counts}
+    room = {
+        name: max(0, budget.max_messages - counts[name])
+        for name, budget in budgets.items()
+        if budget is not None
+    }
+    if not room:
+        return messages
+    most = F.create_map(*[F.lit(word) for pair in room.items() for word in pair])[F.col("campaign_id")]
+    drawn = Window.partitionBy("campaign_id").orderBy(F.xxhash64("message_id"), "message_id")
+    bound = messages.where(F.col("campaign_id").isin(list(room))).select("message_id", "campaign_id")
+    over = bound.withColumn("place", F.row_number().over(drawn)).where(F.col("place") > most)
+    return messages.join(over.select("message_id"), "message_id", how="left_anti")

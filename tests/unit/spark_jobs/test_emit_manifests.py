@@ -4,6 +4,7 @@ Each refusal is one line. tests/unit/lake/test_erase_night.py and tests/integrat
 writes.
 """
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -13,7 +14,9 @@ from angelia.asking.fate import fate_of
 from angelia.catalog.snapshot import load_snapshot
 from angelia.contracts.certificate import Messages, messages_meta
 from angelia.contracts.rows import valid_rows
+from angelia.delivery.manifest.parts import seal
 from angelia.planning.guard import guard
+from angelia.planning.routes.requests import ManifestCounts
 from angelia.quality.verdicts import CheckVerdict, store
 from angelia.users.one_person import PersonLake
 from spark_jobs import emit_manifests
@@ -73,6 +76,30 @@ def test_a_night_held_back_is_not_emitted_by_hand(planned, capsys):
         assert code == 2
         assert line.startswith(f"error: the guard holds back the night of {DS} (")
     assert planned.head("dispatch_manifest", ds=DS) is None
+
+
+def test_an_hour_sealed_meanwhile_ends_the_attempt(planned, capsys, monkeypatch):
+    """It goes by the manifest before, and this one may put its messages elsewhere."""
+    ready(planned)
+    put(planned, "user_endpoints", valid_rows("user_endpoints", 4))
+    with planned.attempt("dispatch_manifest", ds=DS) as attempt:
+        attempt.write(valid_rows("dispatch_manifest", 4), "part-0000.parquet", keys={"send_hour": HOUR})
+        standing = attempt.publish().ref
+
+    def write(*_):
+        seal(planned, DS, HOUR, "2026-11-15T09:00:00+00:00")
+        return ManifestCounts()
+
+    for name in ("spark_session", "planned_messages"):
+        monkeypatch.setattr(emit_manifests, name, lambda *_: nullcontext())
+    monkeypatch.setattr(emit_manifests, "with_addresses", lambda *_: (None, []))
+    monkeypatch.setattr(emit_manifests, "write_rows", write)
+    code, line = emit(capsys)
+    assert (code, line) == (
+        2,
+        f"error: workers began to send {HOUR} while manifests were written; rerun emit_manifests",
+    )
+    assert planned.require("dispatch_manifest", ds=DS).ref == standing
 
 
 def test_all_devices_of_a_message_stand_in_one_part():

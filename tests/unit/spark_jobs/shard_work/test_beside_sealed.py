@@ -1,11 +1,19 @@
 """A plan made anew at noon: what the morning's sealed hours leave room for."""
 
+from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
 
+from angelia.catalog.document_parts import Budget
+from angelia.catalog.documents import Campaign
 from angelia.contracts.rows import valid_rows
-from spark_jobs.shard_work.beside_sealed import fitting, sealed_marketing
+from spark_jobs.shard_work.beside_sealed import (
+    fitting,
+    sealed_counts,
+    sealed_marketing,
+    within_budgets,
+)
 
 ROW = "message_id string, user_id string, send_ts timestamp, guarantee string"
 
@@ -44,3 +52,18 @@ def test_marketing_of_sealed_files_is_read_once(spark, lake) -> None:
     marketing = {row["message_id"] for row in rows.to_pylist() if row["guarantee"] == "at_most_once"}
     read = sealed_marketing(spark, lake, [*commit.files, *commit.files]).collect()
     assert sorted(row["message_id"] for row in read) == sorted(marketing)
+    counts = sealed_counts(lake, [*commit.files, *commit.files])
+    assert counts.total() == 2 * len(set(rows["message_id"].to_pylist()))
+
+
+def test_a_budget_holds_over_both_plans(spark) -> None:
+    def budgeted(most: int | None) -> Campaign:
+        return Campaign.model_construct(budget=None if most is None else Budget(max_messages=most))
+
+    rows = [(f"{name}{n}", name) for name in ("sale", "news", "free") for n in range(5)]
+    messages = spark.createDataFrame(rows, "message_id string, campaign_id string")
+    campaigns = {"sale": budgeted(10), "news": budgeted(3), "free": budgeted(None), "other": budgeted(1)}
+    kept = within_budgets(messages, campaigns, {"sale": 7, "news": 4, "free": 9})
+    of = Counter(row["campaign_id"] for row in kept.collect())
+    assert of == {"sale": 3, "free": 5}
+    assert within_budgets(messages, campaigns, {"free": 9}) is messages
