@@ -20,7 +20,7 @@ from angelia.catalog.document_parts import Cap
 from angelia.catalog.documents import Campaign
 from angelia.catalog.snapshot import Catalog
 from angelia.contracts.ids import OWED
-from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, CAPPED
+from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, CAPPED, DEFERRED
 from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
 from angelia.delivery.manifest.batches import is_of_batch
 from angelia.intake.codes import TOO_MANY_TO_ADDRESS, Codes
@@ -65,11 +65,13 @@ class NightlySends:
         ordinals = pa.array(sorted(by_ordinal), pa.uint32())
         counted: dict[str, CountedMessage] = {}
         settled: set[str] = set()
+        deferred: set[str] = set()
         for table in self._read(
             self._ledgers, ("user_id", "campaign_id", "message_id", "outcome", "sent_ts", "channel")
         ):
             for row in table.filter(pc.is_in(table["user_id"], users)).to_pylist():
-                settled.add(row["message_id"])
+                # It may still leave, as what waits for its campaign's speed limit does: it counts as planned.
+                (deferred if row["outcome"] == DEFERRED else settled).add(row["message_id"])
                 if row["outcome"] in (ACCEPTED, AMBIGUOUS) and row["sent_ts"] is not None:
                     at = _micros(row["sent_ts"])
                     counted[row["message_id"]] = CountedMessage(
@@ -86,10 +88,12 @@ class NightlySends:
                     )
         # What is planned and not accounted for yet uses room at the hour it is planned for.
         for table in self._read(
-            self._manifests, ("user_id", "campaign_id", "message_id", "send_ts", "channel")
+            self._manifests, ("user_id", "campaign_id", "message_id", "send_ts", "not_after", "channel")
         ):
             for row in table.filter(pc.is_in(table["user_id"], users)).to_pylist():
-                if row["message_id"] not in settled and row["message_id"] not in counted:
+                waits = row["message_id"] in deferred and _micros(row["not_after"]) > now
+                is_known = row["message_id"] in settled or row["message_id"] in deferred
+                if row["message_id"] not in counted and (waits or not is_known):
                     at = _micros(row["send_ts"])
                     counted[row["message_id"]] = CountedMessage(
                         row["user_id"], row["campaign_id"], row["message_id"], at, channel=row["channel"]

@@ -97,6 +97,37 @@ def test_caps_count_what_the_nights_plan_will_send(bench: Bench) -> None:
     assert bench.steps(planned) == [("refused", "capped")]
 
 
+def test_caps_count_what_waits_for_its_speed_limit(bench: Bench) -> None:
+    """A deferred message leaves later, while its window lasts."""
+    today = datetime.now(UTC)
+    bench.night(documents=with_policy(caps=[{"messages": 1, "days": 1}]))
+    closes = {0: 1, 1: -1, 2: 1}  # hours from now
+    changes = {
+        "user_id": lambda number: f"u{number:07d}",
+        "campaign_id": "sale",
+        "not_after": lambda number: today + timedelta(hours=closes[number]),
+    }
+    rows = sample_plan.rows(0, 3, today - timedelta(hours=1), **changes)
+    day = {"ds": (today - timedelta(days=1)).date().isoformat()}
+    with bench.lake.attempt("dispatch_manifest", **day) as attempt:
+        attempt.write(rows, "part-0000.parquet", keys={"send_hour": "x", "channel": "fcm", "priority": "low"})
+        attempt.publish()
+    schema = arrow.schema(dataset("delivery_ledger"))
+    facts = {"n_attempts": 0, "reason": None, "sent_ts": None, "provider_id": None, "payload_sha256": None}
+    ledger = [
+        {name: row[name] for name in schema.names if name in row}
+        | facts
+        | {"outcome": "skipped" if row["ordinal"] == 2 else "deferred"}
+        for row in rows.to_pylist()
+    ]
+    with bench.lake.attempt("delivery_ledger", send_hour="x", part="fcm.low.0000", **day) as attempt:
+        attempt.write(pa.Table.from_pylist(ledger, schema=schema), "part-0000.parquet")
+        attempt.publish()
+    ids = bench.accept(*({"user_id": f"u{number:07d}"} for number in range(3)))
+    bench.dispatch()
+    assert bench.states(ids) == ["refused", "sent", "sent"]
+
+
 def test_caps_count_what_came_back_as_a_push_once(bench: Bench) -> None:
     bench.night(documents=with_policy(caps=[{"messages": 2, "days": 7}]))
     (first,) = bench.accept({})
