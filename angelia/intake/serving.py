@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import gc
 import json
 import os
@@ -79,5 +80,7 @@ def tune_interpreter() -> None:
     """
     gc.collect()
     gc.freeze()
+    # What is frozen is not taken apart at the end, of which DuckDB complains: "nanobind: leaked".
+    atexit.register(gc.unfreeze)
     gc.set_threshold(50_000, 20, 50)
     sys.setswitchinterval(0.0005)

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,14 +53,18 @@ def test_sigterm_ends_a_server_that_listened(sqlite_url: str, tmp_path: Path) ->
     assert not any(thread.name == "intake-writer" for thread in mine)
 
 
-def test_a_tuned_process_looks_for_circles_less_often() -> None:
-    before = gc.get_threshold(), sys.getswitchinterval()
+def test_a_tuned_process_looks_for_circles_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, at_end = (gc.get_threshold(), sys.getswitchinterval()), list[Callable[[], None]]()
+    monkeypatch.setattr("atexit.register", at_end.append)
     try:
         tune_interpreter()
         assert gc.get_threshold()[0] > 10_000
         assert sys.getswitchinterval() < 0.001
         assert gc.get_freeze_count()
         assert gc.isenabled()
+        for end in at_end:
+            end()
+        assert not gc.get_freeze_count(), "DuckDB would say at the end that it leaked"
     finally:
         gc.unfreeze()
         gc.set_threshold(*before[0])
