@@ -138,9 +138,10 @@ class Dispatcher:
                 continue
             if batch is not None:
                 await self._guarded(batch)
-                if is_full or self._terms.once:
-                    continue
-            elif self._terms.once:
+            # Behind a batch of expired messages alone others may be due.
+            if is_full or (batch is not None and self._terms.once):
+                continue
+            if self._terms.once:
                 return
             # Others' messages gather meanwhile: a batch a moment would cost more than it carries.
             await self._pause(_POLL_S if priorities == HIGH else _GATHER_S)
@@ -155,7 +156,7 @@ class Dispatcher:
         if n_expired:
             self.report.steps["expired: expired"] += n_expired
         if batch is None:
-            return None, False
+            return None, n_expired >= self._terms.batch_rows
         self._held[batch.id] = batch
         failpoint("batch.claimed")
         return batch, n_expired + len(batch.members) >= self._terms.batch_rows

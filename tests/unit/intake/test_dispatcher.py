@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+import sqlalchemy as sa
 
 from angelia.delivery.manifest.parts import INTAKE
 from angelia.effects.sources import find_sources
@@ -14,6 +15,7 @@ from angelia.intake.dispatching import dispatcher
 from angelia.intake.dispatching.terms import DispatchTerms
 from angelia.intake.message import Draft, Refusal, again, now
 from angelia.intake.store import Accepted
+from angelia.intake.tables import messages
 from tests.unit.delivery.given import stop
 from tests.unit.intake.dispatching import ORDER, Bench, bench, with_policy
 
@@ -39,6 +41,16 @@ def test_what_is_due_is_sent_once_and_says_so(bench: Bench) -> None:
     known = find_sources(bench.lake, ds, 28).commits
     assert (known["delivery_ledger"], known["push_receipts"]) == ((), ())
     assert len(bench.lake.partitions(INTAKE)) == report.batches
+
+
+def test_what_is_due_behind_expired_messages_is_sent(bench: Bench) -> None:
+    bench.night()
+    *over, live = bench.accept({}, {}, {})
+    with bench.engine.begin() as connection:
+        ended = sa.update(messages).where(messages.c.id.in_(over)).values(expires_us=1, due_us=1)
+        connection.execute(ended)
+    bench.dispatch(batch_rows=2)
+    assert bench.states([*over, live]) == ["expired", "expired", "sent"]
 
 
 def test_each_refusal_is_counted_under_its_reason(bench: Bench) -> None:
