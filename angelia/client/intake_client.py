@@ -170,7 +170,7 @@ class IntakeClient(Calls):
         return cast("PreferencesView", self._call("GET", f"/v1/users/{in_path(user_id)}/preferences"))
 
     def put_preferences(self, user_id: str, body: PreferencesSaid) -> PreferencesKept:
-        """Keep what a person said; it holds for the next night, for channels within ten seconds.
+        """Keep what a person said; all but the language holds within ten seconds.
 
         Codes: database_unavailable format internal lake_unavailable no_key not_found not_in_scope
         not_json rate_limited too_large

@@ -106,7 +106,7 @@ def add_preferences(app: FastAPI, people: PeopleAccess, lake: Lake) -> None:
         openapi_extra=body_of(PreferencesSaid),
     )
     async def keep(request: Request, user_id: UserId) -> JSONResponse:
-        """Keep what a person said; it holds for the next night, for channels within ten seconds."""
+        """Keep what a person said; all but the language holds within ten seconds."""
         wanted = await spoken(people, request, PreferencesSaid, MAX_PREFERENCES_BYTES)
         return JSONResponse(await answered(people_lake.keep, user_id, wanted))
 
