@@ -226,9 +226,10 @@ def refusals_of(log: pa.Table) -> Refusals:
 
 
 class Guards:
-    """Logs and new choices in memory; `version` changes when one arrived. Only new commits are read.
+    """Logs and new choices in memory; `version` changes when one arrived.
 
-    What people did since the plan is read, too, once somebody watches it: an event makes a message moot.
+    Only new commits are read. What people did since the plan is read, too, once somebody watches it: an
+    event makes a message moot.
     """
 
     def __init__(self, lake: Lake, ds: str, lease_now: Callable[[], Micros]) -> None:

@@ -28,7 +28,7 @@ _COUNTED = ["campaign_id", "message_id_count_distinct"]
 
 
 def seals_of(lake: Lake, ds: str) -> dict[str, list[FileEntry]]:
-    """Return the files of a plan's sealed hours; nothing is sent from a replay's branch, so none there."""
+    """Return the files of a plan's sealed hours; none on a replay's branch."""
     return sealed_files(lake, ds) if lake.branch == MAIN else {}
 
 
@@ -90,7 +90,8 @@ def fitting(
 
 
 def sealed_counts(lake: Lake, files: Iterable[FileEntry]) -> Counter[str]:
-    """Return how many messages of each campaign stand in sealed hours; a message's rows share a file."""
+    """Return how many messages of each campaign stand in sealed hours."""
+    # A message's rows share a file, so that counts of files add up.
     counts: Counter[str] = Counter()
     for entry in files:
         table = lake.read_file(entry, ["campaign_id", "message_id"])
@@ -102,9 +103,9 @@ def sealed_counts(lake: Lake, files: Iterable[FileEntry]) -> Counter[str]:
 def within_budgets(
     messages: DataFrame, campaigns: Mapping[str, Campaign], counts: Mapping[str, int]
 ) -> DataFrame:
-    """Return the messages without those above what sealed hours leave of their campaign's budget.
+    """Return the messages for which sealed hours leave room in their campaign's budget.
 
-    Which ones go is drawn by a hash: of what a message is worth the manifest knows nothing.
+    Which ones stay is drawn by a hash: of what a message is worth the manifest knows nothing.
 
     Args:
         messages: what is still to be sent: message_id, campaign_id, ….

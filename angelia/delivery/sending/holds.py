@@ -100,8 +100,8 @@ class Receiver:
         self.in_flight += 1
 
     def left(self) -> None:
-        """Count that one request is over."""
-        self.in_flight -= 1
+        """Count that one request is over; it may have begun before the channel was opened anew."""
+        self.in_flight = max(0, self.in_flight - 1)
 
 
 class Receivers:

@@ -37,7 +37,10 @@ class NewChoices:
         return bool(self._refused)
 
     def take(self, entries: Iterable[Mapping[str, object]]) -> None:
-        """Take in entries of the log; a channel's refusal stands in `suppressions`, which may end it, too."""
+        """Take in entries of the log.
+
+        A channel's refusal there stands in `suppressions`, too, which may end it.
+        """
         self._fold(entry for entry in entries if entry["kind"] != "channel" or entry["is_opted_in"])
 
     def _fold(self, entries: Iterable[Mapping[str, object]]) -> None:

@@ -263,6 +263,15 @@ def test_a_silent_receiver_opens_no_breaker_for_others(lake: Lake, monkeypatch: 
     assert "example" not in text
 
 
+def test_an_answer_from_before_a_switch_frees_no_place() -> None:
+    """The channel was opened anew, with another quota, while the request was under way."""
+    receivers = Receivers(host_of, 4)
+    receivers.of("https://one.example/1").left()
+    assert receivers.of("https://one.example/1").in_flight == 0
+    receivers.answered("https://one.example/1")
+    assert receivers.find("https://one.example/1") is None
+
+
 def test_a_receiver_has_a_share_of_the_requests_under_way(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,7 +99,7 @@ def test_the_list_is_the_exact_top_of_all_shards(spark, small_night, capsys, mon
 
 
 def test_a_mistaken_question_leaves_no_failure(settings_home: Path, monkeypatch, capsys) -> None:
-    """Whoever asked has read the refusal; the console's Today and alerts are about the night's steps."""
+    """Whoever asked has read the refusal; Today and alerts are about the night's steps."""
     monkeypatch.setattr(
         sys, "argv", ["score_lookalikes", "--ds", DS, "--name", "a", "--seed", "TRUE", "--size", "1"]
     )

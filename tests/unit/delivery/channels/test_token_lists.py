@@ -158,13 +158,13 @@ def test_an_account_knows_its_other_form(tmp_path: Path) -> None:
     listed = MESSAGE._replace(list_id=SHARED)
     account = {"app_secret": "s", "package_name": "p"}
     for provider, own in (("huawei", KEY_FILE), ("xiaomi", account)):
-        one, many = (opened(tmp_path, provider, own | {"per_request": most}) for most in (1, 100))
-        assert one.other_form is not None
+        single, many = (opened(tmp_path, provider, own | {"per_request": most}) for most in (1, 100))
+        assert single.other_form is not None
         assert many.other_form is not None
-        bodies = [adapter.build_request(listed).body for adapter in (one.adapter, many.adapter)]
+        bodies = [adapter.build_request(listed).body for adapter in (single.adapter, many.adapter)]
         assert [
             many.other_form.build_request(listed).body,
-            one.other_form.build_request(listed).body,
+            single.other_form.build_request(listed).body,
         ] == bodies
         assert bodies[0] != bodies[1]
 
