@@ -117,6 +117,7 @@ def test_every_listed_setting_can_be_set_as_it_is(tight: Lake) -> None:
         ("budget.nobody=1", "nothing is called 'budget.nobody'"),
         ("caps.user_per_0_days=1", "--set caps.user_per_0_days: "),
         ("capacity.fcm=-1", "capacity.fcm=-1: '-1' is not a whole number of 0 or more"),
+        (f"capacity.fcm={'9' * 13}", "capacity.fcm: a number of 13 digits is too long; 12 are the most"),
         ("quiet_hours=22", "quiet_hours=22: hours are written as 9-18; or none"),
         ("window.sale=18-9", "--set window.sale: campaign/sale: send_window: end 9 is not after start 18"),
         ("priority.sale=urgent", "--set priority.sale: campaign/sale: priority: "),
