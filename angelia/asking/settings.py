@@ -371,10 +371,8 @@ def _pattern(name: str, channels: Sequence[str], campaigns: Sequence[str]) -> st
 
 
 def _whole(name: str, value: str) -> int:
-    if value.isdigit() and len(value) > 12:
-        raise InvalidInput(f"--set {name}: a number of {len(value)} digits is too long; 12 are the most")
-    if not value.isdigit():
-        raise InvalidInput(f"--set {name}={value}: {value!r} is not a whole number of 0 or more")
+    if not value.isdigit() or len(value) > 12:
+        raise InvalidInput(f"--set {name}={value:.13}: {value[:13]!r} is not a whole number of 1-12 digits")
     return int(value)
 
 

@@ -17,7 +17,7 @@ from angelia.effects.sources import AFTER_HOURS
 
 
 def caused(findings: Findings) -> tuple[str, str, str]:
-    """Return the key figure of all marketing: how many more people converted than of those held out."""
+    """Return the key figure of all marketing: by how much more people converted."""
     what = f"in people with a {findings.conversion} event, against those held out"
     rows = findings.tables["holdout_lift"].rows
     both = [row for row in rows if (row["scope"], row["metric"]) == ("all", "converted")]
