@@ -194,7 +194,10 @@ def _record(step: CommandStep, words: list[str], seconds: float, problem: str | 
 
 
 def repeatable(name: str, words: list[str]) -> str | None:
-    """Return a step's options as its line may hold them; None where one of them could be anything."""
+    """Return a step's options as its line may hold them.
+
+    None where one of them could be anything, a person's id among them.
+    """
     path = name.split()
     options = words[len(path) :] if words[: len(path)] == path else words
     rest = [part for word in options for part in word.split("=", 1)]

@@ -372,7 +372,7 @@ def _pattern(name: str, channels: Sequence[str], campaigns: Sequence[str]) -> st
 
 def _whole(name: str, value: str) -> int:
     if not value.isdigit() or len(value) > 12:
-        raise InvalidInput(f"--set {name}={value}: {value!r} is not a whole number of 0 or more")
+        raise InvalidInput(f"--set {name}={value:.13}: {value[:13]!r} is not a whole number of 1-12 digits")
     return int(value)
 
 

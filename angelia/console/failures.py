@@ -111,7 +111,7 @@ def _gate(line: dict[str, Any]) -> str | None:
 
 
 def _command(step: str, ds: str | None, words: Any) -> str:
-    """Return what repeats a step by hand: its own words, or its help where the log does not hold them."""
+    """Return what repeats a step by hand: its own words, or its help where no line holds them."""
     day = f" --ds {ds}" if ds else ""
     if step in ASKING_MORE:
         return f"{ASKING_MORE[step]} --help"

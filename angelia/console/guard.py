@@ -119,5 +119,6 @@ class Guard:
             return PlainTextResponse("Only the console's own pages may do this.\n", 403)
         length = headers.get("content-length", "")
         if not length.isdigit() or int(length) > BODY_BYTES_AT_MOST:
-            return PlainTextResponse(f"A request holds at most {BODY_BYTES_AT_MOST >> 20} MiB.\n", 413)
+            words = f"A request holds at most {BODY_BYTES_AT_MOST >> 20} MiB; your browser's Back leads on. "
+            return PlainTextResponse(words + "`angelia audience list` takes longer lists.\n", 413)
         return None

@@ -51,7 +51,7 @@ def certificate(findings: Findings) -> str:
         # No hour of a channel that carried nothing was scarce.
         if not any(limit.used for limit in own):
             continue
-        parts.append(f"<h3>{channel}: use of capacity, %</h3>")
+        parts.append(f"<h3>{channel}: use of capacity by UTC hour, %</h3>")
         use = [_use_pct(limit) or 0.0 for limit in own]
         parts.append(
             figure(
@@ -64,7 +64,7 @@ def certificate(findings: Findings) -> str:
             )
         )
         if any(prices):
-            parts.append(f"<h3>{channel}: shadow price of an hour</h3>")
+            parts.append(f"<h3>{channel}: shadow price of an hour (UTC), in value a message</h3>")
             parts.append(
                 figure(
                     charts.lines(
@@ -136,7 +136,7 @@ def needs(findings: Findings) -> str:
         if check.failed:
             line = (
                 f"{_word(False, False, check.severity)}: {escape(check.says)} "
-                f'<span class="soft">Here it does not hold: {escape(_example(check))}.</span>'
+                f'<span class="soft">First exception: {escape(_example(check))}.</span>'
             )
             items.append((0 if check.severity == "critical" else 1, Html(line)))
     n = len(findings.verdicts) + len(findings.checks)

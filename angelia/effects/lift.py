@@ -17,18 +17,18 @@ from angelia.effects.sources import AFTER_HOURS
 
 
 def caused(findings: Findings) -> tuple[str, str, str]:
-    """Return the key figure of all marketing: how many more people converted than of those held out."""
-    what = f"people with a {findings.conversion} event, against those held out from all marketing"
+    """Return the key figure of all marketing: by how much more people converted."""
+    what = f"in people with a {findings.conversion} event, against those held out"
     rows = findings.tables["holdout_lift"].rows
     both = [row for row in rows if (row["scope"], row["metric"]) == ("all", "converted")]
     if not both:
         return "–", what, "not measurable yet"
     (row,) = both
-    grows = ", and will still grow" if _is_growing(findings) else ""
+    grows = "; may still move" if _is_growing(findings) else ""
     return (
-        f"{100 * row['difference']:+.2f} points",
+        f"{100 * row['difference']:+.2f} % points",
         what,
-        f"percentage points, 95 %: {100 * row['low']:+.2f} to {100 * row['high']:+.2f}{grows}",
+        f"95 %: {100 * row['low']:+.2f} to {100 * row['high']:+.2f}{grows}",
     )
 
 

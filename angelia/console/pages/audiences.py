@@ -182,7 +182,12 @@ def upload(
         with path.open("wb") as target:
             while part := file.file.read(1 << 20):
                 target.write(part)
-        commit = put_list(lake, name, path, force=bool(force))
+        try:
+            commit = put_list(lake, name, path, force=bool(force))
+        except InvalidInput as error:
+            # Its advice is for a terminal; this page has a box for it.
+            fix = (error.fix or "").replace("give --force", "tick the box that takes it even so")
+            raise InvalidInput(error.message, fix=fix or None) from None
     left_out = ", ".join(f"{n:,} {reason}" for reason, n in sorted(commit.rejects.items())) or "nobody"
     detail = f"{commit.meta['n_users']:,} people; left out: {left_out}"
     at, actor = desk.engine.now(), desk.visitor.name

@@ -154,6 +154,9 @@
   const begin = () => {
     for (const form of document.querySelectorAll("form[data-condition]")) start(form);
     for (const form of document.querySelectorAll("form[data-lookalike]")) lookalike(form);
+    // The server would refuse it before it reads it, on a page without a way back.
+    for (const box of document.querySelectorAll("input[type=file][data-most]")) box.addEventListener("change", () =>
+      box.setCustomValidity(box.files[0]?.size > Number(box.dataset.most) ? "This file is larger than 16 MiB; use angelia audience list." : ""));
   };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin); else begin();
 })();

@@ -112,6 +112,7 @@ def test_the_page_is_well_formed_and_says_everything(lake: Lake, night: Any) -> 
     parser.feed(re.sub(r"</?(rect|polyline|line|circle)[^>]*>", "", page))
     assert parser.open == []
     assert parser.headings == [
+        "What needs you",
         "From everyone considered to those who opened",
         "Sends by hour",
         "Planned send times by weekday",
@@ -256,7 +257,7 @@ def test_what_needs_a_person_stands_first(lake: Lake, night: Any) -> None:
     page = page_of(lake)
     needs = page[page.index('id="needs"') : page.index('id="funnel"')]
     assert needs.count("<li>") == needs.count(">warning<") == 1
-    assert "Here it does not hold: " in needs
+    assert "First exception: " in needs
 
 
 def test_a_conversion_that_is_no_event_type_is_refused(lake: Lake, night: Any, settings_home: Path) -> None:

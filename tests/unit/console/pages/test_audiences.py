@@ -135,6 +135,8 @@ def test_a_list_is_made_from_a_file_and_audited(console, known):
     )
     assert refused.status_code == 400
     assert "1 of 1 ids are unknown" in refused.text
+    assert "tick the box that takes it even so" in refused.text
+    assert "--force" not in refused.text
     assert client.post("/audiences/lists", data={"name": "vips"}).status_code == 400
     assert console("USER").get("/audit").text.count("/catalog/list/") == 0
 
