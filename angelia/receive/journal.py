@@ -99,6 +99,7 @@ def parse(
         ValueError: the body is not such a list.
     """
     document = json.loads(body)
+    # What is no list of ours at all is the request's fault; from here on each item answers for itself.
     if (
         not isinstance(document, dict)
         or set(document) != {"events"}

@@ -14,12 +14,13 @@ from angelia import metrics
 
 log = logging.getLogger(__name__)
 ANSWERS, EVENTS, FOLDED = (f"angelia_receive_{name}_total" for name in ("answers", "events", "folded"))
-WHAT = ("receipts", "suppressions", "devices")
+WHAT = ("receipts", "suppressions", "devices", "foreign")
 LOST = ("broken", "late", "crowded")
 COUNTERS = {
     ANSWERS: "Requests answered, by status; broken, late, crowded: not answered.",
     EVENTS: "Events by what became of them: taken, refused, ignored, or of an inbox.",
-    FOLDED: "Receipts, opt-outs and devices that said something new, folded into the datasets.",
+    FOLDED: "Receipts, opt-outs and devices that said something new, folded into the datasets; foreign: an "
+    "app's word on another person's message, left out.",
 }
 
 

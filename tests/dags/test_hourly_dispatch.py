@@ -1,4 +1,4 @@
-"""The hour's parts: a command each in the pool of its channel, or a command for each channel and plan."""
+"""The hour's parts are sent by a command each, or by one for each channel and plan."""
 
 from itertools import pairwise
 

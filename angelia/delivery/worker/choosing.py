@@ -134,7 +134,10 @@ class PartChoice:
         return True
 
     def _require_named(self) -> None:
-        """Refuse a channel or part that is not there: whoever mistypes one would read that nothing is due."""
+        """Refuse a channel or part that the plan does not have.
+
+        Whoever mistypes one would else read that nothing is due.
+        """
         options, channel = self._options, self._options.channel
         commit = self._lake.head("dispatch_manifest", ds=options.ds)
         # A damaged hour hides what it has, and a day without a plan has nothing to compare with.

@@ -26,7 +26,7 @@ Hashed = Callable[[str], str]  # of a person's id, by the lake's key
 
 @dataclass(frozen=True)
 class BeaconTrust:
-    """The secret that signs people's tokens, and the hash that stands for a person in the journal."""
+    """The secret of people's tokens, and the hash that stands for a person in the journal."""
 
     person_secret: str
     hashed: Hashed

@@ -186,9 +186,10 @@ class Preferences:
 
 
 def title_of(catalog: Catalog, kind: str, name: str, language: str | None) -> str:
-    """Return what people read for a topic or channel: its title, or its id where the catalog has none.
+    """Return what people read for a topic or channel.
 
-    The title is in the person's own language, else in the page's (English), else in the first that is given.
+    That is its title, or its id where the catalog has none. The title is in the person's own language, else
+    in the page's (English), else in the first that is given.
     """
     if kind == "channel":
         titles = catalog.channels[name].titles if name in catalog.channels else None

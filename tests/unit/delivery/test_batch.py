@@ -6,6 +6,8 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from angelia.transport.wire import NOT_SENT, Answer
 from tests.unit.delivery.given import LOST, OK, START, Error
 
@@ -41,6 +43,16 @@ def test_not_sent_is_retried_for_marketing_too(bench: Any) -> None:
     bench.plan(10)
     result = bench.deliver(lambda nth, _: Answer(0, failure=NOT_SENT) if nth < 3 else OK)
     assert result.delivered == {"accepted": 10}
+
+
+@pytest.mark.parametrize("answer", [(503, "UNAVAILABLE"), (403, "SENDER_ID_MISMATCH"), None])
+def test_what_befell_one_request_stops_no_channel(answer: Any, bench: Any, fcm_error: Error) -> None:
+    failed = fcm_error(*answer) if answer else Answer(0, failure=NOT_SENT)
+    bench.plan(60)
+    result = bench.deliver(lambda nth, _: failed._replace(shared=7) if nth == 1 else OK)
+    sender = bench.delivery.senders.by_channel["fcm"]
+    assert (sender.breaker.n_opened, sender.halted) == (0, None)
+    assert result.delivered == {"accepted": 60}
 
 
 def test_quiet_hours_that_end_within_the_window_are_waited_for(bench: Any) -> None:

@@ -1,4 +1,4 @@
-"""The breaker of a channel opens, lets a single probe through, and closes; it counts requests."""
+"""The breaker of a channel opens, lets a single probe through, and counts requests."""
 
 from __future__ import annotations
 

@@ -12,8 +12,10 @@ def test_two_servers_of_a_machine_add_up(tmp_path: Path) -> None:
     server = Counter({"200": 3, "401": 1, "late": 2, "events": 4, "refused": 1, "requests": 3, "repeated": 0})
     for _ in range(2):
         totals = CallbackTotals(tmp_path)
-        totals.add(server, Counter(receipts=2, devices=1))
-        totals.add(server, Counter(receipts=2, devices=1), is_last=True)  # the same counts are no news
+        totals.add(server, Counter(receipts=2, devices=1, foreign=1))
+        totals.add(
+            server, Counter(receipts=2, devices=1, foreign=1), is_last=True
+        )  # the same counts are no news
     lines = (tmp_path / "angelia_receive.prom").read_text().splitlines()
     assert [line for line in lines if not line.startswith("#")] == [
         'angelia_receive_answers_total{status="200"} 6',
@@ -22,6 +24,7 @@ def test_two_servers_of_a_machine_add_up(tmp_path: Path) -> None:
         'angelia_receive_events_total{result="refused"} 2',
         'angelia_receive_events_total{result="taken"} 8',
         'angelia_receive_folded_total{what="devices"} 2',
+        'angelia_receive_folded_total{what="foreign"} 2',
         'angelia_receive_folded_total{what="receipts"} 4',
     ]
 
