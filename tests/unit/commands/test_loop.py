@@ -46,7 +46,7 @@ def test_a_database_of_another_shape_stops_no_night(tmp_path: Path) -> None:
 
 
 def test_every_path_of_airflows_own_follows_a_moved_home(tmp_path: Path) -> None:
-    """What Airflow would write into airflow.cfg as it is on the first day, its environment names anew."""
+    """Airflow writes its paths into airflow.cfg on the first day; the environment overrides each."""
     spec = importlib.util.find_spec("airflow")
     (folder,) = spec.submodule_search_locations[:1] if spec and spec.submodule_search_locations else ("",)
     sections = yaml.load(
