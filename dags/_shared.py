@@ -32,9 +32,9 @@ _HELD = re.compile(r"(ANGELIA|AWS)_[A-Z0-9_]+")
 
 
 def take_secrets(_: Context) -> None:
-    """Put into a task's environment what the connection that ANGELIA_CONNECTION names holds in its extra.
+    """Fill a task's environment from the connection that ANGELIA_CONNECTION names.
 
-    Airflow looks for the connection in its secrets backends. A task is a process of its own, so nothing else
+    Its extra holds the variables; Airflow looks for it in its secrets backends. A task is a process of its own, so nothing else
     sees the values, and no command line or option of Spark carries them.
 
     Raises:

@@ -66,7 +66,7 @@ class ScratchStore:
         return self._of(key).size(key)
 
     def list(self, prefix: str, since: str = "") -> Iterator[str]:
-        """Yield the keys below a folder prefix, sorted; at least those in its folders from `since` on."""
+        """Yield the keys below a folder prefix, sorted; at least those from `since` on."""
         return self._of(prefix).list(prefix, since)
 
     def stored(self, prefix: str) -> Iterator[StoredObject]:

@@ -58,6 +58,11 @@ def environment(home: Path) -> dict[str, str]:
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow / 'airflow.db'}",
+        # Airflow writes these two into its own file as the home is then; a moved home needs them anew.
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(airflow / "logs"),
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(
+            airflow / "logs" / "dag_processor"
+        ),
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
         "AIRFLOW__CORE__MAX_MAP_LENGTH": "4096",
         "AIRFLOW__API__HOST": "127.0.0.1",

@@ -65,7 +65,10 @@ def names_in(have: Sequence[str], wanted: Sequence[str], contract: Dataset | Non
     missing = [name for name in absent if not may_lack(contract, name)]
     if missing:
         # Their names may be anything, in a file from the outside.
-        raise InvalidInput(f"{path} has no column {', '.join(missing)}", fix=f"it has {len(have)} others")
+        fix = f"it has {len(have)} others"
+        if contract is not None:
+            fix += f"; if an older release wrote it, write it again: {', '.join(contract.written_by)}"
+        raise InvalidInput(f"{path} has no column {', '.join(missing)}", fix=fix)
     return [name for name in wanted if name in have]
 
 

@@ -122,10 +122,10 @@ class CopiedStore:
 
 
 class ListedStore:
-    """A store that knows from one listing what stands below some folders, as long as this lives.
+    """A store that knows from one listing what stands below some folders.
 
     For a reader that looks at many partitions: in a bucket each look is a request. Of each folder it knows
-    what is below the names from `since` on.
+    what was below the names from `since` on when it was made.
     """
 
     def __init__(self, store: Store, listings: Mapping[str, Iterable[str]], since: str = "") -> None:
@@ -172,7 +172,7 @@ def with_copies(lake: R, entries: Sequence[FileEntry]) -> R:
 
 
 def with_listing(lake: R, folders: Iterable[str], since: str = "") -> R:
-    """Return the lake, knowing what stands below these folders from one listing of each.
+    """Return the lake, knowing from one listing of each what stands below these folders.
 
     Of their own folders those before `since` may be left out. A lake that is no bucket is returned as it is,
     and so is one whose partitions are too large for that. What is committed later is not seen: take a new

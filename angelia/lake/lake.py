@@ -126,7 +126,7 @@ class Lake:
         return [self.load(branch, name, leaf, number) for number in numbers]
 
     def listed(self, name: str, since: str = "") -> Self:
-        """Return this lake for many looks at a dataset from a day on, by one request, as it stands now."""
+        """Return this lake for many looks at a dataset from a day on, as one listing shows it."""
         folders = [f"{branch}/{name}" for branch in dict.fromkeys((self.branch, MAIN))]
         return cache.with_listing(self, folders, f"ds={since}" if since else "")
 
@@ -316,6 +316,7 @@ class Lake:
         if tuple(prefix) != keys[: len(prefix)]:
             raise InvalidInput(f"{name} is partitioned by {', '.join(keys)}, not by {', '.join(prefix)}")
         level = [dict(prefix)]
+        # An expired partition may be large and many: those are looked at one level at a time.
         looker = self if expired else cache.with_listing(self, [leaf_folder(branch, name, prefix)])
         with ThreadPoolExecutor(LIST_THREADS) as pool:
             for key in keys[len(prefix) :]:

@@ -80,7 +80,7 @@ class Store(Protocol):
         """Return an object's size in bytes. Raises: NotFound."""
 
     def list(self, prefix: str, since: str = "") -> Iterator[str]:
-        """Yield the keys below a folder prefix, sorted; at least those in its folders from `since` on."""
+        """Yield the keys below a folder prefix, sorted; at least those from the name `since` on."""
 
     def stored(self, prefix: str) -> Iterator[StoredObject]:
         """Yield key, size and time of the objects below a folder prefix, sorted by key."""

@@ -54,8 +54,11 @@ def days_before(name: str, ds: str) -> list[str]:
 def stand_before(lake: Lake, names: Sequence[str], ds: str) -> dict[str, list[str]]:
     """Return citations of what stands on the days before, by dataset; maybe an empty list."""
     wanted = [(name, day) for name in names for day in days_before(name, ds)]
+    lookers = {
+        name: lake.listed(name, min(day for other, day in wanted if other == name)) for name, _ in wanted
+    }
     with ThreadPoolExecutor(THREADS) as pool:
-        standing = list(pool.map(lambda key: newest(lake, *key), wanted))
+        standing = list(pool.map(lambda key: newest(lookers[key[0]], *key), wanted))
     return {
         name: [
             commit.citation()

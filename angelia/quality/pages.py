@@ -51,9 +51,9 @@ class ReportPages:
         return self.share(name)
 
     def share(self, name: str) -> str:
-        """Copy what was written in the folder to the bucket, if there is one, and return where it is.
+        """Copy a page, or a folder of pages, to the bucket if there is one; return where it is.
 
-        `name` is a page, or a folder of pages, of which those that are no longer written go.
+        Of a folder, pages that are no longer written go.
         """
         local = self.folder / name
         bucket = self._bucket

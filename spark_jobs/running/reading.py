@@ -91,7 +91,7 @@ def window_commits(lake: Lake, name: str, ds: str, days: int) -> Window:
     last = date.fromisoformat(ds)
     dates = [(last - timedelta(days=days - 1 - day)).isoformat() for day in range(days)]
     # A window may be a year of which a few weeks were ever written: one listing says which.
-    looker = lake.listed(name, dates[0])
+    looker = lake.listed(name, dates[0]) if dates else lake
     folders = [f"{branch}/{name}" for branch in {lake.branch, MAIN}]
     there = {child for folder in folders for child in looker.store.children(folder)}
     written = [day for day in range(days) if f"ds={dates[day]}" in there]

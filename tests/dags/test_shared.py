@@ -1,4 +1,4 @@
-"""How a command's end becomes a task's, and how a task gets its secrets from Airflow's backends."""
+"""How a command's end becomes a task's, and where a task gets its secrets."""
 
 import importlib
 import json

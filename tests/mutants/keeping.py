@@ -59,8 +59,8 @@ KEEPING = (
     ),
     Mutant(
         "caps count a plan that was never sent",
-        'previous=served(lake, "decisions", before),',
-        'previous=lake.head("decisions", ds=before),',
+        'return served(lake, "decisions", (date.fromisoformat(ds) - timedelta(days=1)).isoformat())',
+        'return lake.head("decisions", ds=(date.fromisoformat(ds) - timedelta(days=1)).isoformat())',
         ("planning/test_inputs.py",),
     ),
     Mutant(

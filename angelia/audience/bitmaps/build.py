@@ -217,14 +217,18 @@ def days_of(
     """
     stand: dict[str, Commit] = {}
     changed: dict[str, list[Commit]] = {}
-    for back in range(history_days):
-        day = (date.fromisoformat(ds) - timedelta(days=back)).isoformat()
+    days = [(date.fromisoformat(ds) - timedelta(days=back)).isoformat() for back in range(history_days)]
+    # In a bucket one listing a dataset stands for a look a day.
+    lookers = {name: lake.listed(name, days[-1]) for name in ("user_days", "user_pushes", "bitmap_days")}
+    for day in days:
         sources = [
-            commit for name in ("user_days", "user_pushes") if (commit := lake.head(name, ds=day)) is not None
+            commit
+            for name in ("user_days", "user_pushes")
+            if (commit := lookers[name].head(name, ds=day)) is not None
         ]
         if not sources:
             continue
-        old = lake.head("bitmap_days", ds=day)
+        old = lookers["bitmap_days"].head("bitmap_days", ds=day)
         is_same = (
             old is not None
             and old.contract_version == dataset("bitmap_days").version

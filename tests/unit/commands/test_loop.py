@@ -5,11 +5,14 @@ The whole loop runs in tests/integration/test_loop.py.
 
 from __future__ import annotations
 
+import importlib.util
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from angelia.commands.loop import start_as_it_was
+import yaml
+
+from angelia.commands.loop import environment, start_as_it_was
 
 SCHEMA = """
 CREATE TABLE dag_run (dag_id TEXT, run_id TEXT, logical_date TEXT, start_date TEXT, end_date TEXT);
@@ -40,3 +43,22 @@ def test_a_sample_run_lasts_as_long_as_it_took(tmp_path: Path) -> None:
 
 def test_a_database_of_another_shape_stops_no_night(tmp_path: Path) -> None:
     start_as_it_was(tmp_path / "none.db")
+
+
+def test_every_path_of_airflows_own_follows_a_moved_home(tmp_path: Path) -> None:
+    """Airflow writes its paths into airflow.cfg on the first day; the environment overrides each."""
+    spec = importlib.util.find_spec("airflow")
+    (folder,) = spec.submodule_search_locations[:1] if spec and spec.submodule_search_locations else ("",)
+    sections = yaml.load(
+        (Path(folder) / "config_templates" / "config.yml").read_text("utf-8"), Loader=yaml.CSafeLoader
+    )
+    of_home = {
+        f"AIRFLOW__{section}__{option}".upper()
+        for section, described in sections.items()
+        for option, about in described["options"].items()
+        if "{AIRFLOW_HOME}" in str(about.get("default"))
+    }
+    moved = environment(tmp_path / "moved")
+    assert len(of_home) > 3
+    assert of_home <= moved.keys()
+    assert str(tmp_path / "moved") in moved["AIRFLOW__LOGGING__BASE_LOG_FOLDER"]

@@ -27,3 +27,15 @@ def test_a_column_that_is_named_twice_comes_once() -> None:
     names = ["ordinal", "user_id", "ordinal"]
     assert arrow.names_in(rows.column_names, names, None, "x") == names
     assert arrow.filled(rows, names, None).column_names == ["ordinal", "user_id"]
+
+
+def test_a_file_of_an_older_contract_names_who_writes_it() -> None:
+    features = dataset("user_features")
+    have = [column.name for column in features.columns if column.name not in ("country", "uplift_score")]
+    assert arrow.names_in(have, ["ordinal", "uplift_score"], features, "x") == ["ordinal"]
+    with pytest.raises(InvalidInput) as refused:
+        arrow.names_in(have, ["ordinal", "country"], features, "x")
+    assert refused.value.one_line() == (
+        f"x has no column country; it has {len(have)} others; if an older release wrote it, "
+        "write it again: build_features"
+    )

@@ -168,6 +168,7 @@ def test_missing_bucket_and_dead_endpoint_are_one_line(s3_url: str, s3_endpoint:
     for ask in reads if os.environ.get("S3_SERVER") == "seaweedfs" else (*reads, *writes):
         with pytest.raises(AngeliaError, match="NoSuchBucket") as caught:
             ask()
+        assert "create the bucket, or correct ANGELIA_LAKE" in caught.value.one_line()
         assert not isinstance(caught.value, NotFound)
     dead = S3Store(s3_url, "http://127.0.0.1:9")
     with pytest.raises(AngeliaError, match="cannot be reached"):

@@ -37,12 +37,12 @@ def test_pages_in_a_folder_stay_there(tmp_path: Path) -> None:
 
 
 def test_pages_in_a_bucket_are_every_machines(tmp_path: Path, bucket: LocalStore) -> None:
-    one, other = machine(tmp_path / "one"), machine(tmp_path / "other")
-    assert one.write("2026-11-14.html", "good") == bucket.uri("2026-11-14.html")
-    machine(tmp_path / "one", "replay-x").write("2026-11-13.html", "other")
+    first, other = machine(tmp_path / "first"), machine(tmp_path / "other")
+    assert first.write("2026-11-14.html", "good") == bucket.uri("2026-11-14.html")
+    machine(tmp_path / "first", "replay-x").write("2026-11-13.html", "other")
     assert other.read("2026-11-14.html") == "good"
     assert other.there(["2026-11-14.html", "2026-11-13.html"]) == {"2026-11-14.html"}
-    one.write("2026-11-14.html", "better")
+    first.write("2026-11-14.html", "better")
     assert other.read("2026-11-14.html") == "better"
     assert other.read("series.html") is None
 

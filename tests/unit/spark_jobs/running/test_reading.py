@@ -31,6 +31,7 @@ def test_the_window_ends_on_its_last_day_and_leaves_out_gaps(lake: Lake) -> None
         write(lake, ds, 0)
     window = window_commits(lake, "user_days", "2026-11-14", 3)
     assert [(day, commit.partition["ds"]) for day, commit in window] == [(0, "2026-11-12"), (2, "2026-11-14")]
+    assert window_commits(lake, "user_days", "2026-11-14", 0) == []
 
 
 def test_a_shard_has_its_own_people_only(lake: Lake) -> None:
