@@ -9,7 +9,7 @@ counts as average.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -308,13 +308,41 @@ LEAST_DOUBT = 0.1  # people change: even what is known well is tried now and the
 MATTERS = 0.2  # log-odds; who may be opened a fifth more or less than thought is worth a full share of trying
 
 
-def doubts(variance: Floats, ridge: Floats, vocabulary: Vocabulary) -> dict[str, float]:
+def doubts(
+    variance: Floats,
+    ridge: Floats,
+    vocabulary: Vocabulary,
+    before: Floats | float = 0.0,
+    spread: float = 0.0,
+) -> dict[str, float]:
     """Return how much of each material is still unknown and would matter, 0.1 to 1.
 
-    It is the posterior variance over the prior one: what of its effect is unknown. But where the examples say
-    that materials hardly differ, the prior is narrow, and little can be gained by trying any of them: then it
-    is the posterior standard deviation over `MATTERS`.
+    It is the posterior variance over the prior one: what of its effect is unknown, by the examples and by the
+    year before them. But where materials hardly differ, the prior is narrow, and little can be gained by
+    trying any of them: then it is the posterior standard deviation over `MATTERS`.
+
+    Args:
+        variance: of each weight by the examples, (columns,).
+        ridge: its prior's strength, (columns,).
+        vocabulary: names of the columns.
+        before: variance that pushes before the examples have left of each material's effect, (materials,).
+        spread: what they have left of a new one's.
     """
-    share = np.clip(np.minimum(variance * ridge, np.sqrt(variance) / MATTERS), LEAST_DOUBT, 1.0)
-    names = dict(zip(columns(vocabulary), share.tolist(), strict=True))
-    return {value: round(names[f"material_id={value}"], 4) for value in vocabulary["material_id"]}
+    names, own = vocabulary["material_id"], material_columns(vocabulary)
+    unknown = variance[own] + before
+    whole = 1.0 / ridge[own] + spread
+    share = np.clip(np.minimum(unknown / whole, np.sqrt(unknown) / MATTERS), LEAST_DOUBT, 1.0)
+    return dict(zip(names, np.round(share, 4).tolist(), strict=True))
+
+
+def material_columns(vocabulary: Vocabulary) -> Ints:
+    """Return the places of the materials' own columns in a design, (materials,)."""
+    place = {name: i for i, name in enumerate(columns(vocabulary))}
+    return np.array([place[f"material_id={value}"] for value in vocabulary["material_id"]], np.int64)
+
+
+def moved(line: Logistic, effects: Floats, vocabulary: Vocabulary) -> Logistic:
+    """Return the line with the effects, (materials,), that it was fitted beside."""
+    weights = line.weights.copy()
+    weights[material_columns(vocabulary)] += effects
+    return replace(line, weights=weights)

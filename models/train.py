@@ -26,6 +26,7 @@ from angelia.lake.attempt import code_version
 from angelia.lake.configured import open_lake
 from angelia.output import emit, parse_ds, progress, speak_utf8
 from models import logistic
+from models.answering.standing import MaterialStanding, read_standing
 from models.calibration import fit_platt, sigmoid
 from models.card import write_card
 from models.dataset import Examples, read_examples
@@ -137,10 +138,22 @@ class Fitted:
 
 
 def fit(
-    examples: Examples, matrix: npt.NDArray[np.float32], vocabulary: Vocabulary, *, seed: int, trees: int
+    examples: Examples,
+    matrix: npt.NDArray[np.float32],
+    vocabulary: Vocabulary,
+    *,
+    seed: int,
+    trees: int,
+    standing: MaterialStanding,
 ) -> tuple[Fitted, Fitted]:
-    """Return the model fitted on the training part, and the same refitted on all examples."""
-    label, weight, offset = examples.label, examples.weight, examples.offset
+    """Return the model fitted on the training part, and the same refitted on all examples.
+
+    `standing` is what is known of materials from pushes before all examples: these say how far it is wrong.
+    """
+    label, weight = examples.label, examples.weight
+    known = standing.effects(vocabulary["material_id"])
+    code = matrix[:, NAMES.index("material_id")]
+    offset = examples.offset + np.append(known, 0.0)[np.nan_to_num(code, nan=-1.0).astype(np.int64)]
     part, later = examples.part("train"), examples.part("calibration")
     # A design takes as long as a dozen steps of the fit, so each is built once and handed on.
     seen = Seen.of(matrix[part], vocabulary)
@@ -148,14 +161,16 @@ def fit(
     start = offset + line.logit(matrix, vocabulary)
     booster = boost(matrix, label, weight, start, part, later, seed=seed, trees=trees)
     grown = booster.best_iteration if booster is not None else 0
-    held = Fitted(line, booster, strength, grown, {})
+    held = Fitted(logistic.moved(line, known, vocabulary), booster, strength, grown, {})
     # The newest pushes are the best teachers: what ships has seen them too, at the strengths chosen without.
     ridge, seen = logistic.by_column(strength, vocabulary), Seen.of(matrix, vocabulary)
     whole = logistic.fit(seen, label, weight, offset, ridge=ridge, near=line)
     start = offset + seen.logit(whole)
     more = boost(matrix, label, weight, start, slice(0, len(label)), None, seed=seed, trees=grown)
     sure = logistic.certainty(whole, seen, weight, offset, ridge)
-    return held, Fitted(whole, more, strength, grown, logistic.doubts(sure, ridge, vocabulary))
+    unknown = standing.variances(vocabulary["material_id"])
+    doubt = logistic.doubts(sure, ridge, vocabulary, unknown, standing.spread)
+    return held, Fitted(logistic.moved(whole, known, vocabulary), more, strength, grown, doubt)
 
 
 def train(
@@ -189,7 +204,8 @@ def train(
     progress(f"train: {examples.rows.num_rows} pushes after {cutoff}, {label.mean():.4f} opened")
     vocabulary = learn_vocabulary(examples.rows.slice(0, part.stop))
     matrix = encode_rows(examples.rows, vocabulary)
-    held, shipped = fit(examples, matrix, vocabulary, seed=seed, trees=trees)
+    standing = read_standing(lake, last=cutoff)
+    held, shipped = fit(examples, matrix, vocabulary, seed=seed, trees=trees, standing=standing)
     calibration = examples.part("calibration")
     raw, offset = held.raw(matrix, vocabulary), examples.offset
     slope, shift = fit_platt(
@@ -217,7 +233,9 @@ def train(
     lineage = {
         "ds": ds,
         "cutoff": cutoff,
-        "inputs": sorted({commit.citation() for commit in (*examples.inputs, *kept.inputs)}),
+        "inputs": sorted(
+            {commit.citation() for commit in (*examples.inputs, *kept.inputs, *standing.inputs)}
+        ),
         "code_version": code_version(),
         "seed": seed,
         "trees": trees,

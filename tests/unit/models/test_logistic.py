@@ -18,6 +18,7 @@ from models.logistic import (
     design,
     doubts,
     fit,
+    moved,
     part_names,
 )
 
@@ -103,6 +104,20 @@ def test_doubt_falls_with_what_was_pushed() -> None:
     # Materials that are known to be alike are not worth trying, however few pushes each has had.
     alike = doubts(np.full(len(ridge), 1 / 1000), np.full(len(ridge), 1000.0), words)
     assert alike == {"often": pytest.approx(0.158, abs=1e-3), "seldom": pytest.approx(0.158, abs=1e-3)}
+    # Where materials differ, one that a year has said nothing of is tried, and one that it knows is not.
+    year = doubts(
+        np.full(len(ridge), 1 / 1000), np.full(len(ridge), 1000.0), words, np.array([0, 0.04]), 0.04
+    )
+    assert year == {"often": LEAST_DOUBT, "seldom": 1.0}
+
+
+def test_a_line_is_moved_by_what_it_was_fitted_beside() -> None:
+    words = VOCABULARY | {"material_id": ["often", "seldom"]}
+    matrix, label, offset = examples(1)
+    matrix[:, NAMES.index("material_id")] = np.arange(N) % 2
+    line = fit(Seen.of(matrix, words), label, np.ones(N), offset, ridge=30.0)
+    more = moved(line, np.array([0.5, -0.25]), words).logit(matrix, words) - line.logit(matrix, words)
+    assert more == pytest.approx(np.where(np.arange(N) % 2, -0.25, 0.5))
 
 
 def test_products_in_blocks_are_those_of_the_whole_design(monkeypatch) -> None:
