@@ -93,13 +93,14 @@ def night(site: Site, name: str, number: int, volume: int | None) -> dict[str, f
         elif name == "usual":
             site.usual = UsualModel.train(site.lake, ds)
     is_limit = price.startswith(LIMIT)
+    limited = load_snapshot(site.lake, ds).policy.fatigue.refusals_at_most is not None
     sent = decide(
         site,
         ds,
         name,
         volume,
         # A limit counts looks by the curves, whoever plans.
-        curves=name in WITH_CURVES or is_limit,
+        curves=name in WITH_CURVES or is_limit or limited,
         refusal_opens=float(price) if price and not is_limit else None,
         refusals_at_most=float(price.removeprefix(LIMIT)) if is_limit else None,
         ready=number == 0,
