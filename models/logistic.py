@@ -342,7 +342,7 @@ def material_columns(vocabulary: Vocabulary) -> Ints:
 
 
 def moved(line: Logistic, effects: Floats, vocabulary: Vocabulary) -> Logistic:
-    """Return the line with so much more for each material, (materials,): what it was fitted beside."""
+    """Return the line with the effects, (materials,), that it was fitted beside."""
     weights = line.weights.copy()
     weights[material_columns(vocabulary)] += effects
     return replace(line, weights=weights)

@@ -26,7 +26,7 @@ from angelia.lake.attempt import code_version
 from angelia.lake.configured import open_lake
 from angelia.output import emit, parse_ds, progress, speak_utf8
 from models import logistic
-from models.answering.standing import Standing, read_standing
+from models.answering.standing import MaterialStanding, read_standing
 from models.calibration import fit_platt, sigmoid
 from models.card import write_card
 from models.dataset import Examples, read_examples
@@ -144,7 +144,7 @@ def fit(
     *,
     seed: int,
     trees: int,
-    standing: Standing,
+    standing: MaterialStanding,
 ) -> tuple[Fitted, Fitted]:
     """Return the model fitted on the training part, and the same refitted on all examples.
 

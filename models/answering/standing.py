@@ -1,4 +1,4 @@
-"""Count how much oftener a material is opened than its campaign's others, by a year of draws.
+"""Count how much oftener a material is opened than its campaign's others, by old draws.
 
 Grain: material. Reads user_pushes up to a day, one day at a time; writes nothing. Whoever likes a category is
 drawn its materials, so plain rates would praise what only those who like it get: each push counts by one over
@@ -33,7 +33,7 @@ _COLUMNS = ["kind", "campaign_id", "material_id", "material_propensity"]
 
 
 @dataclass(frozen=True)
-class Standing:
+class MaterialStanding:
     """What a year says of materials, in log-odds.
 
     Attributes:
@@ -55,7 +55,7 @@ class Standing:
         return np.array([self.variance.get(name, self.spread) for name in materials], np.float64)
 
 
-def read_standing(lake: Lake, *, last: str, most: int = MOST_PUSHES) -> Standing:
+def read_standing(lake: Lake, *, last: str, most: int = MOST_PUSHES) -> MaterialStanding:
     """Return what the pushes of the year up to a day say of materials."""
     end = date.fromisoformat(last)
     commits = [
@@ -83,7 +83,7 @@ def read_standing(lake: Lake, *, last: str, most: int = MOST_PUSHES) -> Standing
     return standing_of(pairs, tuple(commit for _, commit in commits))
 
 
-def standing_of(pairs: Mapping[tuple[str, str], Floats], inputs: tuple[Commit, ...] = ()) -> Standing:
+def standing_of(pairs: Mapping[tuple[str, str], Floats], inputs: tuple[Commit, ...] = ()) -> MaterialStanding:
     """Return the standing of materials from the counts of campaigns and materials.
 
     Each has weighted pushes, weighted opens and the opens' squared weights, (3,).
@@ -99,14 +99,14 @@ def standing_of(pairs: Mapping[tuple[str, str], Floats], inputs: tuple[Commit, .
             usual = of_campaign[campaign][1] / of_campaign[campaign][0]
             evidence.setdefault(material, []).append((n, float(np.log(opened / sent / usual))))
     if not evidence:
-        return Standing({}, {}, 0.0, inputs)
+        return MaterialStanding({}, {}, 0.0, inputs)
     names = sorted(evidence)
     n = np.array([sum(k for k, _ in evidence[name]) for name in names])
     raw = np.array([sum(k * effect for k, effect in evidence[name]) for name in names]) / n
     # Chance alone makes the weighted squares add up to one a material.
     spread = max(0.0, float((n * raw**2).sum() - len(n)) / float(n.sum()))
     shrunk, unknown = raw * spread * n / (1.0 + spread * n), spread / (1.0 + spread * n)
-    return Standing(
+    return MaterialStanding(
         dict(zip(names, shrunk.tolist(), strict=True)),
         dict(zip(names, unknown.tolist(), strict=True)),
         spread,

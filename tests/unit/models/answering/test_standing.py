@@ -1,4 +1,4 @@
-"""A year of draws tells materials apart, whoever was drawn them, and shrinks what chance may have made."""
+"""A year of draws tells materials apart, whoever got them, and luck is shrunk."""
 
 from __future__ import annotations
 
