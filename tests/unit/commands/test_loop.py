@@ -46,7 +46,7 @@ def test_a_database_of_another_shape_stops_no_night(tmp_path: Path) -> None:
 
 
 def test_every_path_of_airflows_own_follows_a_moved_home(tmp_path: Path) -> None:
-    """Airflow writes its paths into airflow.cfg on the first day; the environment overrides each."""
+    """What Airflow writes into airflow.cfg on the first day is overridden by name."""
     spec = importlib.util.find_spec("airflow")
     (folder,) = spec.submodule_search_locations[:1] if spec and spec.submodule_search_locations else ("",)
     sections = yaml.load(
