@@ -159,6 +159,7 @@ def logs(home: Path) -> None:
     line = {
         "ts": NOW.isoformat(), "event": "step", "step": "quality check", "ds": TONIGHT, "branch": "main",
         "result": "error", "error": f"gate sources of {TONIGHT} is closed; see the rows: {HOSTILE}",
+        "words": f"--gate sources --ds {TONIGHT}",
         "airflow": {"dag": "nightly_personalization", "task": "check_sources", "run": "x", "try": "1"},
     }  # fmt: skip
     (home / "logs" / "angelia.jsonl").open("a").write(json.dumps(line) + "\n")
