@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from angelia.catalog.snapshot import load_snapshot
+from angelia.lake import Lake
 from angelia.rehearsal.night import decide, run_jobs
 from angelia.rehearsal.policies import PolicyView
 from angelia.rehearsal.site import ANCHOR, Site
@@ -77,6 +78,11 @@ def retrain(site: Site, ds: str) -> None:
     registry.promote(trained.version, actor="benchmark", reason="closed loop", at=f"{ds}T00:00:00+00:00")
 
 
+def has_limit(lake: Lake, ds: str) -> bool:
+    """Return whether the catalog itself limits refusals."""
+    return load_snapshot(lake, ds).policy.fatigue.refusals_at_most is not None
+
+
 def night(site: Site, name: str, number: int, volume: int | None) -> dict[str, float]:
     """Live one night and the day after it.
 
@@ -93,14 +99,13 @@ def night(site: Site, name: str, number: int, volume: int | None) -> dict[str, f
         elif name == "usual":
             site.usual = UsualModel.train(site.lake, ds)
     is_limit = price.startswith(LIMIT)
-    limited = load_snapshot(site.lake, ds).policy.fatigue.refusals_at_most is not None
     sent = decide(
         site,
         ds,
         name,
         volume,
         # A limit counts looks by the curves, whoever plans.
-        curves=name in WITH_CURVES or is_limit or limited,
+        curves=name in WITH_CURVES or is_limit or has_limit(site.lake, ds),
         refusal_opens=float(price) if price and not is_limit else None,
         refusals_at_most=float(price.removeprefix(LIMIT)) if is_limit else None,
         ready=number == 0,

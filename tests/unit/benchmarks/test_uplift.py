@@ -89,12 +89,16 @@ def test_each_price_of_a_refusal_has_its_own_volume(tmp_path: Path, monkeypatch:
         raise KeyError(name)
 
     monkeypatch.setattr(lived_nights, "decide", decide)
-    site = SimpleNamespace(write_features=lambda ds: None, snapshot=lambda ds: None)
+    monkeypatch.setattr(lived_nights, "has_limit", lambda lake, ds: lake == "limited")
+    site = SimpleNamespace(write_features=lambda ds: None, snapshot=lambda ds: None, lake=None)
     for name in ("ours", "usual@60", "oracle@max0.98"):
         with pytest.raises(KeyError, match=name.partition("@")[0]):
             lived_nights.night(site, name, 0, None)  # type: ignore[arg-type]
+    site.lake = "limited"
+    with pytest.raises(KeyError):
+        lived_nights.night(site, "usual", 0, None)  # type: ignore[arg-type]
     # A limit counts looks by the curves, so that whoever plans with one needs them.
-    assert prices == [(None, None, True), (60.0, None, False), (None, 0.98, True)]
+    assert prices == [(None, None, True), (60.0, None, False), (None, 0.98, True), (None, None, True)]
     assert uplift.beside("oracle@max0.98") == "ours@max0.98"
     assert [uplift.beside(name) for name in ("usual", "ours@60", "usual@60")] == ["ours", "ours", "ours@60"]
 
@@ -109,6 +113,7 @@ def test_only_what_a_policy_looks_at_is_trained_again(
         raise TrainedEnough
 
     trained: list[str] = []
+    monkeypatch.setattr(lived_nights, "has_limit", lambda lake, ds: False)
     site = SimpleNamespace(write_features=lambda ds: None, snapshot=lambda ds: None, here=stop, lake=None)
     monkeypatch.setattr(lived_nights, "retrain", lambda site, ds: trained.append("ours"))
     monkeypatch.setattr(lived_nights.UsualModel, "train", lambda lake, ds: trained.append("usual"))
