@@ -90,13 +90,13 @@ def test_each_price_of_a_refusal_has_its_own_volume(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(lived_nights, "decide", decide)
     monkeypatch.setattr(lived_nights, "has_limit", lambda lake, ds: lake == "limited")
-    site = SimpleNamespace(write_features=lambda ds: None, snapshot=lambda ds: None, lake=None)
+    site: Any = SimpleNamespace(write_features=lambda ds: None, snapshot=lambda ds: None, lake=None)
     for name in ("ours", "usual@60", "oracle@max0.98"):
         with pytest.raises(KeyError, match=name.partition("@")[0]):
-            lived_nights.night(site, name, 0, None)  # type: ignore[arg-type]
+            lived_nights.night(site, name, 0, None)
     site.lake = "limited"
     with pytest.raises(KeyError):
-        lived_nights.night(site, "usual", 0, None)  # type: ignore[arg-type]
+        lived_nights.night(site, "usual", 0, None)
     # A limit counts looks by the curves, so that whoever plans with one needs them.
     assert prices == [(None, None, True), (60.0, None, False), (None, 0.98, True), (None, None, True)]
     assert uplift.beside("oracle@max0.98") == "ours@max0.98"
