@@ -54,7 +54,9 @@ def main(schemathesis: str) -> int:
                 time.sleep(0.1)
             address = f"http://127.0.0.1:{json.loads(ready.read_text('utf-8'))['port']}/openapi.json"
             words = [
-                *(schemathesis, f"--config-file={config}", "run", address, "--checks=all", "--no-color"),
+                # It runs in the home, where a path of make's folder leads nowhere.
+                *(str(Path(schemathesis).absolute()), f"--config-file={config}"),
+                *("run", address, "--checks=all", "--no-color"),
                 "--exclude-checks=use_after_free",  # what is deleted is the sending
                 *(f"--max-examples={EXAMPLES}", f"--seed={SEED}", "--continue-on-failure"),
                 *("--header", f"Authorization: Bearer {key}", "--generation-database=none"),
