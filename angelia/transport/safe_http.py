@@ -1,9 +1,9 @@
 """HTTP to addresses that outsiders supplied: https only, and only to public addresses.
 
-A name is looked up once, and the connection goes to exactly the address that was checked. No redirects, no
-proxies, no cookies, at most 64 KiB of an answer, one total time limit. A name that resolves to anything that
-is not public on the internet (private, loopback, link-local, shared, mapped, multicast …) is refused whole:
-one bad address among good ones is an attack.
+A name is looked up once a connection, which goes to exactly the addresses that were checked. No redirects, no
+proxies, no cookies, nothing of an answer but its head, one total time limit. A name that resolves to anything
+that is not public on the internet (private, loopback, link-local, shared, mapped, multicast …) is refused
+whole: one bad address among good ones is an attack.
 """
 
 from __future__ import annotations
@@ -12,22 +12,24 @@ import asyncio
 import ipaddress
 import re
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from angelia.transport.client import tls_context
-from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from angelia.transport.pooled_http import PooledHttp
+from angelia.transport.wire import Answer, Request
 from angelia.users.addresses import ascii_url
 
 REFUSED_ADDRESS = "address_refused"
 PORTS = (443, 8443)
-_ANSWER_LIMIT = 1 << 16
 _HOST = re.compile(
     r"(?=.{1,253}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?"
 )
+_NUMBERS = re.compile(r"[0-9.]+")
+_MARKS = (b"\r", b"\n", b"\0")
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,2048}")
 # Of IPv6 only global unicast is public: mapped, translated and old compatible addresses are outside it. What
 # releases of Python do not know yet is spelled out. Source: IANA special-purpose address registries for IPv4
@@ -99,10 +101,47 @@ async def resolve(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(item[4][0]) for item in entries))
 
 
-class SafeHttp:
-    """A `Transport` with one connection per request; the request's path is the whole URL.
+class NotPublicError(Exception):
+    """A name leads to an address that is not public."""
 
-    Receivers are many and each gets little.
+
+class PublicResolver(AbstractResolver):
+    """Looks names up, and refuses those that lead anywhere but to the public internet."""
+
+    def __init__(self, look_up: Resolve, *, allow_private: bool) -> None:
+        self._look_up, self._allow_private = look_up, allow_private
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Return the addresses to connect to.
+
+        Raises:
+            NotPublicError: one of them is not public.
+            OSError: there is none.
+        """
+        addresses = await self._look_up(host, port)
+        if not addresses:
+            raise OSError("no address")
+        if not self._allow_private and not all(is_public(address) for address in addresses):
+            raise NotPublicError
+        return [
+            ResolveResult(
+                hostname=host, host=address, port=port, proto=0, flags=socket.AI_NUMERICHOST,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+            )
+            for address in addresses
+        ]  # fmt: skip
+
+    async def close(self) -> None:
+        """Close nothing: names are looked up by the system."""
+
+
+class SafeHttp:
+    """A `Transport` whose requests' path is the whole URL.
+
+    Where receivers are many and each gets little, each request has a connection of its own; `keeps` is for
+    few and busy ones.
     """
 
     def __init__(
@@ -111,89 +150,53 @@ class SafeHttp:
         *,
         ca_file: Path | None = None,
         allow_private: bool = False,
+        keeps: bool = False,
         resolver: Resolve = resolve,
     ) -> None:
-        self._timeout_s, self._allow_private, self._resolve = timeout_s, allow_private, resolver
-        self._tls = tls_context(ca_file)
-        self._tls.set_alpn_protocols(["http/1.1"])
+        self._allow_private = allow_private
+        self._http = PooledHttp(
+            "", timeout_s, connections=0, ca_file=ca_file, answer_limit=0, keeps=keeps,
+            resolver=PublicResolver(resolver, allow_private=allow_private),
+        )  # fmt: skip
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(
         self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
     ) -> None:
         """See `Transport.submit`."""
-        task = asyncio.get_running_loop().create_task(self._run(request, done, tag))
+
+        async def run() -> None:
+            done(tag, await self._exchange(request))
+
+        task = asyncio.get_running_loop().create_task(run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, request: Request, done: Callable[[Any, Answer], None], tag: Any) -> None:
-        sent = [False]
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                answer = await self._exchange(request, sent)
-        except (
-            OSError,
-            TimeoutError,
-            ssl.SSLError,
-            ValueError,
-            asyncio.IncompleteReadError,
-            asyncio.LimitOverrunError,
-        ) as error:
-            answer = Answer(0, failure=UNKNOWN if sent[0] else NOT_SENT, detail=type(error).__name__)
-        done(tag, answer)
-
-    async def _exchange(self, request: Request, sent: list[bool]) -> Answer:
+    async def _exchange(self, request: Request) -> Answer:
+        refused = Answer(403, failure=REFUSED_ADDRESS)
         url = parse_url(request.path.decode("latin-1"))
         if url is None or (url.port not in PORTS and not self._allow_private):
-            return Answer(403, failure=REFUSED_ADDRESS)
-        addresses = await self._resolve(url.host, url.port)
-        if not addresses:
-            return Answer(0, failure=NOT_SENT, detail="no address")
-        if not self._allow_private and not all(is_public(address) for address in addresses):
-            return Answer(403, failure=REFUSED_ADDRESS)
-        # Connect to the address that was checked, never to the name again: a second look-up could answer
-        # another.
-        reader, writer = await asyncio.open_connection(
-            addresses[0], url.port, ssl=self._tls, server_hostname=url.host.rstrip("."), limit=_ANSWER_LIMIT
-        )
+            return refused
+        # No adapter makes such a header; one from outside might.
+        if any(
+            mark in part for pair in (*request.headers, *request.extra) for part in pair for mark in _MARKS
+        ):
+            return refused
+        is_6 = ":" in url.host
+        # An address is not looked up, so it is checked here.
+        if (is_6 or _NUMBERS.fullmatch(url.host)) and not self._allow_private and not is_public(url.host):
+            return refused
+        host = f"[{url.host}]" if is_6 else url.host
+        # Written anew from what was checked, so that no other reading of it counts.
+        path = f"https://{host}:{url.port}{url.target}".encode("ascii")
         try:
-            host = (f"[{url.host}]" if ":" in url.host else url.host) + (
-                "" if url.port == 443 else f":{url.port}"
-            )
-            head = (
-                f"POST {url.target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: "
-                f"{len(request.body)}\r\n"
-            ).encode("ascii")
-            lines = b"".join(b"%b: %b\r\n" % pair for pair in (*request.headers, *request.extra))
-            if (
-                lines.count(b"\n") != len(request.headers) + len(request.extra)
-                or lines.count(b"\r") != lines.count(b"\n")
-                or b"\0" in lines
-            ):
-                # No adapter makes such a header; one from outside might.
-                return Answer(403, failure=REFUSED_ADDRESS)
-            sent[0] = True
-            writer.write(head + lines + b"\r\n" + request.body)
-            await writer.drain()
-            while True:
-                status, headers = _head(await reader.readuntil(b"\r\n\r\n"))
-                if status >= 200:
-                    return Answer(status, b"", headers)
-        finally:
-            writer.transport.abort()
+            return await self._http.exchange(request._replace(path=path), b"")
+        except NotPublicError:
+            return refused
 
     async def close(self) -> None:
         """See `Transport.close`."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _head(data: bytes) -> tuple[int, tuple[tuple[bytes, bytes], ...]]:
-    """Return status and headers. Raises: ValueError."""
-    first, *rest = data[:-4].split(b"\r\n")
-    words = first.split(b" ", 2)
-    if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or len(words[1]) != 3 or not words[1].isdigit():
-        raise ValueError("no HTTP answer")
-    pairs = (line.partition(b":") for line in rest)
-    return int(words[1]), tuple((name.strip().lower(), value.strip()) for name, _, value in pairs)
+        await self._http.close()

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
-_CLIENTS = ("transport/test_tls.py",)
-
 PEOPLE = (
     Mutant(
         "a webhook's receiver goes unverified",
-        "ssl=self._tls, server_hostname=url",
-        "ssl=ssl._create_unverified_context(), server_hostname=url",
-        _CLIENTS,
+        "ssl=self._tls,\n                    limit",
+        "ssl=False,\n                    limit",
+        ("transport/test_tls.py",),
     ),
     Mutant(
-        "a webhook's receiver is checked by address",
-        'server_hostname=url.host.rstrip(".")',
-        "server_hostname=addresses[0]",
-        _CLIENTS,
+        "a name that leads outside, too, is followed inside",
+        "not all(is_public(address)",
+        "not any(is_public(address)",
+        ("transport/test_safe_http.py",),
     ),
     Mutant(
         "marketing that may have arrived is sent again",

@@ -180,7 +180,7 @@ def open_provider(config: ChannelConfig) -> Provider:
     hosts = (*HOSTS, *(str(name).lower() for name in more)) if isinstance(more, list) else HOSTS
 
     def transport(given: ChannelConfig, timeout_s: float) -> SafeHttp:
-        return SafeHttp(timeout_s, ca_file=given.ca_file, allow_private=is_local)
+        return SafeHttp(timeout_s, ca_file=given.ca_file, allow_private=is_local, keeps=True)
 
     return Provider(
         WebPushAdapter(key, str(account["subject"]), hosts), "", None, concurrency=64,

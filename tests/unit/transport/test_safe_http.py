@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from angelia.delivery.channels.base import Message
 from angelia.delivery.channels.webhook import WebhookAdapter
-from angelia.transport import safe_http
+from angelia.sandbox.keys import make_tls
 from angelia.transport.safe_http import REFUSED_ADDRESS, SafeHttp, is_public, parse_url
 from angelia.transport.wire import NOT_SENT, Answer, Request
 from angelia.users.addresses import ascii_url
@@ -97,7 +100,9 @@ def post(http: SafeHttp, adapter: WebhookAdapter, url: str) -> Answer:
         answers: asyncio.Queue[Answer] = asyncio.Queue()
         request = adapter.build_request(Message(url, "d", "t", "b", None, None, 60, False))
         http.submit(request, b"", lambda _, answer: answers.put_nowait(answer), None)
-        return await answers.get()
+        answer = await answers.get()
+        await http.close()
+        return answer
 
     return asyncio.run(run())
 
@@ -141,11 +146,11 @@ def ask(
         asked[0] += 1
         return answers[min(asked[0], len(answers)) - 1]
 
-    async def open_connection(host: str, port: int, **options: Any) -> Any:
-        connected.append((host, port, options["server_hostname"]))
+    async def sock_connect(_: Any, __: socket.socket, address: tuple[Any, ...]) -> None:
+        connected.append(address[:2])
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(safe_http.asyncio, "open_connection", open_connection)
+    monkeypatch.setattr("asyncio.selector_events.BaseSelectorEventLoop.sock_connect", sock_connect)
 
     async def main() -> Answer:
         client = SafeHttp(2.0, resolver=resolver)
@@ -153,7 +158,9 @@ def ask(
         client.submit(
             Request(url.encode(), (), b"{}"), b"", lambda _, answer: future.set_result(answer), None
         )
-        return await future
+        answer = await future
+        await client.close()
+        return answer
 
     return asyncio.run(main()), connected, asked[0]
 
@@ -174,7 +181,7 @@ def test_a_name_is_called_at_the_address_that_was_checked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answer, connected, asked = ask("https://rebind.example/x", [["8.8.8.8"], ["127.0.0.1"]], monkeypatch)
-    assert connected == [("8.8.8.8", 443, "rebind.example")]  # the address, with the name for TLS
+    assert connected == [("8.8.8.8", 443)]
     assert asked == 1
     assert answer.failure == NOT_SENT
 
@@ -189,3 +196,46 @@ def test_other_ports_are_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_name_without_address_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask("https://nowhere.example/", [[]], monkeypatch)[0].failure == NOT_SENT
+
+
+@pytest.mark.parametrize(("keeps", "n_connections"), [(True, 1), (False, 3)])
+def test_a_busy_receiver_keeps_its_connection(
+    keeps: bool, n_connections: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kept connection is opened once, another each time; a cookie never returns."""
+    tls = make_tls(tmp_path, ("127.0.0.1",))
+    heads: list[bytes] = []
+    opened: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(1)
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                heads.append(await reader.readuntil(b"{}"))
+                writer.write(b"HTTP/1.1 201 Created\r\nset-cookie: a=b\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    async def resolver(host: str, port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    async def main() -> list[int]:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+        port = server.sockets[0].getsockname()[1]
+        client = SafeHttp(
+            5.0, ca_file=tmp_path / "ca.pem", allow_private=True, keeps=keeps, resolver=resolver
+        )
+        statuses = []
+        for _ in range(3):
+            future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            request = Request(f"https://127.0.0.1:{port}/a%2Fb?c=%20d".encode(), (), b"{}")
+            client.submit(request, b"", lambda _, answer, future=future: future.set_result(answer), None)
+            statuses.append((await future).status)
+        await client.close()
+        server.close()
+        await asyncio.sleep(0.05)  # lets the server's side of the connections end
+        return statuses
+
+    assert asyncio.run(main()) == [201] * 3
+    assert len(opened) == n_connections
+    assert all(head.startswith(b"POST /a%2Fb?c=%20d HTTP/1.1\r\n") for head in heads)
+    assert not any(b"cookie" in head.lower() for head in heads)
