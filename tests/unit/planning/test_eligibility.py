@@ -171,7 +171,7 @@ def test_quiet_hours_hold_for_the_whole_hour_in_half_hour_zones():
 
 @pytest.mark.parametrize(("general", "own"), [((12, 14), {}), (None, {0: (12, 14)})])
 def test_a_night_in_which_hours_become_broken(general, own):
-    """From 15:00 UTC on, Lord Howe Island's clocks show half past: an hour from 11:30 ends after 12."""
+    """From 15:00 UTC on, Lord Howe Island's hours begin at half past."""
     campaign = replace(CAMPAIGN, start_date=date(2026, 3, 1), send_window=(9, 21))
     start = datetime(2026, 4, 4, 4, tzinfo=UTC)
     terms = replace(TERMS, start=start, quiet=general, campaigns=(campaign, ORDER))
