@@ -141,7 +141,8 @@ def step(name: str, argv: Iterable[str] = (), *, always: bool = True) -> Iterato
         argv: its words, of which the line keeps the day, the branch, and all that repeats the command where
             none of it could name a person.
         always: if not, a block that published no commit and was not started by Airflow leaves nothing: a
-            person only looked.
+            person only looked. A crash leaves its line all the same, for it is a defect whoever asked; it
+            replaces no textfile, which no later success on demand would put right.
     """
     outer = _STEP.get()
     if outer is not None:
@@ -150,7 +151,7 @@ def step(name: str, argv: Iterable[str] = (), *, always: bool = True) -> Iterato
     words = list(argv)
     here, began = CommandStep(name), time.monotonic()
     token = _STEP.set(here)
-    problem = None
+    problem, is_defect = None, False
     try:
         yield here
     except AngeliaError as error:
@@ -161,15 +162,20 @@ def step(name: str, argv: Iterable[str] = (), *, always: bool = True) -> Iterato
         code = error.code if isinstance(error, SystemExit) else getattr(error, "exit_code", -1)
         if code:
             here.result, problem = "error" if code == 2 else "crash", type(error).__name__
+        # Neither an interrupt nor a closed pipe, nor what a command says by its exit code.
+        is_defect = isinstance(error, Exception) and not hasattr(error, "exit_code")
         raise
     finally:
         _STEP.reset(token)
-        if always or here.rows_out or _RUN["dag"] in os.environ:
-            _record(here, words, round(time.monotonic() - began, 2), problem)
+        is_kept = always or bool(here.rows_out) or _RUN["dag"] in os.environ
+        if is_kept or is_defect:
+            _record(here, words, round(time.monotonic() - began, 2), problem, is_kept)
 
 
-def _record(step: CommandStep, words: list[str], seconds: float, problem: str | None) -> None:
-    """Write the step's line, and its textfile if it worked on main."""
+def _record(
+    step: CommandStep, words: list[str], seconds: float, problem: str | None, with_textfile: bool
+) -> None:
+    """Write the step's line, and, if asked to, its textfile if it worked on main."""
     ds, branch = (
         _option(words, "--ds"),
         _option(words, "--branch") or os.environ.get("ANGELIA_BRANCH") or "main",
@@ -189,7 +195,7 @@ def _record(step: CommandStep, words: list[str], seconds: float, problem: str | 
         **counts,
         **step.facts,
     )
-    if branch == "main":
+    if branch == "main" and with_textfile:
         _textfile(step, ds, _gate(words), seconds)
 
 

@@ -1,8 +1,9 @@
 """Which steps failed last and have not worked since, and the command that helps with each.
 
-Reads the end of HOME/logs/angelia.jsonl, where every step leaves a line. Grain: step x day of main.
-Each gate is a step by itself. Surprise: a line that is cut or foreign is left out and counted; the log is for
-people, and may be rotated at any time.
+Reads the end of HOME/logs/angelia.jsonl, where every step leaves a line. Grain: step x day of main, and what
+of the day it was about: each gate, and each hour, channel and part of a delivery stands by itself. A failure
+is over once a run worked that was about as much or more. Surprise: a line that is cut or foreign is left out
+and counted; the log is for people, and may be rotated at any time.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from spark_jobs import JOBS
 READ_BYTES = 4 * 1024 * 1024
 LOOK_BACK = timedelta(days=3)
 BAD = ("error", "crash")
+# Steps that can be about a part of a day, and the options that say which.
+PARTIAL = ("deliver", "quality check")
+_ABOUT = re.compile(r"(--gate|--send-hour|--channel|--part) (\S+)")
+Scope = frozenset[tuple[str, str]]  # options with their values; empty = the whole day
 # What asks for a person's name, or for a predicate, which no log line holds.
 ASKING_MORE = {"promote": "python -m models.promote", "score_lookalikes": "angelia audience lookalike"}
 
@@ -49,16 +54,20 @@ def log_path(settings: Settings) -> Path | None:
 
 def failures(path: Path | None, now: datetime) -> tuple[list[Failure], int]:
     """Return what failed lately and has not worked since, and how many lines are unreadable."""
-    newest: dict[tuple[str, str | None, str | None], dict[str, Any]] = {}
+    standing: dict[tuple[str, str | None], dict[Scope, dict[str, Any]]] = {}
     lines, unread = _lines(path)
     for line in lines:
         if line.get("event") == "step" and line.get("branch", "main") == "main":
-            newest[str(line.get("step")), line.get("ds"), _gate(line)] = line
-    bad = [
-        _failure(line)
-        for line in newest.values()
-        if line.get("result") in BAD and now - _when(line) < LOOK_BACK
-    ]
+            of_step = standing.setdefault((str(line.get("step")), line.get("ds")), {})
+            for scope in _scopes(line):
+                if line.get("result") in BAD:
+                    of_step[scope] = line
+                else:
+                    for over in [known for known in of_step if known >= scope]:
+                        del of_step[over]
+    # A run of several hours stands once, until each of them has worked.
+    newest = {id(line): line for of_step in standing.values() for line in of_step.values()}
+    bad = [_failure(line) for line in newest.values() if now - _when(line) < LOOK_BACK]
     return sorted(bad, key=lambda failure: failure.at_ts, reverse=True), unread
 
 
@@ -105,9 +114,15 @@ def _failure(line: dict[str, Any]) -> Failure:
     )
 
 
-def _gate(line: dict[str, Any]) -> str | None:
-    named = re.search(r"--gate (\w+)", str(line.get("words")))
-    return named[1] if named else None
+def _scopes(line: dict[str, Any]) -> list[Scope]:
+    """Return what of its day a run was about, one for each hour that it names."""
+    words = line.get("words")
+    if not isinstance(words, str):  # they could hold anything: such a run stands for others like it only
+        return [frozenset({("words", "unknown")}) if line.get("step") in PARTIAL else frozenset()]
+    options = _ABOUT.findall(words)
+    hours = [pair for pair in options if pair[0] == "--send-hour"]
+    whole = frozenset(options) - set(hours)
+    return [whole | {pair} for pair in hours] or [whole]
 
 
 def _command(step: str, ds: str | None, words: Any) -> str:

@@ -34,7 +34,6 @@ from angelia.timing.category_hours import CategoryHours
 from angelia.timing.local_time import (
     Dates,
     LocalHours,
-    has_broken_hours,
     in_hours,
     in_quiet,
     is_day_off,
@@ -121,7 +120,7 @@ def open_hours(terms: Terms, people: ShardPeople) -> NightHours:
     All (n, h).
     """
     (local, quiet, off), clock = clock_hours(terms, people)
-    mine = LocalHours(local.hour[clock], local.date[clock], local.weekday[clock], local.is_repeat[clock])
+    mine = LocalHours(*(column[clock] for column in vars(local).values()))
     return mine, quiet[clock], off[clock]
 
 
@@ -134,8 +133,7 @@ def clock_hours(terms: Terms, people: ShardPeople) -> tuple[NightHours, I64]:
     if terms.quiet is not None:
         quiet = in_quiet(local.hour, *terms.quiet)
         # In half-hour zones a UTC hour ends in the next local hour: both must be awake.
-        broken = has_broken_hours(zones, terms.start)[:, None]
-        quiet |= broken & in_quiet((local.hour + 1) % 24, *terms.quiet)
+        quiet |= local.is_broken & in_quiet((local.hour + 1) % 24, *terms.quiet)
     return (local, quiet, is_day_off(local.date, [country for _, country in clocks])), clock
 
 
@@ -278,8 +276,8 @@ class _Tonight:
         devices = DeviceRoom.of(terms, past, n)
         blocked = too_near(past, marketing, n, h, terms.gap_hours)
         if people.own_quiet:
-            is_broken = has_broken_hours(people.timezone, terms.start)
-            blocked |= quiet_slots(terms.quiet, people.own_quiet, local.hour[clock], is_broken)
+            hour, is_broken = local.hour[clock], local.is_broken[clock]
+            blocked |= quiet_slots(terms.quiet, people.own_quiet, hour, is_broken)
         return cls(
             local, quiet, off, clock, past, past_campaign, marketing,
             room=devices.bound(room, terms.campaigns, people.channels),

@@ -40,12 +40,15 @@ class LocalHours:
         date: Local date, datetime64[D].
         weekday: int8, 0 = Monday.
         is_repeat: The UTC hour before had the same local date and hour (clocks went back).
+        is_broken: The next local hour begins within the UTC hour, as in half-hour zones. Lord Howe Island's
+            clocks change by half an hour, so that its hours are broken in winter only.
     """
 
     hour: Hours
     date: Dates
     weekday: Hours
     is_repeat: Bools
+    is_broken: Bools
 
 
 @cache
@@ -114,6 +117,7 @@ def _read_clock(
         date=day.astype("datetime64[D]"),
         weekday=((day + 3) % 7).astype(np.int8),  # 1970-01-01 was a Thursday
         is_repeat=(before // 3600) == hour_number,
+        is_broken=local % 3600 != 0,
     )
 
 
@@ -148,6 +152,7 @@ def local_grid(timezones: Sequence[str], hours: Dates) -> LocalHours:
         date=table.date.reshape(shape)[zone_of],
         weekday=table.weekday.reshape(shape)[zone_of],
         is_repeat=table.is_repeat.reshape(shape)[zone_of],
+        is_broken=table.is_broken.reshape(shape)[zone_of],
     )
 
 
@@ -266,12 +271,3 @@ def _unique_zones(timezones: Sequence[str]) -> tuple[list[str], npt.NDArray[np.i
                 f"{name!r} is not an IANA timezone", fix="pass names through resolve_timezones first"
             )
     return list(position), zone_of
-
-
-def has_broken_hours(timezones: Sequence[str], at: datetime) -> Bools:
-    """Return which timezones' hours begin within a UTC hour, as half past."""
-    known: dict[str, bool] = {}
-    for name in set(timezones):
-        offset = at.astimezone(zoneinfo.ZoneInfo(name)).utcoffset() or timedelta()
-        known[name] = offset.total_seconds() % 3600 != 0
-    return np.array([known[name] for name in timezones], bool)

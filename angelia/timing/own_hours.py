@@ -50,12 +50,11 @@ def quiet_slots(
         policy: everybody's quiet hours.
         own: person's row -> their own.
         hour: (n, h) local hours.
-        is_broken: (n,) whose local hours begin within a UTC hour: then the next hour must be awake, too.
+        is_broken: (n, h) whether the next local hour begins within the slot: then it must be awake, too.
     """
     quiet = np.zeros(hour.shape, bool)
     for row, span in own.items():
         start, end = joined(policy, span) or (0, 0)
         quiet[row] = in_quiet(hour[row], start, end)
-        if is_broken[row]:
-            quiet[row] |= in_quiet((hour[row] + 1) % 24, start, end)
+        quiet[row] |= is_broken[row] & in_quiet((hour[row] + 1) % 24, start, end)
     return quiet

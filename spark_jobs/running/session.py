@@ -288,22 +288,24 @@ def run_job(
 ) -> int:
     """Run a job's main and return the exit code; operators' errors are printed as one line.
 
-    `on_demand`: a person asks, outside the night, and has read a refusal; no log nor alert repeats it.
+    `on_demand`: a person asks, outside the night, and has read a refusal; no log nor alert repeats it. A
+    crash leaves its line all the same.
     """
     speak_utf8()
     began = time.monotonic()
     job = Path(inspect.getfile(main)).stem  # a job that spark-submit starts is called __main__
     try:
         with logs.step(job, sys.argv[1:] if argv is None else argv, always=not on_demand):
-            main(argv)
+            try:
+                main(argv)
+            except Exception as error:
+                # Within the step, so that its line calls it what it is: an error, and no crash.
+                line = from_executor(error)
+                if line is None:
+                    raise
+                raise AngeliaError(line) from error
     except AngeliaError as error:
         sys.stderr.write(f"error: {error.one_line()}\n")
-        return 2
-    except Exception as error:
-        line = from_executor(error)
-        if line is None:
-            raise
-        sys.stderr.write(f"error: {line}\n")
         return 2
     progress(f"{job}: {time.monotonic() - began:.1f} s")
     return 0

@@ -7,6 +7,7 @@ are answered by a resolver that lies (`socket.getaddrinfo`).
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import random
 import socket
@@ -37,14 +38,9 @@ INSIDE_6 = [
     "2001:20::1", "3fff::1", "5f00::1",
 ]  # fmt: skip
 NAMES = [
-    "localhost",
-    "LOCALHOST",
-    "localhost.",
-    "a.localhost",
-    "metadata.google.internal",
-    "inside.evil.example",
+    "localhost", "LOCALHOST", "localhost.", "a.localhost", "metadata.google.internal", "inside.evil.example",
     "xn--localhost-x.example",
-]
+]  # fmt: skip
 
 
 def notations(address: str) -> Iterator[str]:
@@ -52,59 +48,28 @@ def notations(address: str) -> Iterator[str]:
     number = int(ipaddress.IPv4Address(address))
     a, b, c, d = (int(byte) for byte in address.split("."))
     dotted = [
-        address,
-        f"{a}.{b}.{c}.{d}.",
-        f"0{a:o}.0{b:o}.0{c:o}.0{d:o}",
-        f"0x{a:x}.0x{b:x}.0x{c:x}.0x{d:x}",
-        f"{a:03d}.{b:03d}.{c:03d}.{d:03d}",
-    ]
-    dotted += [
-        f"0X{a:X}.{b}.0{c:o}.{d}",
-        f"{a}.{b}.{c * 256 + d}",
-        f"{a}.{number & 0xFFFFFF}",
-        f"{a}.0x{number & 0xFFFFFF:x}",
-        f"{a + 256}.{b}.{c}.{d}",
-    ]
+        address, f"{a}.{b}.{c}.{d}.",
+        f"0{a:o}.0{b:o}.0{c:o}.0{d:o}", f"0x{a:x}.0x{b:x}.0x{c:x}.0x{d:x}",
+        f"{a:03d}.{b:03d}.{c:03d}.{d:03d}", f"0X{a:X}.{b}.0{c:o}.{d}", f"{a}.{b}.{c * 256 + d}",
+        f"{a}.{number & 0xFFFFFF}", f"{a}.0x{number & 0xFFFFFF:x}", f"{a + 256}.{b}.{c}.{d}",
+    ]  # fmt: skip
     whole = [
-        str(number),
-        f"0x{number:x}",
-        f"0X{number:08X}",
-        f"0{number:o}",
-        f"000{number:o}",
-        f"{number}.",
-        f"0x{number:x}.",
-        str(number + 2**32),
-    ]
+        str(number), f"0x{number:x}", f"0X{number:08X}", f"0{number:o}", f"000{number:o}", f"{number}.",
+        f"0x{number:x}.", str(number + 2**32),
+    ]  # fmt: skip
     unicode = [
         "".join(chr(0xFF10 + int(x)) if x.isdigit() else x for x in address),
-        address.replace(".", "\u3002"),
-        address.replace(".", "\uff0e"),
-    ]
-    unicode += [
-        address.replace(".", "\uff61"),
+        *(address.replace(".", dot) for dot in ("\u3002", "\uff0e", "\uff61", "%2e")),
         "".join(chr(0x245F + int(x)) if x in "123456789" else x for x in address),
-        address.replace(".", "%2e"),
     ]
     high, low = number >> 16, number & 0xFFFF
     six = [
-        f"::ffff:{address}",
-        f"::ffff:{high:x}:{low:x}",
-        f"::{address}",
-        f"0:0:0:0:0:ffff:{high:x}:{low:x}",
-        f"::ffff:0:{high:x}:{low:x}",
-    ]
-    six += [
-        f"64:ff9b::{high:x}:{low:x}",
-        f"64:ff9b::{address}",
-        f"2002:{high:x}:{low:x}::1",
-        f"2001:0:4136:e378:8000:63bf:{high ^ 0xFFFF:x}:{low ^ 0xFFFF:x}",
-    ]
-    six += [
-        f"::FFFF:{high:X}:{low:X}",
-        f"::ffff:{high:x}:{low:x}%25lo",
-        f"::ffff:{high:x}:{low:x}%lo",
+        f"::ffff:{address}", f"::ffff:{high:x}:{low:x}", f"::{address}", f"0:0:0:0:0:ffff:{high:x}:{low:x}",
+        f"::ffff:0:{high:x}:{low:x}", f"64:ff9b::{high:x}:{low:x}", f"64:ff9b::{address}",
+        f"2002:{high:x}:{low:x}::1", f"2001:0:4136:e378:8000:63bf:{high ^ 0xFFFF:x}:{low ^ 0xFFFF:x}",
+        f"::FFFF:{high:X}:{low:X}", f"::ffff:{high:x}:{low:x}%25lo", f"::ffff:{high:x}:{low:x}%lo",
         f"fe80::5efe:{high:x}:{low:x}",
-    ]
+    ]  # fmt: skip
     yield from dotted + whole + unicode + [f"[{text}]" for text in six] + [f"[{address}]", f"[v1.{address}]"]
 
 
@@ -121,22 +86,16 @@ def fooling(host: str) -> Iterator[str]:
         f"https://{host}#@example.com/",
         f"https://{host}\\@example.com/",
         f"https://example.com\\@{host}/",
-    )
-    yield from (
         f"https://{host}?@example.com/",
         f"https:{host}/",
         f"https:///{host}/",
         f"http://{host}/",
         f"https://{host}%00.example.com/",
-    )
-    yield from (
         f"https://{host}\t.example.com/",
         f"https://{host}\n/",
         f" https://{host}/",
         f"https://{host} /",
         f"https://example.com:443@{host}/",
-    )
-    yield from (
         f"HTTPS://{host}/",
         f"https://{host}%23.example.com/",
         f"https://[{host}]@example.com/",
@@ -248,7 +207,21 @@ class Servers:
     def _named(self, tls_object: Any, name: str | None, _: Any) -> None:
         self._names[id(tls_object)] = name or ""
 
-    async def listen(self, address: str) -> asyncio.Server:
+    async def listen(self, addresses: Sequence[str]) -> list[asyncio.Server]:
+        """Listen at all addresses, on a port that no other program holds at any of them."""
+        while True:
+            self.port, listening = 0, list[asyncio.Server]()
+            try:
+                for address in addresses:
+                    listening.append(await self._listen(address))
+                return listening
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                for server in listening:
+                    server.close()
+
+    async def _listen(self, address: str) -> asyncio.Server:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             head = await reader.readuntil(b"\r\n\r\n")
             self.served.append((address, self._names.get(id(writer.get_extra_info("ssl_object"))), head))
@@ -275,7 +248,7 @@ def converse(
 
     async def main() -> tuple[Any, Servers]:
         servers = Servers(tls, answer)
-        listening = [await servers.listen(host) for host in hosts]
+        listening = await servers.listen(hosts)
         monkeypatch.setattr(safe_http, "PORTS", (servers.port,))
         client = SafeHttp(5.0, ca_file=folder / "ca.pem")
         value = await use(client, servers)
@@ -292,6 +265,27 @@ async def send(client: SafeHttp, url: str) -> Answer:
     done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
     client.submit(Request(url.encode(), (), b"{}"), b"", lambda _, answer: done.set_result(answer), None)
     return await done
+
+
+def test_a_port_that_another_program_holds_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, held = asyncio.start_server, list[socket.socket]()
+
+    async def starting(serve: Any, address: str, port: int, **options: Any) -> asyncio.Server:
+        server = await start(serve, address, port, **options)
+        if not held:  # another program takes the first server's port at the second address
+            held.append(socket.create_server(("127.0.0.1", server.sockets[0].getsockname()[1])))
+        return server
+
+    async def use(client: SafeHttp, servers: Servers) -> Answer:
+        return await send(client, f"https://127.0.0.2:{servers.port}/x")
+
+    monkeypatch.setattr(asyncio, "start_server", starting)
+    _, servers = converse(tmp_path, b"HTTP/1.1 200 -\r\n\r\n", use, ["127.0.0.2", "127.0.0.1"], monkeypatch)
+    with held[0]:
+        assert servers.port != held[0].getsockname()[1]
+    assert [where for where, _, _ in servers.served] == ["127.0.0.2"]
 
 
 def test_the_address_looked_at_is_the_address_connected_to(

@@ -7,6 +7,7 @@ import sys
 
 import pyarrow as pa
 import pytest
+import typer
 
 from angelia import logs
 from angelia.contracts import arrow, dataset
@@ -140,6 +141,23 @@ def test_commands_log_themselves_and_hide_the_person(home):
 def test_a_command_that_only_looked_leaves_nothing(home):
     with logs.step("plan show", always=False):
         pass
+    assert list(home.iterdir()) == []
+
+
+def test_a_crash_leaves_its_line_whoever_asked(home):
+    """One line, and no textfile: no success on demand would end the alert on that."""
+    with pytest.raises(ZeroDivisionError), logs.step("why", ["why", "--user", "u-canary-17"], always=False):
+        raise ZeroDivisionError("u-canary-17")
+    (line,) = lines(home)
+    assert (line["step"], line["result"], line["error"]) == ("why", "crash", "ZeroDivisionError")
+    assert "canary" not in json.dumps(line)
+    assert not (home / "metrics").exists()
+
+
+@pytest.mark.parametrize("end", [InvalidInput("no"), KeyboardInterrupt(), SystemExit(1), typer.Exit(3)])
+def test_what_is_no_crash_leaves_nothing_on_demand(home, end):
+    with pytest.raises(type(end)), logs.step("why", always=False):
+        raise end
     assert list(home.iterdir()) == []
 
 

@@ -84,8 +84,8 @@ def resend(
         expect: the `hash` of an earlier count, whose rows are sent again; without it, rows are only counted.
 
     Raises:
-        InvalidInput: the lake is on a replay branch, no plan of these days has such a campaign, a campaign is
-            stopped, or `expect` is not a hash.
+        InvalidInput: the lake is on a replay branch, no day has a manifest, none has such a campaign, a
+            campaign is stopped, or `expect` is not a hash.
         Conflict: other rows may go now than were counted; no follow-up part was written.
         AngeliaError: stops and suppressions cannot be read.
     """
@@ -112,6 +112,11 @@ def resend(
         for _, family in families(lake, ds):
             if rows := _part(lake, ledger, family, campaigns, guards, refused, others, count):
                 chosen.append((family, rows))
+    if len(no_plan) == len(days):
+        raise InvalidInput(
+            f"no night from {days[0]} to {days[-1]} has manifests",
+            fix="`angelia lake log dispatch_manifest` lists the nights that have",
+        )
     if unknown := sorted(set(campaigns) - set(count.by_campaign)):
         raise InvalidInput(
             f"no plan of {days[0]} to {days[-1]} has a message of {', '.join(unknown)}",

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
 from angelia.days import require_day
 from angelia.delivery.manifest.objects import create_json, fields_of, from_bytes, read_json
+from angelia.delivery.manifest.served import require_manifest
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.attempt import footer
@@ -122,9 +123,9 @@ def send_hours(lake: Lake, ds: str) -> list[str]:
     Those are the hours of its newest manifest, and the hours already sealed.
 
     Raises:
-        NotFound: no manifest is committed for ds.
+        NotFound: the night has no manifest.
     """
-    commit = lake.require("dispatch_manifest", ds=ds)
+    commit = require_manifest(lake, ds)
     return sorted(
         {entry.keys["send_hour"] for entry in commit.files} | set(lake.store.children(f"seals/{ds}"))
     )
@@ -134,7 +135,8 @@ def require_hours(known: Sequence[str], ds: str, hours: Iterable[str]) -> None:
     """Refuse hours in which a plan has nothing to send. Raises: InvalidInput."""
     for hour in set(hours) - set(known):
         says = f"the plan of {ds} has nothing to send in {hour}"
-        raise InvalidInput(says, fix=f"hours: {known[0]} to {known[-1]}")
+        has = f"hours: {known[0]} to {known[-1]}" if known else "the whole plan has no message to send"
+        raise InvalidInput(says, fix=has)
 
 
 def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:

@@ -6,7 +6,7 @@ newest plan, and nobody is sent it.
 
 from __future__ import annotations
 
-from angelia.errors import AngeliaError
+from angelia.errors import AngeliaError, NotFound
 from angelia.lake import Commit, Lake
 from angelia.lake.citing import input_of
 
@@ -24,6 +24,26 @@ def served(lake: Lake, name: str, ds: str) -> Commit | None:
         if made_from is not None:
             return made_from
     return lake.head(name, ds=ds)
+
+
+def require_manifest(lake: Lake, ds: str) -> Commit:
+    """Return the newest manifest of a night.
+
+    Raises:
+        NotFound: it has none; the fix says what lacks, or which nights have one.
+    """
+    commit = lake.head("dispatch_manifest", ds=ds)
+    if commit is not None:
+        return commit
+    if lake.head("decisions", ds=ds) is not None:
+        raise NotFound(f"the plan of {ds} has no manifests", fix="emit_manifests writes them; run it first")
+    nights = [leaf["ds"] for leaf in lake.partitions("dispatch_manifest")]
+    have = (
+        f"the last nights with manifests are {', '.join(nights[-3:])}" if nights else "no night has any yet"
+    )
+    raise NotFound(
+        f"{ds} has no plan to send", fix=f"run nightly_personalization of that day, or name another: {have}"
+    )
 
 
 def _input(lake: Lake, commit: Commit | None, name: str) -> Commit | None:

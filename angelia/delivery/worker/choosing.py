@@ -14,6 +14,7 @@ from angelia.delivery.ledger.ledger import Ledger
 from angelia.delivery.manifest import parts
 from angelia.delivery.manifest.families import Families
 from angelia.delivery.manifest.parts import Part
+from angelia.delivery.manifest.served import require_manifest
 from angelia.delivery.worker.options import Options, RunResult
 from angelia.delivery.worker.senders import Senders
 from angelia.errors import Corrupt, InvalidInput
@@ -52,6 +53,7 @@ class PartChoice:
         Raises:
             InvalidInput: an hour has nothing to send or has not begun, a planned channel cannot be opened, or
                 the plan has no such channel or part.
+            NotFound: the day has no manifest.
             Corrupt: a part's bytes are not those of its commit.
         """
         if self._batches is not None:
@@ -101,6 +103,8 @@ class PartChoice:
     def _hours(self) -> Sequence[str]:
         options, clock = self._options, self._clock
         if options.hours is None:
+            # A mistyped day would else look like one on which nothing is due.
+            require_manifest(self._lake, options.ds)
             due = parts.due_parts(self._lake, clock.now())
             return sorted({part.send_hour for part in due if part.ds == options.ds})
         parts.require_hours(parts.send_hours(self._lake, options.ds), options.ds, options.hours)

@@ -81,6 +81,36 @@ def test_a_gate_that_opened_hides_no_other_gate(log):
     ]
 
 
+NINE, TEN = "--send-hour 2026-11-15T09", "--send-hour 2026-11-15T10"
+
+
+@pytest.mark.parametrize(
+    ("failed", "worked", "stands"),
+    [
+        (NINE, [TEN], True),
+        (NINE, [NINE], False),
+        (NINE, [""], False),  # all that is due
+        ("", [NINE], True),
+        (f"{NINE} --channel email", [f"{NINE} --channel fcm"], True),
+        (f"{NINE} --channel email --part 1", [f"{NINE} --channel email --part 0"], True),
+        (f"{NINE} --channel email --part 1", [NINE], False),
+        (f"{NINE} {TEN}", [TEN], True),
+        (f"{NINE} {TEN}", [TEN, NINE], False),
+        (NINE, [None], True),  # it had an option that no line repeats, and may have been about another hour
+        (None, [None], False),
+    ],
+)
+def test_a_failed_hour_stands_until_it_worked(log, failed, worked, stands):
+    def of(words):
+        return {} if words is None else {"words": f"--ds 2026-11-14 {words} --clock wall".replace("  ", " ")}
+
+    lines = [
+        line("deliver", "error", **of(failed)),
+        *(line("deliver", "ok", **of(words)) for words in worked),
+    ]
+    assert len(failures(log(*lines), NOW)[0]) == stands
+
+
 def test_old_failures_replays_and_other_events_stay_out(log):
     path = log(
         line("report", "error", ts="2026-11-12T09:29:59+00:00", error="x"),

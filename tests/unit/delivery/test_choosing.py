@@ -13,7 +13,7 @@ from angelia.delivery.ledger.ledger import Ledger, Owner
 from angelia.delivery.manifest import parts, sample_plan
 from angelia.delivery.worker.choosing import PartChoice
 from angelia.delivery.worker.options import Options, RunResult
-from angelia.errors import InvalidInput
+from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Lake
 from tests.unit.delivery.given import DS, HOUR, START
 
@@ -99,6 +99,24 @@ def test_an_hour_without_messages_is_named(lake: Lake) -> None:
     with pytest.raises(InvalidInput, match="nothing to send in 2026-11-15T05") as refused:
         rooms.choice.plan()
     assert refused.value.fix == f"hours: {HOUR} to {HOUR}"
+
+
+def test_a_day_without_a_plan_is_no_day_on_which_nothing_is_due(lake: Lake) -> None:
+    sample_plan.make(lake, DS, 10)
+    for options in (Options("2026-11-13"), Options("2026-11-13", (HOUR,))):
+        with pytest.raises(NotFound, match="2026-11-13 has no plan to send") as refused:
+            choice(lake, options, WallClock(lambda: 0, lambda: 0)).choice.plan()
+        assert str(refused.value.fix).endswith(f"name another: the last nights with manifests are {DS}")
+    assert choice(lake, Options(DS), WallClock(lambda: 0, lambda: 0)).choice.plan() == []
+
+
+def test_an_hour_of_an_empty_plan_is_named(lake: Lake) -> None:
+    with lake.attempt("dispatch_manifest", ds=DS) as attempt:
+        attempt.publish()
+    assert choice(lake, Options(DS, (), simulated=True)).choice.plan() == []
+    with pytest.raises(InvalidInput, match=f"nothing to send in {HOUR}") as refused:
+        choice(lake, Options(DS, (HOUR,), simulated=True)).choice.plan()
+    assert refused.value.fix == "the whole plan has no message to send"
 
 
 def test_a_damaged_hour_is_counted_and_the_others_are_sealed(lake: Lake) -> None:

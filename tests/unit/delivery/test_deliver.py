@@ -32,7 +32,8 @@ from tests.unit.delivery.typing_in import run
         (("--ds", DS, "--send-hour", "4"), "is not an hour"),
         (("--ds", DS, "--send-hour", "2026-11-15T09"), "nothing to send in 2026-11-15T09"),
         (("--ds", DS, "--channel", "fmc"), "--channel fmc: the plan of 2026-11-14 knows no such channel"),
-        (("--ds", "2026-11-13", "--all-hours", "--clock", "simulated"), "no commit"),
+        (("--ds", "2026-11-13", "--all-hours", "--clock", "simulated"), "2026-11-13 has no plan to send"),
+        (("--ds", "2026-11-13"), "2026-11-13 has no plan to send"),
         (("--ds", DS, "--send-hour", HOUR, "--clock", "simulated"), "ANGELIA_FCM_CREDENTIALS"),
     ],
 )

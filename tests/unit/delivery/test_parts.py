@@ -117,8 +117,8 @@ def test_a_replay_is_never_due(lake: Lake) -> None:
         parts.seal(Lake(lake.store, "replay-x"), DS, HOUR, "now")
 
 
-def test_no_manifest_names_who_writes_it(lake: Lake) -> None:
-    with pytest.raises(NotFound, match="dispatch_manifest"):
+def test_a_day_without_a_manifest_is_named(lake: Lake) -> None:
+    with pytest.raises(NotFound, match=f"{DS} has no plan to send"):
         parts.send_hours(lake, DS)
 
 

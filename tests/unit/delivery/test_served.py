@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from angelia.contracts.rows import valid_rows
-from angelia.delivery.manifest.served import served
+from angelia.delivery.manifest.served import require_manifest, served
+from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
 
 DS = "2026-11-14"
@@ -47,3 +50,14 @@ def test_what_expired_or_was_never_cited_is_the_newest(lake: Lake) -> None:
     assert served(lake, "decisions", DS) == newest
     put(lake, "dispatch_manifest", n=6)
     assert served(lake, "decisions", DS) == newest
+
+
+def test_a_night_without_manifests_says_what_lacks(lake: Lake) -> None:
+    with pytest.raises(NotFound, match=f"{DS} has no plan to send") as refused:
+        require_manifest(lake, DS)
+    assert "name another: no night has any yet" in refused.value.one_line()
+    plan = put(lake, "decisions")
+    with pytest.raises(NotFound, match=f"the plan of {DS} has no manifests"):
+        require_manifest(lake, DS)
+    manifest = put(lake, "dispatch_manifest", plan)
+    assert require_manifest(lake, DS) == manifest

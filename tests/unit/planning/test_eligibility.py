@@ -1,7 +1,7 @@
 """Eligibility, caps, gaps, exploration: who is open to the plan, and why others are not."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pytest
@@ -167,6 +167,18 @@ def test_quiet_hours_hold_for_the_whole_hour_in_half_hour_zones():
     assert 15 in open_hours
     assert not open_hours & {16, 17, 2}
     assert 3 in open_hours
+
+
+@pytest.mark.parametrize(("general", "own"), [((12, 14), {}), (None, {0: (12, 14)})])
+def test_a_night_in_which_hours_become_broken(general, own):
+    """From 15:00 UTC on, Lord Howe Island's hours begin at half past."""
+    campaign = replace(CAMPAIGN, start_date=date(2026, 3, 1), send_window=(9, 21))
+    start = datetime(2026, 4, 4, 4, tzinfo=UTC)
+    terms = replace(TERMS, start=start, quiet=general, campaigns=(campaign, ORDER))
+    who = people(1, timezone=["Australia/Lord_Howe"], own_quiet=own)
+    problem, _, _ = build(terms, who, pairs(1), NOTHING)
+    hours = {(slot + 4) % 24 for slot in np.flatnonzero(problem.allowed[0]).tolist()}
+    assert hours == {4, 5, 6, 7, 8, 9} | {23, 0}, "15:00 to 20:00, then 9:30 and 10:30; 11:30 is none"
 
 
 def test_hours_of_ones_own_join_those_of_all():

@@ -61,6 +61,24 @@ def terms(
 
 
 @pytest.mark.parametrize(
+    ("ds", "weekdays", "occurrence"),
+    [
+        ("2026-11-14", None, "2026-W46"),  # from Sunday 04:00 UTC: Sunday's, where it is Monday already, too
+        ("2026-11-15", None, "2026-W47"),
+        ("2026-11-14", ["mon"], "2026-W47"),
+        ("2026-11-15", ["sun"], "2026-W46"),
+        ("2026-11-14", ["sun", "mon"], "2026-W46"),
+    ],
+)
+def test_a_night_names_one_week_by_the_day_it_begins(
+    ds: str, weekdays: list[str] | None, occurrence: str
+) -> None:
+    weekly = catalog(occurrence={"every": "weekly", **({"weekdays": weekdays} if weekdays else {})})
+    (campaign,) = terms_of(weekly, ds, 28, None).campaigns
+    assert campaign.occurrence == occurrence
+
+
+@pytest.mark.parametrize(
     ("night_terms", "history_days", "days"),
     [
         (terms(), 28, 28),

@@ -86,6 +86,21 @@ def test_spring_gap_is_skipped_and_autumn_fold_happens_once() -> None:
     assert autumn.is_repeat.tolist() == [[False, False, True, False]]
 
 
+@pytest.mark.parametrize("zone", ZONES[::23])
+def test_an_hour_is_broken_where_the_clock_shows_minutes(zone: str) -> None:
+    read, info = local_grid([zone], hours("2026-01-01T00", 24 * 365)), zoneinfo.ZoneInfo(zone)
+    begins = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=n) for n in range(24 * 365)]
+    assert read.is_broken[0].tolist() == [at.astimezone(info).minute != 0 for at in begins]
+
+
+def test_a_change_of_half_an_hour_breaks_the_hours_after_it() -> None:
+    # Lord Howe Island: +11 until 15:00 UTC, +10:30 from then on, and back at half past three in October.
+    autumn = local_grid(["Australia/Lord_Howe", "Asia/Kolkata"], hours("2026-04-04T13", 4))
+    assert autumn.is_broken.tolist() == [[False, False, True, True], [True] * 4]
+    spring = local_grid(["Australia/Lord_Howe"], hours("2026-10-03T14", 3))
+    assert spring.is_broken.tolist() == [[True, True, False]]
+
+
 @pytest.mark.parametrize(
     ("zone", "day", "hour", "expected"),
     [

@@ -45,9 +45,11 @@ def test_every_pair_is_covered() -> None:
 
 def test_only_people_with_hours_of_their_own_are_touched() -> None:
     hour = np.tile(np.arange(24, dtype=np.int8), (3, 1))
-    quiet = quiet_slots((22, 8), {1: (6, 10), 2: (6, 10)}, hour, np.array([False, False, True]))
+    is_broken = np.zeros(hour.shape, bool)
+    is_broken[2] = True
+    quiet = quiet_slots((22, 8), {1: (6, 10), 2: (6, 10)}, hour, is_broken)
     assert not quiet[0].any()
     assert set(np.flatnonzero(quiet[1]).tolist()) == hours((22, 10))
     # Half an hour of the slot before lies in the first quiet hour.
     assert set(np.flatnonzero(quiet[2]).tolist()) == hours((21, 10))
-    assert set(np.flatnonzero(quiet_slots(None, {0: (1, 2)}, hour, np.zeros(3, bool))[0])) == {1}
+    assert set(np.flatnonzero(quiet_slots(None, {0: (1, 2)}, hour, is_broken)[0])) == {1}
