@@ -114,6 +114,22 @@ def test_an_unclosed_quote_is_the_cause_that_is_named(tmp_path: Path, line: str,
     assert refused.value.message == cause
 
 
+def test_a_line_that_is_too_long_is_the_cause_that_is_named(tmp_path: Path) -> None:
+    long = "x" * 500_000
+    rows, _ = imported(tmp_path, text("u1,berlin,1990", f"u2,{long},1990").encode())
+    assert len(rows) == 2
+    with pytest.raises(InvalidInput, match=r"people\.csv line 3 is longer than 2,000,000 bytes"):
+        imported(tmp_path, text("u1,berlin,1990", f"u2,{long * 5},1990", "u3,berlin,1990").encode())
+    with pytest.raises(InvalidInput, match=r"people\.csv line 3: a quote opens"):
+        imported(tmp_path, text("u1,berlin,1990", f'"u2,{long},1990', "u3,berlin,1990").encode())
+
+
+def test_another_delimiter_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="has no column 'id'") as refused:
+        imported(tmp_path, text("u1;berlin;1990", header="id;province;born").encode())
+    assert "is that its `delimiter:`?" in refused.value.one_line()
+
+
 def test_another_escape_is_read(tmp_path: Path) -> None:
     data = text('u1,"a \\"b\\", c",1990', "u2,d,1991").encode()
     rows, _ = imported(tmp_path, data, escape="\\")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,44 @@ def test_too_many_rejects_write_nothing_but_samples(tmp_path: Path, lake: Lake) 
     assert secret not in samples + str(refused.value)
 
 
+REFUSALS: list[tuple[str, dict[str, Any]]] = [
+    (
+        "suppressions",
+        {
+            "entry_id": {"template": "s{born}"},
+            "user_id": {"template": "p{id}"},
+            "since_ts": "since",
+            "reason": {"constant": "unsubscribed"},
+        },
+    ),
+    (
+        "user_preferences",
+        {
+            "user_id": {"template": "p{id}"},
+            "kind": {"constant": "topic"},
+            "name": {"constant": "promo"},
+            "is_opted_in": {"constant": False},
+            "updated_ts": "since",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("dataset", "columns"), REFUSALS)
+def test_no_refusal_is_lost_unasked(
+    tmp_path: Path, lake: Lake, dataset: str, columns: dict[str, Any]
+) -> None:
+    lines = [f"{n},,{n},,2022-05-01," for n in range(99)]
+    file = people(tmp_path, *lines, "9 9,,100,,2022-05-01,")
+    document = mapping(tmp_path, {"dataset": dataset, "input": "people", "columns": columns})
+    with pytest.raises(InvalidInput, match="1 of 100 rows rejected") as refused:
+        run_import(load_settings(), document, [file], ds="2022-05-08")
+    assert "--max-reject-pct says how many refusals may be lost" in refused.value.one_line()
+    assert not lake.partitions(dataset)
+    run_import(load_settings(), document, [file], ds="2022-05-08", max_reject_pct=1.0)
+    assert lake.partitions(dataset)
+
+
 def test_lines_that_are_no_rows_are_counted_not_fatal(tmp_path: Path, lake: Lake) -> None:
     lines = [f"e{n},u,open,{NOON}" for n in range(60)]
     result = run_import(
@@ -97,6 +136,18 @@ def test_lines_that_are_no_rows_are_counted_not_fatal(tmp_path: Path, lake: Lake
     assert result["outputs"][0]["rejected"] == {"line is no CSV row": 1}
     assert result["outputs"][0]["read"] == 61
     assert lake.require("user_events", ds="2022-05-07").rejects == {"line is no CSV row": 1}
+
+
+def test_a_day_that_no_night_has_rejects_its_rows(tmp_path: Path, lake: Lake) -> None:
+    by_iso = {**EVENTS["columns"], "event_ts": "ms"}
+    with pytest.raises(InvalidInput, match="event_ts: before 2000-01-01"):
+        run_import(
+            load_settings(),
+            mapping(tmp_path, {**EVENTS, "columns": by_iso}),
+            [events(tmp_path, "a,u,open,1999-12-31 23:59:59", "b,u,open,2000-01-01")],
+            ds="2022-05-08",
+        )
+    assert not lake.partitions("user_events")
 
 
 def test_all_rows_filtered_is_refused(tmp_path: Path, lake: Lake) -> None:
