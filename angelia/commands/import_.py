@@ -15,22 +15,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import duckdb
 import typer
 
+from angelia.catalog.snapshot import nearest_catalog
 from angelia.config import Settings, load_settings
-from angelia.errors import InvalidInput
+from angelia.errors import AngeliaError, InvalidInput
 from angelia.importing import inputs, rejects, staging, writing
 from angelia.importing.kafka.taking import Taker
 from angelia.importing.known import KNOWN, leave_out_known
 from angelia.importing.loading import load_mapping
 from angelia.importing.mapping import Mapping
 from angelia.importing.staged import Staged, Window
+from angelia.lake import Lake
 from angelia.lake.configured import open_lake
 from angelia.lake.views import scratch_connection
 from angelia.output import JsonFlag, emit, parse_ds, percent, progress
 
 REJECT_PCT = 5.0
 REFUSALS = ("suppressions", "user_preferences")
+ABOUT_CHANNELS = (*REFUSALS, "user_endpoints")
 
 
 def command(
@@ -148,6 +152,7 @@ def run_import(
         )
         result = _result(mapping, window, staged, samples)
         _refuse(staged, max_reject_pct, samples)
+        result["warnings"] = _without_effect(connection, staged, lake, window.ds)
         if not dry_run:
             lineage = writing.Lineage(
                 mapping.name,
@@ -270,6 +275,42 @@ def _refuse(staged: Sequence[Staged], asked_pct: float | None, samples: Path | N
             )
 
 
+def _without_effect(
+    connection: duckdb.DuckDBPyConnection, staged: Sequence[Staged], lake: Lake, ds: str
+) -> list[str]:
+    """Return how many rows name topics and channels that the catalog does not have.
+
+    The names themselves are left out: a column that slipped would show people's data.
+    """
+    try:
+        catalog = nearest_catalog(lake, ds)
+    except AngeliaError:
+        return []  # whoever reads the catalog says what is wrong with it
+    if catalog is None:
+        return []
+    direct = [template.direct.topic for template in catalog.templates.values() if template.direct]
+    topics = {campaign.topic for campaign in catalog.campaigns.values()}.union(
+        direct, catalog.policy.topics or ()
+    )
+    warnings = []
+    for item in staged:
+        if item.output.empty or item.output.dataset not in ABOUT_CHANNELS:
+            continue
+        what = "kind, name" if item.output.dataset == "user_preferences" else "'channel', channel"
+        names = connection.sql(
+            f"SELECT {what}, count(*) FROM {item.table} WHERE __filtered IS NULL AND __rejected IS NULL "  # noqa: S608
+            "GROUP BY ALL"
+        ).fetchall()
+        for kind, known in (("topic", topics), ("channel", set(catalog.channels))):
+            n = sum(n for its, name, n in names if its == kind and name is not None and name not in known)
+            if n:
+                warnings.append(
+                    f"{item.output.dataset}: {n:,} rows name a {kind} that the catalog does not have and "
+                    f"have no effect; it has {', '.join(sorted(known)) or 'none'}"
+                )
+    return warnings
+
+
 def _lines(result: dict[str, Any]) -> list[str]:
     moved = f", times moved by {result['shift_days']} days" if result["shift_days"] else ""
     lines = [
@@ -290,4 +331,4 @@ def _lines(result: dict[str, Any]) -> list[str]:
             lines.append(f"  {name:<17} {len(entry['commits'])} commits, {entry['n_new_commits']} new")
     if result["reject_samples"]:
         lines.append(f"  samples of rejected rows: {result['reject_samples']}")
-    return lines
+    return lines + [f"warning: {warning}" for warning in result["warnings"]]

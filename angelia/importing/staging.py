@@ -22,7 +22,7 @@ from angelia.importing.attributes import normalise
 from angelia.importing.checking import check_rows
 from angelia.importing.expressions import Compiler
 from angelia.importing.inputs import OpenedInput, quote
-from angelia.importing.layers import FILE, ROW, Layers
+from angelia.importing.layers import FILE, FLOATS, ROW, Layers
 from angelia.importing.mapping import Mapping, Output, nearest_column
 from angelia.importing.staged import Staged, Window
 
@@ -70,7 +70,7 @@ def _base(
     relation = f"{main.relation} AS main"
     for number, join in enumerate(output.join):
         other = inputs[join.input]
-        conditions = []
+        conditions, parts = [], []
         for left, right in join.keys.items():
             for name, types, where in ((left, main.types, output.input), (right, other.types, join.input)):
                 if name not in types:
@@ -78,10 +78,13 @@ def _base(
                         f"{output.dataset}: input {where} has no column {name!r} to join on",
                         fix=nearest_column(name, types),
                     )
+            # As texts, the 17 of one file would never be the 17.0 of the other.
+            kind = "DOUBLE" if {main.types[left], other.types[right]} & {*FLOATS} else "VARCHAR"
+            parts.append(f"TRY_CAST({quote(right)} AS {kind})")
             conditions.append(
-                f"CAST(main.{quote(left)} AS VARCHAR) = CAST(other{number}.{quote(right)} AS VARCHAR)"
+                f"TRY_CAST(main.{quote(left)} AS {kind}) = TRY_CAST(other{number}.{quote(right)} AS {kind})"
             )
-        keys = ", ".join(quote(right) for right in join.keys.values())
+        keys = ", ".join(parts)
         # Only the first row of a key joins; a second one would double the row that it joins.
         first = (
             f"SELECT * FROM {other.relation} QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY "

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from angelia.catalog.apply import carry_out, plan
+from angelia.catalog.snapshot import write_snapshot
+from angelia.catalog.store import CatalogStore
 from angelia.commands.import_ import run_import
 from angelia.config import load_settings
 from angelia.contracts.sources import ID
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
-from tests.unit.importing.small_files import EVENTS, NOON, PROFILES, events, mapping, people, read
+from tests.unit.importing.small_files import EVENTS, NOON, PROFILES, csv, events, mapping, people, read
 
 pytestmark = pytest.mark.usefixtures("settings_home")  # each test writes below its own home
 
+DS = "2022-05-08"
 GOOD = [f"{n},1,1990,CN,2022-05-01,t" for n in range(1, 100)]
 
 
@@ -126,6 +131,46 @@ def test_no_refusal_is_lost_unasked(
     assert not lake.partitions(dataset)
     run_import(load_settings(), document, [file], ds="2022-05-08", max_reject_pct=1.0)
     assert lake.partitions(dataset)
+
+
+def test_words_that_nobody_will_heed_are_counted(tmp_path: Path, lake: Lake) -> None:
+    lines = ["u1,topic,promo", "u2,topic,newsletter", "u3,topic,promos", "u4,channel,fcm", "u5,channel,push"]
+    words = csv(tmp_path, "words.csv", "id,kind,name\n" + "".join(line + "\n" for line in lines))
+    preferences = {"user_id": "id", "kind": "kind", "name": "name"}
+    updated, no = {"constant": "2022-05-01"}, {"constant": False}
+    device = {"user_id": "id", "channel": {"from": "kind", "map": {"topic": "push", "channel": "fcm"}}}
+    address = {"template": "sandbox-0123456789-{id}"}
+    document = mapping(
+        tmp_path,
+        {
+            "dataset": "user_preferences",
+            "input": "words",
+            "columns": {**preferences, "is_opted_in": no, "updated_ts": updated},
+        },
+        {
+            "dataset": "user_endpoints",
+            "input": "words",
+            "columns": {
+                **device,
+                "address": address,
+                "is_active": {"constant": True},
+                "registered_ts": updated,
+            },
+        },
+    )
+    assert run_import(load_settings(), document, [words], ds=DS, dry_run=True)["warnings"] == []
+    store = CatalogStore.open(load_settings().catalog_url())
+    made = plan(store, [Path(__file__).parents[3] / "campaigns"])
+    carry_out(store, made, actor="ada", at=datetime.now(UTC))
+    write_snapshot(lake, store, DS)
+    warnings = run_import(load_settings(), document, [words], ds=DS)["warnings"]
+    assert [warning.partition(" that the catalog")[0] for warning in warnings] == [
+        "user_preferences: 2 rows name a topic",
+        "user_preferences: 1 rows name a channel",
+        "user_endpoints: 3 rows name a channel",
+    ]
+    assert "promo" in warnings[0].partition("it has ")[2]
+    assert "newsletter" not in "".join(warnings), "it may be anything that stood in the column"
 
 
 def test_lines_that_are_no_rows_are_counted_not_fatal(tmp_path: Path, lake: Lake) -> None:
