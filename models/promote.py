@@ -3,9 +3,10 @@
 `python -m models.promote --version V --by NAME --reason WHY` reads and writes the registry. A person answers
 for it: without `--force` a version that misses a bar of `models.judging.bars` is refused: it must beat the
 base rate by more than luck, be calibrated, lose no log loss to the champion, be worse in no segment, and draw
-credibly better (`--bar non_inferior`: no worse than a margin), and have failed no rehearsal (`angelia
-rehearse`). With `--answer` (what a DAG passes on) nothing but a named person's approval of this very version
-promotes it, and it must have been rehearsed, or that been skipped with a reason.
+credibly better (`--bar non_inferior`: no worse than a margin), have been compared with today's champion
+unless it was champion before, and have failed no rehearsal (`angelia rehearse`). With `--answer` (what a DAG
+passes on) nothing but a named person's approval of this very version promotes it, and it must have been
+rehearsed, or that been skipped with a reason.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from angelia import logs
 from angelia.answers import OperatorAnswer, require_approval
@@ -55,16 +57,32 @@ def promote(
     # The present champion needs no verdict: one that is damaged must not refuse what changes nothing.
     if current is not None and current.version == version:
         return current
-    refusals = objections(json.loads(files["metrics.json"]), bar)
+    metrics = json.loads(files["metrics.json"])
+    refusals = objections(metrics, bar) + _stale(registry, version, metrics)
     refusals += objections_of(registry, version, needed=must_be_rehearsed)
     if refusals and not force:
         raise GateClosed(
             f"model {version} is not promoted: {'; '.join(refusals)}",
-            fix="train again, ask for a mere refresh with --bar non_inferior, or overrule with --force",
+            fix="train again (of the same day with another --seed), ask for a mere refresh with "
+            "--bar non_inferior, or overrule with --force",
         )
     return registry.promote(
         version, actor=actor, reason=reason, at=at, expected=current.number if current else 0
     )
+
+
+def _stale(registry: Registry, version: str, metrics: dict[str, Any]) -> list[str]:
+    """Return the objection that a version was compared with another champion than today's.
+
+    Whoever was champion once may return: going back needs no comparison.
+    """
+    chain = registry.champions()
+    if not chain or "prior" in metrics or version in {entry.version for entry in chain}:
+        return []
+    compared, current = metrics.get("champion", {}).get("version"), chain[-1].version
+    if compared == current:
+        return []
+    return [f"it was compared with {compared or 'no champion'}, and {current} has become champion since"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

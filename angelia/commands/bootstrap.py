@@ -3,6 +3,7 @@
 It aggregates the history at hand in one go, trains the first model on it, and promotes that model as
 `bootstrap`. Reads the source datasets up to ds and the catalog; writes user_index, catalog_snapshot,
 user_days, user_pushes, user_features and send_times of the training cut-off, and the model registry.
+Surprise: where a person has promoted a model, it trains one and promotes none.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from angelia.lake import Commit, Lake
 from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, emit, run_module
 from angelia.users.index import require_index
+from models.registry import Champion, Registry
 
+FIRST = "bootstrap"  # who promotes the first model
 USUAL_RATE = 0.05  # opens per push before anything is known of a shop
 
 
@@ -77,25 +80,28 @@ def command(
     how = ["--cutoff", cutoff] if has_pushes else ["--prior", str(USUAL_RATE)]
     trained = json.loads(run_module(["models.train", "--ds", ds, *how, "--json"]).strip().splitlines()[-1])
     # The first model has no champion to beat: it is promoted as `bootstrap`, on record, without approval.
-    words = [
-        "--by",
-        "bootstrap",
-        "--reason",
-        f"first model, trained on the history up to {ds}",
-        "--force",
-        "--json",
-    ]
-    run_module(["models.promote", "--version", trained["version"], *words])
+    # What a person has promoted since is theirs to replace.
+    chosen = _chosen_by_a_person(Registry.configured(settings), trained["version"])
+    if chosen is None:
+        words = ["--by", FIRST, "--reason", f"first model, trained on the history up to {ds}", "--force"]
+        run_module(["models.promote", "--version", trained["version"], *words, "--json"])
     index = require_index(lake)
     result: dict[str, Any] = {"ds": ds, "cutoff": cutoff, "days": n_days, "users": int(index.meta["n_users"])}
     result |= {"model": trained["version"], "auc": trained["metrics"].get("test", {}).get("auc")}
-    emit(
-        result,
-        [
-            (
-                f"{result['users']} users indexed, {n_days} days aggregated, {trained['version']} "
-                f"trained and promoted"
-            )
-        ],
-        as_json,
-    )
+    result["promoted"] = chosen is None
+    lines = [
+        f"{result['users']} users indexed, {n_days} days aggregated, {trained['version']} trained"
+        + (" and promoted" if chosen is None else "")
+    ]
+    if chosen is not None:
+        lines.append(
+            f"not promoted: {chosen.actor} chose {chosen.version}; `python -m models.promote --version "
+            f"{trained['version']} --by NAME --reason WHY` compares the two"
+        )
+    emit(result, lines, as_json)
+
+
+def _chosen_by_a_person(registry: Registry, version: str) -> Champion | None:
+    """Return the champion if a person chose it and it is another version."""
+    champion = registry.champion()
+    return None if champion is None or champion.actor == FIRST or champion.version == version else champion

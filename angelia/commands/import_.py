@@ -15,18 +15,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import duckdb
 import typer
 
+from angelia.catalog.snapshot import nearest_catalog
 from angelia.config import Settings, load_settings
-from angelia.errors import InvalidInput
+from angelia.errors import AngeliaError, InvalidInput
 from angelia.importing import inputs, rejects, staging, writing
 from angelia.importing.kafka.taking import Taker
+from angelia.importing.known import KNOWN, leave_out_known
 from angelia.importing.loading import load_mapping
 from angelia.importing.mapping import Mapping
 from angelia.importing.staged import Staged, Window
+from angelia.lake import Lake
 from angelia.lake.configured import open_lake
 from angelia.lake.views import scratch_connection
 from angelia.output import JsonFlag, emit, parse_ds, percent, progress
+
+REJECT_PCT = 5.0
+REFUSALS = ("suppressions", "user_preferences")
+ABOUT_CHANNELS = (*REFUSALS, "user_endpoints")
 
 
 def command(
@@ -50,11 +58,14 @@ def command(
         bool, typer.Option("--dry-run", help="Map, check and count; write nothing to the lake.")
     ] = False,
     max_reject_pct: Annotated[
-        float,
+        float | None,
         typer.Option(
-            min=0.0, max=100.0, help="Refuse when an output rejects more than this share of its rows."
+            min=0.0,
+            max=100.0,
+            help="Refuse when an output rejects more than this share of its rows; default 5, and 0 for "
+            "suppressions and preferences, whose rows may be refusals.",
         ),
-    ] = 5.0,
+    ] = None,
     events: Annotated[
         bool,
         typer.Option(
@@ -82,7 +93,11 @@ def command(
         if files or ds is not None:
             raise InvalidInput("the mapping reads a topic", fix="leave out FILES and --ds")
         taken = run_topic(
-            settings, mapping, dry_run=dry_run, max_reject_pct=max_reject_pct, allow_lost=allow_lost
+            settings,
+            mapping,
+            dry_run=dry_run,
+            max_reject_pct=REJECT_PCT if max_reject_pct is None else max_reject_pct,
+            allow_lost=allow_lost,
         )
         emit(taken, _topic_lines(taken), as_json)
         return
@@ -105,7 +120,7 @@ def run_import(
     *,
     ds: str | None = None,
     dry_run: bool = False,
-    max_reject_pct: float = 5.0,
+    max_reject_pct: float | None = None,
 ) -> dict[str, Any]:
     """Import files and return the counts per output and dataset.
 
@@ -124,6 +139,9 @@ def run_import(
             progress(f"reading {name}: {', '.join(path.name for path in matched[name])}")
             opened[name] = inputs.open_input(connection, number, declared, matched[name], Path(spill))
         window, staged = staging.stage(connection, mapping, opened, ds)
+        lake = open_lake(settings=settings)
+        for item in staged:
+            leave_out_known(connection, lake, item)
         broken = [line for entry in opened.values() for line in entry.broken_lines]
         samples = rejects.write_samples(
             connection,
@@ -134,6 +152,7 @@ def run_import(
         )
         result = _result(mapping, window, staged, samples)
         _refuse(staged, max_reject_pct, samples)
+        result["warnings"] = _without_effect(connection, staged, lake, window.ds)
         if not dry_run:
             lineage = writing.Lineage(
                 mapping.name,
@@ -142,7 +161,6 @@ def run_import(
                 window,
             )
             progress(f"writing partitions up to {window.ds}")
-            lake = open_lake(settings=settings)
             for name, (commits, n_new) in writing.publish(connection, lake, staged, lineage).items():
                 result["datasets"][name] |= {
                     "commits": [commit.ref for commit in commits],
@@ -156,7 +174,7 @@ def run_topic(
     mapping_path: Path,
     *,
     dry_run: bool = False,
-    max_reject_pct: float = 5.0,
+    max_reject_pct: float = REJECT_PCT,
     allow_lost: bool = False,
 ) -> dict[str, Any]:
     """Take what the lake lacks of a mapping's topic, and return the counts.
@@ -222,18 +240,25 @@ def _result(
     }
 
 
-def _refuse(staged: Sequence[Staged], max_reject_pct: float, samples: Path | None) -> None:
+def _refuse(staged: Sequence[Staged], asked_pct: float | None, samples: Path | None) -> None:
     for item in staged:
         if item.output.empty:
             continue
         name = item.output.dataset
+        # A refusal that is left out is a message to somebody who wanted none: nobody is lost unasked.
+        may_refuse = asked_pct is None and name in REFUSALS
+        max_reject_pct = 0.0 if may_refuse else REJECT_PCT if asked_pct is None else asked_pct
         if item.reject_pct > max_reject_pct:
             reason, n = max(item.rejected.items(), key=lambda entry: entry[1])
             raise InvalidInput(
                 f"{name}: {sum(item.rejected.values()):,} of {item.n_read:,} rows rejected "
                 f"({percent(item.reject_pct)} > {max_reject_pct:g} %), "
                 f"most for {reason!r} ({n:,}); nothing was written",
-                fix=f"samples are in {samples}" if samples else None,
+                fix="; ".join(
+                    [f"samples are in {samples}"] * bool(samples)
+                    + ["--max-reject-pct says how many refusals may be lost"] * may_refuse
+                )
+                or None,
             )
         for column, n in item.nulled_by_default().items():
             if 100.0 * n > max_reject_pct * item.n_kept:
@@ -241,11 +266,49 @@ def _refuse(staged: Sequence[Staged], max_reject_pct: float, samples: Path | Non
                     f"{name}: {n:,} of {item.n_kept:,} people would lose their {column}; nothing was written",
                     fix="correct the mapping, or give the column `invalid: 'null'`",
                 )
+        if KNOWN in item.filtered:
+            continue  # the log has them all: the same file again
         if not item.n_kept and not any(other.n_kept for other in staged if other.output.dataset == name):
             raise InvalidInput(
                 f"{name}: none of {item.n_read:,} rows is left; nothing was written",
                 fix="check filters and --ds",
             )
+
+
+def _without_effect(
+    connection: duckdb.DuckDBPyConnection, staged: Sequence[Staged], lake: Lake, ds: str
+) -> list[str]:
+    """Return how many rows name topics and channels that the catalog does not have.
+
+    The names themselves are left out: a column that slipped would show people's data.
+    """
+    try:
+        catalog = nearest_catalog(lake, ds)
+    except AngeliaError:
+        return []  # whoever reads the catalog says what is wrong with it
+    if catalog is None:
+        return []
+    direct = [template.direct.topic for template in catalog.templates.values() if template.direct]
+    topics = {campaign.topic for campaign in catalog.campaigns.values()}.union(
+        direct, catalog.policy.topics or ()
+    )
+    warnings = []
+    for item in staged:
+        if item.output.empty or item.output.dataset not in ABOUT_CHANNELS:
+            continue
+        what = "kind, name" if item.output.dataset == "user_preferences" else "'channel', channel"
+        names = connection.sql(
+            f"SELECT {what}, count(*) FROM {item.table} WHERE __filtered IS NULL AND __rejected IS NULL "  # noqa: S608
+            "GROUP BY ALL"
+        ).fetchall()
+        for kind, known in (("topic", topics), ("channel", set(catalog.channels))):
+            n = sum(n for its, name, n in names if its == kind and name is not None and name not in known)
+            if n:
+                warnings.append(
+                    f"{item.output.dataset}: {n:,} rows name a {kind} that the catalog does not have and "
+                    f"have no effect; it has {', '.join(sorted(known)) or 'none'}"
+                )
+    return warnings
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
@@ -268,4 +331,4 @@ def _lines(result: dict[str, Any]) -> list[str]:
             lines.append(f"  {name:<17} {len(entry['commits'])} commits, {entry['n_new_commits']} new")
     if result["reject_samples"]:
         lines.append(f"  samples of rejected rows: {result['reject_samples']}")
-    return lines
+    return lines + [f"warning: {warning}" for warning in result["warnings"]]

@@ -18,6 +18,7 @@ from angelia.contracts import duckdb as rules
 from angelia.contracts import ids
 from angelia.contracts.constraints import FROM_SCHEMA, Kind, constraints
 from angelia.contracts.core import TIMESTAMP
+from angelia.days import FIRST_DAY
 from angelia.importing.expressions import Compiler
 from angelia.importing.inputs import quote
 from angelia.importing.layers import FILE, ROW
@@ -31,6 +32,7 @@ def check_rows(
 ) -> None:
     """Make `ready_<k>`: final types, times moved, ids hashed, the contract's rules applied."""
     output, contract = item.output, item.output.contract
+    is_choice = contract.name == "user_preferences"
     end = datetime.fromisoformat(window.ds).replace(tzinfo=UTC)
     columns = []
     for column in contract.columns:
@@ -42,12 +44,15 @@ def check_rows(
         elif column.type == TIMESTAMP:
             value = compiler.target(column.name)
             if value.days_before_ds:
-                columns.append(f"timezone('UTC', CAST($ds AS TIMESTAMP) - to_days(m.{name})) AS {name}")
+                moment = f"timezone('UTC', CAST($ds AS TIMESTAMP) - to_days(m.{name}))"
             else:
-                columns.append(
-                    f"timezone('UTC', m.{name} + "
-                    f"to_days({int(window.shift_days) if value.from_data_time else 0})) AS {name}"
-                )
+                days = int(window.shift_days) if value.from_data_time else 0
+                moment = f"timezone('UTC', m.{name} + to_days({days}))"
+            # Who refused this morning is not written to today: what is said after ds counts as its last word.
+            if is_choice and column.name == contract.day_column:
+                last = "$day_end - INTERVAL 1 MICROSECOND"
+                moment = f"CASE WHEN NOT m.is_opted_in THEN least({moment}, {last}) ELSE {moment} END"
+            columns.append(f"{moment} AS {name}")
         else:
             columns.append(f"m.{name}")
     hashes = ""
@@ -62,13 +67,18 @@ def check_rows(
     for constraint in constraints(contract):
         if constraint.kind in (*FROM_SCHEMA, Kind.UNIQUE, Kind.MIN_ROWS, Kind.MAX_NULL, Kind.NOT_LATE):
             continue
-        if constraint.kind is Kind.NOT_FUTURE and rule:
+        if constraint.kind is Kind.NOT_FUTURE and (rule or is_choice):
             continue  # a row of a later day is left out as such below
         name = constraint.columns[0]
         if name in output.columns and output.invalid(name) == "null" and constraint.kind is not Kind.NOT_NULL:
             continue
         broken.append((rules.condition(contract, constraint), f"{name}: {constraint.breach}"))
     beyond = f"WHEN __day > CAST($ds AS DATE) THEN '{BEYOND_DS}' " if rule else ""
+    if is_choice:
+        beyond = f"WHEN {quote(str(contract.day_column))} >= $day_end THEN '{BEYOND_DS}' "
+    if rule:
+        # No night has such a day. Seconds that are read as milliseconds all lie in January 1970.
+        broken.insert(0, (f"__day < DATE '{FIRST_DAY}'", f"{rule.day_of}: before {FIRST_DAY}"))
     cases = " ".join(f"WHEN {condition} THEN {rules.literal(reason)}" for condition, reason in broken)
     replaced = []
     for column in contract.columns:

@@ -12,7 +12,10 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 import re
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ from pathlib import Path
 
 import duckdb
 
+from angelia.contracts.duckdb import identifier
 from angelia.errors import InvalidInput
 from angelia.importing.layers import FILE, ROW
 from angelia.importing.mapping import Input
@@ -27,6 +31,8 @@ from angelia.text_files import chunks, open_binary, require_utf8
 
 PER_KIND = 5  # broken lines that are remembered of each file and kind
 _CHARS = 1 << 20
+_LINE_BYTES = 2_000_000  # the engine's own bound; a larger one takes sixteen times as much memory
+csv.field_size_limit(sys.maxsize)  # a long text is no unclosed quote
 _UNCLOSED = "UNQUOTED VALUE"
 
 
@@ -79,7 +85,8 @@ def load(
         errors = connection.sql(
             f"SELECT line, min(CAST(error_type AS VARCHAR)) FROM {part}_errors GROUP BY line ORDER BY line"
         ).fetchall()
-    except duckdb.Error:
+        _name_apart(connection, part, source, declared, delimiter, skip)
+    except (duckdb.Error, csv.Error):
         raise _cause(path, source, declared, delimiter, skip) from None
     # A quote that does not close swallows all lines below it: counted as one, it would hide them.
     for line, kind in errors:
@@ -92,6 +99,27 @@ def load(
         if len(lines) < PER_KIND:
             lines.append(BrokenLine(path.name, line, kind.lower()))
     return len(errors), [line for lines in remembered.values() for line in lines]
+
+
+def _name_apart(
+    connection: duckdb.DuckDBPyConnection, part: str, source: Path, declared: Input, delimiter: str, skip: int
+) -> None:
+    """Call each column of a name that the header has twice `name (column 3)`.
+
+    The engine renames the second one alone, so a mapping would read the first without a word: of an export
+    that joins orders and customers, the order's id as the customer's.
+    """
+    quoting = {"quotechar": declared.quote} if declared.quote else {"quoting": csv.QUOTE_NONE}
+    with _text(source, "utf-8", "") as text:
+        lines = csv.reader(text, delimiter=delimiter, **quoting)
+        header = [name.strip() for name in next(itertools.islice(lines, skip, None), [])]
+    described = connection.sql(f"DESCRIBE {part}").fetchall()
+    columns = [name for name, *_ in described if name not in (FILE, ROW)]
+    counts = Counter(name.casefold() for name in header)
+    for at, (name, column) in enumerate(zip(header, columns, strict=False), 1):
+        if name and counts[name.casefold()] > 1 and len(header) == len(columns):
+            apart = f"{name} (column {at})"
+            connection.execute(f"ALTER TABLE {part} RENAME {identifier(column)} TO {identifier(apart)}")
 
 
 @contextmanager
@@ -167,7 +195,12 @@ def _cause(path: Path, source: Path, declared: Input, delimiter: str, skip: int)
                 strict=True,
             )
             try:
-                for _ in rows:
+                for row in rows:
+                    if sum(map(len, row)) > _LINE_BYTES - len(row):
+                        return InvalidInput(
+                            f"{path.name} line {last + 1} is longer than {_LINE_BYTES:,} bytes",
+                            fix="shorten it, or leave that column out of the file",
+                        )
                     last = rows.line_num
             except csv.Error:
                 return _unclosed(path, last + 1)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from angelia.contracts.core import TIMESTAMP, Column
 from angelia.errors import InvalidInput
-from angelia.importing.layers import WHOLE, Layers, cast
+from angelia.importing.layers import FLOATS, TRANSFORMS, WHOLE, Layers, article, cast
 from angelia.importing.mapping import (
     ColumnSpec,
     Condition,
@@ -78,6 +78,9 @@ class Compiler:
             InvalidInput: no such column; the nearest is offered.
         """
         if name not in self.columns:
+            if alike := [c for c in self.columns if c.lower().startswith(f"{name} (column ".lower())]:
+                says = f"{self.output.dataset}: the file has {len(alike)} columns named {name!r}"
+                raise InvalidInput(says, fix=f"write {' or '.join(map(repr, alike))}")
             prefixes = tuple(f"{join.input}." for join in self.output.join)
             owner = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
             columns = [
@@ -143,7 +146,26 @@ class Compiler:
         """
         is_target = name in self.output.columns and name not in self._open
         step = self.target(name).step if is_target else self.raw(name)
+        if not is_target:
+            self._refuse_fractions(name, "write it as a whole number or as text in the file")
         return self.layers.add(f"CAST({step} AS VARCHAR)", [step])
+
+    def _refuse_fractions(self, name: str, fix: str) -> None:
+        """Refuse an id of numbers with a fraction.
+
+        Raises:
+            InvalidInput: as said. Writers make such a column of whole numbers as soon as one is missing,
+                and person 17 of the other files would be 17.0 here.
+        """
+        target = self._open[-1]
+        column = self.output.contract[target]
+        if column.personal and column.type == pa.string() and self.columns[name][1] in FLOATS:
+            at = list(self.columns).index(name) + 1
+            raise InvalidInput(
+                f"{self.output.dataset}.{target}: column {at} holds numbers with a fraction, so 17 would be "
+                "the id 17.0",
+                fix=fix,
+            )
 
     def _template(self, template: str) -> str:
         parts, uses = [], []
@@ -170,7 +192,10 @@ class Compiler:
         """Return the step and SQL type of a column's source."""
         layers = self.layers
         if spec.from_ is not None:
-            return self.raw(spec.from_), self.columns[spec.from_][1]
+            step = self.raw(spec.from_)
+            if not (spec.type_ or spec.map_):
+                self._refuse_fractions(spec.from_, "say `type: int`, or `type: string` to keep it so")
+            return step, self.columns[spec.from_][1]
         if spec.template is not None:
             return self._template(spec.template), "VARCHAR"
         if spec.product is not None:
@@ -209,7 +234,7 @@ class Compiler:
                     f"{self.output.dataset}.{name}: is not a moment, so it takes no timestamp rule"
                 )
             changed = self.layers.add(cast(step, SQL_TYPES[column.type]), [step])
-            self._failed(problems, step, changed, f"{name}: not {_article(SQL_TYPES[column.type])}")
+            self._failed(problems, step, changed, f"{name}: not {article(SQL_TYPES[column.type])}")
             step = changed
         if spec.default is not None:
             if column.type == TIMESTAMP:
@@ -293,7 +318,7 @@ class Compiler:
             step = number(step) if spec.type_ in ("int", "float") else step
             target = {"string": "VARCHAR", "int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN"}[spec.type_]
             changed = layers.add(cast(step, target), [step])
-            self._failed(problems, step, changed, f"{name}: not {_article(target)}")
+            self._failed(problems, step, changed, f"{name}: not {article(target)}")
             step = changed
         if spec.split:
             part = (
@@ -302,7 +327,7 @@ class Compiler:
             )
             step = layers.add(part, [step])
         for transform in spec.transform:
-            step = layers.add(_TRANSFORMS[transform].format(f"CAST({step} AS VARCHAR)"), [step])
+            step = layers.add(TRANSFORMS[transform].format(f"CAST({step} AS VARCHAR)"), [step])
         if spec.map_ is not None:
             step = self._map(name, spec, step, problems)
         # A column with a type had its comma read above, and what a map gives is no cell of the file.
@@ -371,18 +396,3 @@ class Compiler:
 
 
 _DECIMAL_COMMA = r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+)(?:,\d*)?"
-_TRANSFORMS = {
-    "trim": "trim({})",
-    "lower": "lower({})",
-    "upper": "upper({})",
-    # An id of any text and length; the same text gives the same id in every import.
-    "hash": "left(sha256({}), 32)",
-    # What a contract name may hold: lower-case letters, digits and underscores, 64 at most.
-    "slug": "nullif(left(trim(regexp_replace(lower({}), '[^a-z0-9]+', '_', 'g'), '_'), 64), '')",
-}
-
-
-def _article(kind: str) -> str:
-    return {"BOOLEAN": "true or false", "DOUBLE": "a finite number", "VARCHAR": "a text"}.get(
-        kind, "a whole number in range"
-    )

@@ -7,6 +7,16 @@ from dataclasses import dataclass, field
 
 FILE, ROW = "__file", "__row"  # columns of every relation: where a row stands
 WHOLE = ("SMALLINT", "INTEGER", "BIGINT")
+FLOATS = ("DOUBLE", "FLOAT")
+TRANSFORMS = {
+    "trim": "trim({})",
+    "lower": "lower({})",
+    "upper": "upper({})",
+    # An id of any text and length; the same text gives the same id in every import.
+    "hash": "left(sha256({}), 32)",
+    # What a contract name may hold: lower-case letters, digits and underscores, 64 at most.
+    "slug": "nullif(left(trim(regexp_replace(lower({}), '[^a-z0-9]+', '_', 'g'), '_'), 64), '')",
+}
 
 
 @dataclass
@@ -55,3 +65,10 @@ def cast(step: str, kind: str) -> str:
     if kind == "DOUBLE":
         return f"CASE WHEN isfinite(TRY_CAST({step} AS DOUBLE)) THEN TRY_CAST({step} AS DOUBLE) END"
     return f"TRY_CAST({step} AS {kind})"
+
+
+def article(kind: str) -> str:
+    """Return what a value of an SQL type is called in a reason."""
+    return {"BOOLEAN": "true or false", "DOUBLE": "a finite number", "VARCHAR": "a text"}.get(
+        kind, "a whole number in range"
+    )

@@ -62,7 +62,12 @@ def nearest_column(name: str, columns: Iterable[str]) -> str:
     return (
         f"column {names.index(near[0]) + 1} of {len(names)} comes nearest, look at its name"
         if near
-        else f"it has {len(names)}, none of a name like it: is there a header line?"
+        else f"it has {len(names)}, none of a name like it: "
+        + (
+            "is there a header line, and is that its `delimiter:`?"
+            if len(names) == 1
+            else "is there a header line?"
+        )
     )
 
 

@@ -15,6 +15,8 @@ from angelia.importing.layers import Layers, cast
 from angelia.importing.mapping import Timestamp
 
 _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+# Seconds of our days that are read as milliseconds lie in January 1970; 0 is what systems write for never.
+_FIRST_MICROSECOND = 31_536_000_000_000  # 1971-01-01
 _LAST_MICROSECOND = 7_258_118_400_000_000  # 2200-01-01
 # day, clock, zone; a word after the clock is a zone or nothing that is read
 _ISO = (
@@ -72,7 +74,9 @@ def _of_number(layers: Layers, step: str, factor: int) -> str:
     )
     number = layers.add(f"TRY({whole})", [step])
     return layers.add(
-        f"CASE WHEN {number} BETWEEN 0 AND {_LAST_MICROSECOND} THEN make_timestamp({number}) END", [number]
+        f"CASE WHEN {number} = 0 OR {number} BETWEEN {_FIRST_MICROSECOND} AND {_LAST_MICROSECOND} "
+        f"THEN make_timestamp({number}) END",
+        [number],
     )
 
 

@@ -22,10 +22,12 @@ from angelia.importing.attributes import normalise
 from angelia.importing.checking import check_rows
 from angelia.importing.expressions import Compiler
 from angelia.importing.inputs import OpenedInput, quote
-from angelia.importing.layers import FILE, ROW, Layers
+from angelia.importing.layers import FILE, FLOATS, ROW, Layers
 from angelia.importing.mapping import Mapping, Output, nearest_column
 from angelia.importing.staged import Staged, Window
 
+# Datasets whose rows are words that a later one takes back, and the column that says yes or no.
+STATES = {"user_preferences": "is_opted_in", "user_endpoints": "is_active"}
 EARLIEST, LATEST = "1900-01-01", "2200-01-01"  # no moment of a person or a push lies outside
 
 
@@ -68,7 +70,7 @@ def _base(
     relation = f"{main.relation} AS main"
     for number, join in enumerate(output.join):
         other = inputs[join.input]
-        conditions = []
+        conditions, parts = [], []
         for left, right in join.keys.items():
             for name, types, where in ((left, main.types, output.input), (right, other.types, join.input)):
                 if name not in types:
@@ -76,10 +78,13 @@ def _base(
                         f"{output.dataset}: input {where} has no column {name!r} to join on",
                         fix=nearest_column(name, types),
                     )
+            # As texts, the 17 of one file would never be the 17.0 of the other.
+            kind = "DOUBLE" if {main.types[left], other.types[right]} & {*FLOATS} else "VARCHAR"
+            parts.append(f"TRY_CAST({quote(right)} AS {kind})")
             conditions.append(
-                f"CAST(main.{quote(left)} AS VARCHAR) = CAST(other{number}.{quote(right)} AS VARCHAR)"
+                f"TRY_CAST(main.{quote(left)} AS {kind}) = TRY_CAST(other{number}.{quote(right)} AS {kind})"
             )
-        keys = ", ".join(quote(right) for right in join.keys.values())
+        keys = ", ".join(parts)
         # Only the first row of a key joins; a second one would double the row that it joins.
         first = (
             f"SELECT * FROM {other.relation} QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY "
@@ -234,7 +239,7 @@ def _window(
 
 
 def _mark_duplicates(connection: duckdb.DuckDBPyConnection, staged: list[Staged]) -> None:
-    """Leave the first row of each key within a partition.
+    """Leave one row of each key within a partition (see `_order`).
 
     The others are filtered where `distinct` asks for it, else rejected.
     """
@@ -251,7 +256,7 @@ def _mark_duplicates(connection: duckdb.DuckDBPyConnection, staged: list[Staged]
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE later AS SELECT __output, __at FROM ({union}) "
             f"QUALIFY row_number() OVER (PARTITION BY {keys}, __day ORDER BY __moment NULLS LAST, "
-            f"__answer NULLS LAST, __output, {FILE}, {ROW}) > 1"
+            f"__first NULLS LAST, __output, {FILE}, {ROW}) > 1"
         )
         for position, item in enumerate(same):
             column, reason = (
@@ -271,12 +276,16 @@ def _mark_duplicates(connection: duckdb.DuckDBPyConnection, staged: list[Staged]
 def _order(output: Output) -> str:
     """Return what decides which of several rows of a key is kept.
 
-    The earliest moment, then one with an answer, else the first of the files.
+    The earliest moment, then one with an answer; of what a person or device says, the newest, then the no.
+    Else the first of the files.
     """
-    day = output.contract.day_column
-    moment = quote(day) if day and day in output.columns else "CAST(NULL AS TIMESTAMPTZ)"
-    answer = '"opened_ts"' if "opened_ts" in output.columns else "CAST(NULL AS TIMESTAMPTZ)"
-    return f"{moment} AS __moment, {answer} AS __answer"
+    day, is_state = output.contract.day_column, output.dataset in STATES
+    moment = f"epoch_us({quote(day)})" if day and day in output.columns else "CAST(NULL AS BIGINT)"
+    answer = "epoch_us(opened_ts)" if "opened_ts" in output.columns else "CAST(NULL AS BIGINT)"
+    if is_state:
+        # An older yes must not outlive the no that came after it.
+        moment, answer = f"-{moment}", f"CAST({quote(STATES[output.dataset])} AS BIGINT)"
+    return f"{moment} AS __moment, {answer} AS __first"
 
 
 def _count(

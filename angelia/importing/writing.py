@@ -2,8 +2,8 @@
 
 The same files give the same bytes. Writes the source datasets through the lake. An import replaces the
 partitions it has rows for; a second import of the same files finds its own commits and adds none.
-`suppressions` is a log: entries already in it are not appended again. All files are written before the first
-commit is made.
+`suppressions` is a log: entries already in it were left out before (`known`). All files are written before
+the first commit is made.
 """
 # ruff: noqa: S608 - statements are made of quoted identifiers of contracts and names of our own; every value is a parameter.
 
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from angelia.contracts import arrow, dataset
 from angelia.contracts.core import LOG
@@ -229,8 +228,6 @@ def _log(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, attempts:
         f"SELECT {columns} FROM every_row WHERE __filtered IS NULL AND __rejected IS NULL ORDER "
         f"BY {quote(contract.key[0])}"
     ).to_arrow_table()
-    known = lake.read_log(name)[contract.key[0]]
-    table = table.filter(pc.invert(pc.is_in(table[contract.key[0]], value_set=known.combine_chunks())))
     if not table.num_rows:
         return []
     attempt = attempts.enter_context(lake.attempt(name, log=LOG))

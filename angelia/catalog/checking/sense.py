@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
-from angelia.catalog.checking import contradictions, devices
+from angelia.catalog.checking import contradictions, devices, wording
 from angelia.catalog.document_parts import WEEKDAYS, Cap, Scalar
 from angelia.catalog.documents import (
     AnyDocument,
@@ -44,6 +44,8 @@ def notices(documents: Documents, today: date) -> Iterator[Notice]:
             doubts = _policy(document, documents)
         elif isinstance(document, Material):
             doubts = _material(document, today)
+        elif isinstance(document, Template):
+            doubts = wording.of_template(document)
         elif isinstance(document, Experiment):
             doubts = _experiment(document)
         elif isinstance(document, Audience):
@@ -228,6 +230,7 @@ def _material(material: Material, today: date) -> Iterator[Doubt]:
     if material.valid_until and material.valid_until < today:
         says = f"{material.valid_until} is before today: nobody gets it any more; correct it, or remove it"
         yield Doubt(("valid_until",), says, only_news=True)
+    yield from wording.of_material(material)
 
 
 def _audience(audience: Audience, documents: Documents, today: date) -> Iterator[Doubt]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from angelia import cli
-from angelia.commands.bootstrap import _pushes
+from angelia.commands.bootstrap import FIRST, _chosen_by_a_person, _pushes
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
+from models.registry import FILES, Registry
 
 pytestmark = pytest.mark.usefixtures("settings_home")
 
@@ -49,3 +51,16 @@ def test_pushes_are_those_between_the_cutoff_and_the_day(lake: Lake) -> None:
         put(lake, "user_pushes", 2, ds)
     days = [commit.partition["ds"] for commit in _pushes(lake, "2026-11-10", DS) if commit]
     assert days == ["2026-11-11", DS]
+
+
+def test_a_model_that_a_person_chose_is_not_replaced(tmp_path: Path) -> None:
+    registry = Registry.open(tmp_path)
+    first, second = (
+        registry.add(DS, {name: name.encode() + text for name in FILES}) for text in (b"1", b"2")
+    )
+    assert _chosen_by_a_person(registry, first) is None
+    registry.promote(first, actor=FIRST, reason="first", at="2026-11-15T00:00Z")
+    assert _chosen_by_a_person(registry, second) is None, "the history was imported again"
+    chosen = registry.promote(second, actor="ada", reason="better", at="2026-11-15T00:00Z")
+    assert _chosen_by_a_person(registry, first) == chosen
+    assert _chosen_by_a_person(registry, second) is None

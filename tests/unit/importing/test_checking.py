@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from angelia.commands.import_ import run_import
 from angelia.config import load_settings
 from angelia.lake import Lake
-from tests.unit.importing.small_files import PROFILES, mapping, people, read
+from tests.unit.importing.small_files import PROFILES, csv, mapping, people, read
 from tests.unit.importing.test_import_rejects import ATTRIBUTES, GOOD
 
 pytestmark = pytest.mark.usefixtures("settings_home")
@@ -49,3 +50,23 @@ def test_invalid_null_keeps_the_row_and_counts(tmp_path: Path, lake: Lake) -> No
         "birth_year: outside 1900..2020": 1,
     }
     assert [row["birth_year"] for row in read(lake, "user_profiles", ds="2022-05-08")] == [None, None, 1990]
+
+
+def test_a_refusal_after_ds_is_kept_for_its_day(tmp_path: Path, lake: Lake) -> None:
+    lines = ["u1,false,2022-05-09 00:00:00", "u2,true,2022-05-09 00:00:00", "u3,false,2022-05-08 23:59:59"]
+    words = csv(tmp_path, "said.csv", "\n".join(["id,yes,at", *lines]))
+    columns = {
+        "user_id": "id",
+        "kind": {"constant": "topic"},
+        "name": {"constant": "promo"},
+        "is_opted_in": "yes",
+        "updated_ts": "at",
+    }
+    document = mapping(tmp_path, {"dataset": "user_preferences", "input": "said", "columns": columns})
+    (output,) = run_import(load_settings(), document, [words], ds="2022-05-08")["outputs"]
+    assert (output["filtered"], output["rejected"]) == ({"after --ds": 1}, {})
+    rows = read(lake, "user_preferences", ds="2022-05-08")
+    assert [(row["user_id"], row["updated_ts"]) for row in rows] == [
+        ("u1", datetime(2022, 5, 8, 23, 59, 59, 999999, UTC)),
+        ("u3", datetime(2022, 5, 8, 23, 59, 59, tzinfo=UTC)),
+    ]

@@ -114,6 +114,39 @@ def test_an_unclosed_quote_is_the_cause_that_is_named(tmp_path: Path, line: str,
     assert refused.value.message == cause
 
 
+def test_a_line_that_is_too_long_is_the_cause_that_is_named(tmp_path: Path) -> None:
+    long = "x" * 500_000
+    rows, _ = imported(tmp_path, text("u1,berlin,1990", f"u2,{long},1990").encode())
+    assert len(rows) == 2
+    with pytest.raises(InvalidInput, match=r"people\.csv line 3 is longer than 2,000,000 bytes"):
+        imported(tmp_path, text("u1,berlin,1990", f"u2,{long * 5},1990", "u3,berlin,1990").encode())
+    with pytest.raises(InvalidInput, match=r"people\.csv line 3: a quote opens"):
+        imported(tmp_path, text("u1,berlin,1990", f'"u2,{long},1990', "u3,berlin,1990").encode())
+
+
+def test_another_delimiter_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="has no column 'id'") as refused:
+        imported(tmp_path, text("u1;berlin;1990", header="id;province;born").encode())
+    assert "is that its `delimiter:`?" in refused.value.one_line()
+
+
+@pytest.mark.parametrize("first", ["", "sep=,\n"])
+@pytest.mark.parametrize("header", ["id,province,born,id", '"id",province,born, id', "ID,province,born,id"])
+def test_of_two_columns_of_a_name_none_is_guessed(tmp_path: Path, header: str, first: str) -> None:
+    data = (first + text("u1,berlin,1990,u7", header=header)).encode()
+    name = "ID" if header.startswith("ID") else "id"
+    columns = {"user_id": name, "birth_year": "born"}
+    with pytest.raises(InvalidInput, match=f"the file has 2 columns named '{name}'") as refused:
+        imported(tmp_path, data, columns)
+    assert f"'{name} (column 1)'" in str(refused.value.fix)
+    for column, user in ((f"{name} (column 1)", "u1"), ("id (column 4)", "u7")):
+        rows, _ = imported(tmp_path, data, {"user_id": column, "birth_year": "born"})
+        assert [row["user_id"] for row in rows] == [user]
+    # A name that is given twice and not asked for hurts nobody, nor do columns without one.
+    rows, _ = imported(tmp_path, text("u1,berlin,1990,x,y", header="id,a,a,,").encode(), {"user_id": "id"})
+    assert [row["user_id"] for row in rows] == ["u1"]
+
+
 def test_another_escape_is_read(tmp_path: Path) -> None:
     data = text('u1,"a \\"b\\", c",1990', "u2,d,1991").encode()
     rows, _ = imported(tmp_path, data, escape="\\")

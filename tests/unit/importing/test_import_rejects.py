@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from angelia.catalog.apply import carry_out, plan
+from angelia.catalog.snapshot import write_snapshot
+from angelia.catalog.store import CatalogStore
 from angelia.commands.import_ import run_import
 from angelia.config import load_settings
 from angelia.contracts.sources import ID
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
-from tests.unit.importing.small_files import EVENTS, NOON, PROFILES, events, mapping, people, read
+from tests.unit.importing.small_files import EVENTS, NOON, PROFILES, csv, events, mapping, people, read
 
 pytestmark = pytest.mark.usefixtures("settings_home")  # each test writes below its own home
 
+DS = "2022-05-08"
 GOOD = [f"{n},1,1990,CN,2022-05-01,t" for n in range(1, 100)]
 
 
@@ -89,6 +95,84 @@ def test_too_many_rejects_write_nothing_but_samples(tmp_path: Path, lake: Lake) 
     assert secret not in samples + str(refused.value)
 
 
+REFUSALS: list[tuple[str, dict[str, Any]]] = [
+    (
+        "suppressions",
+        {
+            "entry_id": {"template": "s{born}"},
+            "user_id": {"template": "p{id}"},
+            "since_ts": "since",
+            "reason": {"constant": "unsubscribed"},
+        },
+    ),
+    (
+        "user_preferences",
+        {
+            "user_id": {"template": "p{id}"},
+            "kind": {"constant": "topic"},
+            "name": {"constant": "promo"},
+            "is_opted_in": {"constant": False},
+            "updated_ts": "since",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("dataset", "columns"), REFUSALS)
+def test_no_refusal_is_lost_unasked(
+    tmp_path: Path, lake: Lake, dataset: str, columns: dict[str, Any]
+) -> None:
+    lines = [f"{n},,{n},,2022-05-01," for n in range(99)]
+    file = people(tmp_path, *lines, "9 9,,100,,2022-05-01,")
+    document = mapping(tmp_path, {"dataset": dataset, "input": "people", "columns": columns})
+    with pytest.raises(InvalidInput, match="1 of 100 rows rejected") as refused:
+        run_import(load_settings(), document, [file], ds="2022-05-08")
+    assert "--max-reject-pct says how many refusals may be lost" in refused.value.one_line()
+    assert not lake.partitions(dataset)
+    run_import(load_settings(), document, [file], ds="2022-05-08", max_reject_pct=1.0)
+    assert lake.partitions(dataset)
+
+
+def test_words_that_nobody_will_heed_are_counted(tmp_path: Path, lake: Lake) -> None:
+    lines = ["u1,topic,promo", "u2,topic,newsletter", "u3,topic,promos", "u4,channel,fcm", "u5,channel,push"]
+    words = csv(tmp_path, "words.csv", "id,kind,name\n" + "".join(line + "\n" for line in lines))
+    preferences = {"user_id": "id", "kind": "kind", "name": "name"}
+    updated, no = {"constant": "2022-05-01"}, {"constant": False}
+    device = {"user_id": "id", "channel": {"from": "kind", "map": {"topic": "push", "channel": "fcm"}}}
+    address = {"template": "sandbox-0123456789-{id}"}
+    document = mapping(
+        tmp_path,
+        {
+            "dataset": "user_preferences",
+            "input": "words",
+            "columns": {**preferences, "is_opted_in": no, "updated_ts": updated},
+        },
+        {
+            "dataset": "user_endpoints",
+            "input": "words",
+            "columns": {
+                **device,
+                "address": address,
+                "is_active": {"constant": True},
+                "registered_ts": updated,
+            },
+        },
+    )
+    assert run_import(load_settings(), document, [words], ds=DS, dry_run=True)["warnings"] == []
+    store = CatalogStore.open(load_settings().catalog_url())
+    made = plan(store, [Path(__file__).parents[3] / "campaigns"])
+    carry_out(store, made, actor="ada", at=datetime.now(UTC))
+    write_snapshot(lake, store, DS)
+    warnings = run_import(load_settings(), document, [words], ds=DS)["warnings"]
+    assert [warning.partition(" that the catalog")[0] for warning in warnings] == [
+        "user_preferences: 2 rows name a topic",
+        "user_preferences: 1 rows name a channel",
+        "user_endpoints: 3 rows name a channel",
+    ]
+    assert "promo" in warnings[0].partition("it has ")[2]
+    assert "newsletter" not in "".join(warnings), "it may be anything that stood in the column"
+
+
 def test_lines_that_are_no_rows_are_counted_not_fatal(tmp_path: Path, lake: Lake) -> None:
     lines = [f"e{n},u,open,{NOON}" for n in range(60)]
     result = run_import(
@@ -97,6 +181,18 @@ def test_lines_that_are_no_rows_are_counted_not_fatal(tmp_path: Path, lake: Lake
     assert result["outputs"][0]["rejected"] == {"line is no CSV row": 1}
     assert result["outputs"][0]["read"] == 61
     assert lake.require("user_events", ds="2022-05-07").rejects == {"line is no CSV row": 1}
+
+
+def test_a_day_that_no_night_has_rejects_its_rows(tmp_path: Path, lake: Lake) -> None:
+    by_iso = {**EVENTS["columns"], "event_ts": "ms"}
+    with pytest.raises(InvalidInput, match="event_ts: before 2000-01-01"):
+        run_import(
+            load_settings(),
+            mapping(tmp_path, {**EVENTS, "columns": by_iso}),
+            [events(tmp_path, "a,u,open,1999-12-31 23:59:59", "b,u,open,2000-01-01")],
+            ds="2022-05-08",
+        )
+    assert not lake.partitions("user_events")
 
 
 def test_all_rows_filtered_is_refused(tmp_path: Path, lake: Lake) -> None:

@@ -74,3 +74,52 @@ def test_files_of_other_columns_are_told_apart_by_number(tmp_path: Path, lake: L
     assert refused.value.message == "people1.csv has other columns than people0.csv: number 2 of 2"
     with pytest.raises(InvalidInput, match=r"people2\.csv has 1 columns, people0\.csv has 2"):
         imported(tmp_path, lake, first, third)
+
+
+@pytest.mark.parametrize("column", ["id", {"from": "id", "transform": ["trim"]}, {"template": "c{id}"}])
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32()])
+def test_an_id_is_no_number_with_a_fraction(
+    tmp_path: Path, lake: Lake, column: Any, kind: pa.DataType
+) -> None:
+    # What pandas makes of whole numbers as soon as one is missing: 17 would be another person here.
+    pq.write_table(
+        pa.table({"id": pa.array([17, 18], kind), "at": ["2026-11-01"] * 2}), tmp_path / "a.parquet"
+    )
+    document = tmp_path / "mapping.yaml"
+
+    def by(user: Any) -> list[str]:
+        columns = {"user_id": user, "signup_ts": "at"}
+        outputs = [{"dataset": "user_profiles", "input": "people", "columns": columns}]
+        document.write_text(json.dumps({"name": "m", "inputs": {"people": "*"}, "outputs": outputs}))
+        run_import(load_settings(), document, [tmp_path / "a.parquet"], ds=DS)
+        ids: list[str] = lake.read(lake.require("user_profiles", ds=DS))["user_id"].to_pylist()
+        return ids
+
+    with pytest.raises(InvalidInput, match=r"user_profiles\.user_id: column 1 holds numbers with a fraction"):
+        by(column)
+    assert by({"from": "id", "type": "int"}) == ["17", "18"]
+    assert by({"from": "id", "type": "string"}) == ["17.0", "18.0"]
+
+
+@pytest.mark.parametrize("floats", [("orders",), ("people",), ("orders", "people")])
+def test_keys_join_as_numbers_where_one_has_a_fraction(
+    tmp_path: Path, lake: Lake, floats: tuple[str, ...]
+) -> None:
+    orders = {"customer": ["17", "18", "20"], "at": ["2026-11-01"] * 3}
+    people = {"id": ["17", "17", "18"], "name": ["u1", "again", "u2"]}
+    for name, column, table in (("orders", "customer", orders), ("people", "id", people)):
+        key = pa.array([float(text) for text in table[column]]) if name in floats else pa.array(table[column])
+        pq.write_table(pa.table({**table, column: key}), tmp_path / f"{name}.parquet")
+    output = {
+        "dataset": "user_profiles",
+        "input": "orders",
+        "join": [{"input": "people", "keys": {"customer": "id"}}],
+        "columns": {"user_id": "people.name", "signup_ts": "at"},
+    }
+    document = tmp_path / "mapping.yaml"
+    inputs = {name: f"{name}*" for name in ("orders", "people")}
+    document.write_text(json.dumps({"name": "m", "inputs": inputs, "outputs": [output]}))
+    files = [tmp_path / "orders.parquet", tmp_path / "people.parquet"]
+    result = run_import(load_settings(), document, files, ds=DS, max_reject_pct=50.0)
+    assert result["outputs"][0]["rejected"] == {"user_id: null": 1}
+    assert lake.read(lake.require("user_profiles", ds=DS))["user_id"].to_pylist() == ["u1", "u2"]

@@ -79,7 +79,8 @@ def test_hints_name_a_column_by_its_number_alone() -> None:
     assert nearest("xyz", ["gender", "age"]) == "known: gender, age"
     hint = nearest_column("emial", ["file.name", "name", "email"])
     assert hint == "column 2 of 2 comes nearest, look at its name"
-    assert "is there a header line?" in nearest_column("emial", ["ada@x.org"])
+    assert "is there a header line, and is that its `delimiter:`?" in nearest_column("emial", ["ada@x.org"])
+    assert "is there a header line?" in nearest_column("emial", ["ada@x.org", "17"])
     assert "ada" not in nearest_column("emial", ["ada@x.org"])
 
 

@@ -154,6 +154,16 @@ def test_a_zone_that_cannot_be_obeyed_rejects_the_row(
     assert counts["rejected"] == {f"signup_ts: {reason}": 1}
 
 
+@pytest.mark.parametrize(
+    ("unit", "text"), [("ms", "1794592931"), ("us", "1794592931000"), ("us", "1794592931")]
+)
+def test_a_number_in_a_larger_unit_is_no_moment(tmp_path: Path, lake: Lake, unit: str, text: str) -> None:
+    file = csv(tmp_path, text, str(int(MOMENT.timestamp()) * (1_000 if unit == "ms" else 1_000_000)))
+    moments, counts = imported(tmp_path, lake, file, unit=unit)
+    assert moments == [MOMENT]
+    assert counts["rejected"] == {f"signup_ts: no moment in {unit}": 1}
+
+
 def test_a_shift_moves_zoned_moments_alike(tmp_path: Path, lake: Lake) -> None:
     path = document(tmp_path)
     path.write_text(json.dumps({**json.loads(path.read_text()), "shift": 1}))

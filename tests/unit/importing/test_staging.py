@@ -10,7 +10,7 @@ import pytest
 from angelia.commands.import_ import run_import
 from angelia.config import load_settings
 from angelia.lake import Lake
-from tests.unit.importing.small_files import DAY, EVENTS, NOON, events, mapping, people, read
+from tests.unit.importing.small_files import DAY, EVENTS, NOON, csv, events, mapping, people, read
 
 pytestmark = pytest.mark.usefixtures("settings_home")
 
@@ -38,6 +38,42 @@ def test_distinct_keeps_the_earliest(tmp_path: Path, lake: Lake) -> None:
     run_import(load_settings(), mapping(tmp_path, output), [file], ds="2022-05-08")
     (row,) = read(lake, "user_profiles", ds="2022-05-08")
     assert row["signup_ts"] == datetime(2022, 5, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("distinct", [True, False])
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_several_words_the_newest_holds(tmp_path: Path, lake: Lake, distinct: bool, order: int) -> None:
+    lines = [
+        *("u1,promo,true,2022-05-01", "u1,promo,false,2022-05-02"),
+        *("u2,promo,false,2022-05-01", "u2,promo,true,2022-05-02"),
+        *("u3,promo,true,2022-05-02", "u3,promo,false,2022-05-02"),  # of two at one time the no
+    ][::order]
+    words = csv(tmp_path, "said.csv", "id,topic,yes,at\n" + "".join(line + "\n" for line in lines))
+    columns = {"user_id": "id", "name": "topic", "is_opted_in": "yes", "updated_ts": "at"}
+    preferences = {
+        "dataset": "user_preferences",
+        "input": "said",
+        "distinct": distinct,
+        "columns": {**columns, "kind": {"constant": "topic"}},
+    }
+    device = {
+        "user_id": "id",
+        "address": {"template": "{id}@a.example"},
+        "is_active": "yes",
+        "registered_ts": "at",
+    }
+    endpoints = {
+        "dataset": "user_endpoints",
+        "input": "said",
+        "distinct": distinct,
+        "columns": {**device, "channel": {"constant": "email"}},
+    }
+    document = mapping(tmp_path, preferences, endpoints)
+    result = run_import(load_settings(), document, [words], ds="2022-05-08", max_reject_pct=60.0)
+    assert [output["rows"] for output in result["outputs"]] == [3, 3]
+    for name, word in (("user_preferences", "is_opted_in"), ("user_endpoints", "is_active")):
+        rows = read(lake, name, ds="2022-05-08")
+        assert [(row["user_id"], row[word]) for row in rows] == [("u1", False), ("u2", True), ("u3", False)]
 
 
 def test_filters_count_under_their_reason_and_are_no_rejects(tmp_path: Path, lake: Lake) -> None:

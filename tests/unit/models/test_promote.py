@@ -64,6 +64,26 @@ def test_the_champion_needs_no_verdict_again(registry) -> None:
         objections_of(registry, version, needed=True)
 
 
+def test_a_champion_since_the_comparison_closes_the_gate(registry) -> None:
+    def version(seed: int, compared: str | None) -> str:
+        champion = {"champion": {"version": compared, "not_compared": "-"}} if compared else {}
+        metrics = {"test": {"logloss": 0.2, "logloss_base_rate": 0.3}} | champion
+        made = {"model.txt": str(seed).encode(), "metrics.json": to_json(metrics)}
+        return registry.add(DS, dict.fromkeys(FILES, b"{}") | made)
+
+    first, second = version(1, None), version(2, None)
+    promote(registry, first, actor="ada", reason="first", at=AT)
+    with pytest.raises(GateClosed, match=f"compared with no champion, and {first} has become champion since"):
+        promote(registry, second, actor="bob", reason="trained before", at=AT)
+    third, fourth = version(3, first), version(4, first)
+    promote(registry, third, actor="bob", reason="better", at=AT)
+    with pytest.raises(GateClosed, match=f"compared with {first}, and {third} has become champion since"):
+        promote(registry, fourth, actor="ada", reason="approved three days later", at=AT)
+    assert promote(registry, first, actor="ada", reason="back", at=AT).number == 3
+    assert promote(registry, fourth, actor="ada", reason="compared with it", at=AT).number == 4
+    assert promote(registry, second, actor="ada", reason="all the same", at=AT, force=True).number == 5
+
+
 def test_labels_at_random_are_not_promoted(week, registry, monkeypatch) -> None:
     """A model of noise has overlapping off-policy intervals; its log loss gives it away."""
 

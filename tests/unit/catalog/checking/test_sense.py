@@ -37,7 +37,7 @@ PLAIN = {
     "id": "plain",
     "channels": ["fcm"],
     "variables": {"price": {}},
-    "variants": {"en": {"title": "t", "body": "b"}},
+    "variants": {"en": {"title": "t", "body": "{{ price }}"}},
 }
 SALE = {
     "kind": "campaign",
