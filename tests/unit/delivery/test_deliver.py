@@ -59,6 +59,16 @@ def test_a_replay_branch_is_refused(
     assert not list(lake.store.list("seals"))
 
 
+def test_a_day_without_a_manifest_is_no_delivered_one(
+    settings_home: Path, lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample_plan.make(lake, DS, 3)
+    assert run("deliver", "--ds", "2091-01-01") == 2
+    captured = capsys.readouterr()
+    assert "dispatch_manifest has no commit for ds=2091-01-01" in captured.err
+    assert captured.out == ""
+
+
 def test_an_hour_that_has_not_begun_is_not_sealed(
     settings_home: Path, lake: Lake, capsys: pytest.CaptureFixture[str]
 ) -> None:
