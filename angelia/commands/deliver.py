@@ -112,9 +112,9 @@ def deliver(
         raise InvalidInput("--all-hours and --send-hour exclude each other")
     lake = open_lake()
     parts.require_main(lake)
+    hours = tuple(parts.parse_hour(hour) for hour in send_hour) if send_hour else None
     # A day that was mistyped would look like one of which everything was sent.
     lake.require("dispatch_manifest", ds=ds)
-    hours = tuple(parts.parse_hour(hour) for hour in send_hour) if send_hour else None
     # A rehearsal has no hour that is due: it sends whatever the plan has.
     if clock is ClockName.SIMULATED and hours is None:
         hours = tuple(parts.send_hours(lake, ds))
