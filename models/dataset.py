@@ -27,6 +27,7 @@ from models.features import USER_COLUMNS
 from models.past import Logged, hour_offsets, population_of, read_past, read_rounds, with_behaviour
 
 DAY_US = 86_400_000_000
+LEAST = 100  # mature pushes that can be trained on
 SHARES = (0.6, 0.8)  # of the examples in time order: train before, calibration between, test after
 _PUSH = [
     "ordinal",
@@ -131,10 +132,10 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
         share,
     )
     rows, left_out = join_examples(pushes, people, catalog, since=_us(first), until=_us(last) + DAY_US)
-    if rows.num_rows < 100:
+    if rows.num_rows < LEAST:
         raise InvalidInput(
-            f"only {rows.num_rows} mature pushes after {cutoff}; 100 are the least to train on",
-            fix="choose an earlier cutoff",
+            f"only {rows.num_rows} mature pushes after {cutoff}; {LEAST} are the least to train on",
+            fix="choose an earlier cutoff or more --max-rows; where there are none, make a --prior 0.05",
         )
     bounds = split_bounds(rows["sent_us"].to_numpy())
     # The split is by time. Pushes of one instant all fall on one side of it.

@@ -199,7 +199,7 @@ def train(
     if label[part].min() == label[part].max():
         raise InvalidInput(
             f"all pushes of the training days have the same label (opened: {bool(label[0])})",
-            fix="choose an earlier cutoff",
+            fix="choose an earlier cutoff; where there is none, make a prior: --prior 0.05",
         )
     progress(f"train: {examples.rows.num_rows} pushes after {cutoff}, {label.mean():.4f} opened")
     vocabulary = learn_vocabulary(examples.rows.slice(0, part.stop))

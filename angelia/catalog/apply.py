@@ -140,11 +140,18 @@ def plan(
         look: looks at the documents further; its errors refuse only what this apply brings about.
 
     Raises:
+        InvalidInput: a file is empty, and `prune` would remove what it held.
         InvalidDocuments: see `read_documents`; references, predicates and templates that do not fit.
         Conflict: a document is not at the version in `expect`, or one that would change is not at the version
             it says it was made from.
     """
     read = read_documents(paths)
+    named = {raw.file for _, raw in read.values()}
+    blank = [str(path) for path in find_files(paths) if str(path) not in named]
+    if blank and prune:
+        raise InvalidInput(
+            f"{blank[0]} holds no document, and --prune would remove what it held", fix="restore or remove it"
+        )
     heads = store.heads(tolerant=True)
     for key, version in (expect or {}).items():
         _require_version(key, heads.get(key), version)
@@ -169,7 +176,8 @@ def plan(
     if problems:
         raise InvalidDocuments(problems)
     changed = {key for key, (document, _) in read.items() if not _is_same(heads.get(key), document)}
-    warnings = [read[key][1].at(problem) for key in sorted(changed) for problem in _numbers(read[key][1])]
+    warnings = [f"{name}: holds no document" for name in blank]
+    warnings += [read[key][1].at(problem) for key in sorted(changed) for problem in _numbers(read[key][1])]
     for notice in look(after) if look else ():
         is_news = bool(notice.keys & changed)
         # An error in documents that this apply leaves as they are must not block it.

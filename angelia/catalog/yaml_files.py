@@ -82,7 +82,9 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         if path.is_dir():
             inside = sorted(
-                file for file in path.rglob("*") if file.suffix in (".yaml", ".yml") and file.is_file()
+                file
+                for file in path.rglob("*")
+                if file.suffix.lower() in (".yaml", ".yml") and file.is_file()
             )
             if not inside:
                 raise InvalidInput(f"no YAML file in {path}")

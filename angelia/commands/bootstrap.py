@@ -9,9 +9,12 @@ Surprise: where a person has promoted a model, it trains one and promotes none.
 from __future__ import annotations
 
 import json
-from datetime import date, timedelta
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import typer
 
 from angelia.catalog.snapshot import write_snapshot
@@ -22,6 +25,7 @@ from angelia.lake import Commit, Lake
 from angelia.lake.configured import open_lake
 from angelia.output import DsOption, JsonFlag, emit, run_module
 from angelia.users.index import require_index
+from models.dataset import LEAST
 from models.registry import Champion, Registry
 
 FIRST = "bootstrap"  # who promotes the first model
@@ -75,9 +79,12 @@ def command(
         *("build_send_times", "--ds", cutoff),
     ]
     run_module(["spark_jobs", *jobs])
-    # A shop that never pushed has nothing to train on, so its first nights use a prior.
-    has_pushes = any(commit is not None and commit.rows for commit in _pushes(lake, cutoff, ds))
-    how = ["--cutoff", cutoff] if has_pushes else ["--prior", str(USUAL_RATE)]
+    # A shop that hardly pushed has nothing to train on, so its first nights use a prior.
+    how = (
+        ["--cutoff", cutoff]
+        if _can_be_learned_from(lake, _pushes(lake, cutoff, ds), ds)
+        else ["--prior", str(USUAL_RATE)]
+    )
     trained = json.loads(run_module(["models.train", "--ds", ds, *how, "--json"]).strip().splitlines()[-1])
     # The first model has no champion to beat: it is promoted as `bootstrap`, on record, without approval.
     # What a person has promoted since is theirs to replace.
@@ -99,6 +106,19 @@ def command(
             f"{trained['version']} --by NAME --reason WHY` compares the two"
         )
     emit(result, lines, as_json)
+
+
+def _can_be_learned_from(lake: Lake, pushes: Sequence[Commit | None], ds: str) -> bool:
+    """Return whether there are as many mature pushes as training asks for."""
+    # Of the last day's pushes nobody knows yet whether they are opened.
+    n, end = 0, datetime.fromisoformat(ds).replace(tzinfo=UTC)
+    for commit in filter(None, pushes):
+        rows = lake.read(commit, ["kind", "sent_ts"])
+        mature = pc.less(rows["sent_ts"], pa.scalar(end, rows["sent_ts"].type))
+        n += int(pc.sum(pc.and_(pc.equal(rows["kind"], "sent"), mature)).as_py() or 0)
+        if n >= LEAST:
+            return True
+    return False
 
 
 def _chosen_by_a_person(registry: Registry, version: str) -> Champion | None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from angelia.config import load_settings
-from angelia.errors import InvalidInput
+from angelia.errors import Corrupt, GateClosed, InvalidInput
 from angelia.output import JsonFlag, emit, progress
 from models.judging import rehearsed
 from models.registry import Registry
@@ -38,6 +38,11 @@ def command(
         if not by.strip():
             raise InvalidInput("--skip names nobody", fix="a person answers for it: write --by NAME")
         registry.load(version)
+        if failed := _failed(registry, version):
+            raise GateClosed(
+                f"model {version} was rehearsed: {'; '.join(failed)}; a skip would hide that",
+                fix="train another, or overrule it with `python -m models.promote --force`",
+            )
         verdict = rehearsed.skipped(version, skip.strip(), by.strip())
     else:
         from angelia.rehearsal.rehearse import rehearse  # its jobs and models take seconds to load
@@ -47,3 +52,12 @@ def command(
     refused = rehearsed.shortfalls(verdict)
     result = {"version": version, "passes": not refused, "objections": refused, "verdict": verdict}
     emit(result | {"card": rehearsed.card_path(version)}, rehearsed.card(verdict), as_json)
+
+
+def _failed(registry: Registry, version: str) -> list[str]:
+    """Return what a verdict that is kept objects to; one that is damaged can be skipped."""
+    try:
+        verdict = rehearsed.kept(registry, version)
+    except Corrupt:
+        return []
+    return [] if verdict is None else rehearsed.shortfalls(verdict)

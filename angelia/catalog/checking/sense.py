@@ -101,6 +101,7 @@ def _campaign(campaign: Campaign, documents: Documents, today: date) -> Iterator
     if campaign.holdout_pct == 100:
         says = "100 % are held out: nobody will get it; give less"
         yield Doubt(("holdout_pct",), says, empties=True)
+    yield from _guarantee(campaign, documents)
     yield from _caps(campaign.caps)
     yield from _weekdays(campaign)
     yield from _window(campaign, documents)
@@ -113,6 +114,21 @@ def _campaign(campaign: Campaign, documents: Documents, today: date) -> Iterator
     if campaign.trigger is None:  # these are about what a plan weighs
         yield from contradictions.of_campaign(campaign, documents)
     yield from devices.of_campaign(campaign, documents)
+
+
+def _guarantee(campaign: Campaign, documents: Documents) -> Iterator[Doubt]:
+    """Yield that what people may refuse elsewhere is sent here without asking."""
+    others = [
+        other.id
+        for other in documents.values()
+        if isinstance(other, Campaign) and other.topic == campaign.topic and not other.is_transactional
+    ]
+    if campaign.is_transactional and others:
+        says = (
+            f"at_least_once asks for no consent, cap or quiet hours, and {campaign.topic} is the topic of "
+            f"marketing, too ({', '.join(others[:3])}); say at_most_once, or give it a topic of its own"
+        )
+        yield Doubt(("guarantee",), says, tuple(("campaign", name) for name in others))
 
 
 def _triggered(campaign: Campaign) -> Iterator[Doubt]:

@@ -15,7 +15,7 @@ import pytest
 from angelia.catalog.apply import InvalidDocuments, as_yaml, carry_out, plan
 from angelia.catalog.documents import canonical, parse_document
 from angelia.catalog.store import CatalogStore
-from angelia.errors import Conflict
+from angelia.errors import Conflict, InvalidInput
 
 Write = Callable[..., Path]
 AT = datetime(2026, 11, 14, 12, tzinfo=UTC)
@@ -84,6 +84,16 @@ def test_documents_in_no_file_stay_unless_pruned(store: CatalogStore, write: Wri
     assert apply(store, without, prune=True)["removed"] == ["audience/everyone"]
     assert ("audience", "everyone") not in {stored.key for stored in store.current()}
     assert [item.action for item in store.history("audience", "everyone")] == ["created", "removed"]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "---\n"])
+def test_a_file_without_a_document_is_named(store: CatalogStore, write: Write, text: str) -> None:
+    folder = write()
+    blank = folder / "zz_blank.yaml"
+    blank.write_text(text, "utf-8")
+    assert plan(store, [folder]).warnings[0] == f"{blank}: holds no document"
+    with pytest.raises(InvalidInput, match="--prune would remove what it held"):
+        plan(store, [folder], prune=True)
 
 
 def test_pruning_what_is_still_needed_is_refused(store: CatalogStore, write: Write, tmp_path: Path) -> None:

@@ -62,10 +62,10 @@ def test_each_value_has_its_line_and_good_documents_stay(tmp_path: Path) -> None
 
 
 def test_files_are_found_once_and_in_order(tmp_path: Path) -> None:
-    for name in ("b/x.yml", "a.yaml", "b/note.txt"):
+    for name in ("b/x.YML", "a.yaml", "b/note.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
-    assert find_files([tmp_path, tmp_path / "a.yaml"]) == [tmp_path / "a.yaml", tmp_path / "b" / "x.yml"]
+    assert find_files([tmp_path, tmp_path / "a.yaml"]) == [tmp_path / "a.yaml", tmp_path / "b" / "x.YML"]
     (tmp_path / "empty").mkdir()
     for wrong in (tmp_path / "empty", tmp_path / "missing"):
         with pytest.raises(InvalidInput, match="no "):

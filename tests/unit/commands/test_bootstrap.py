@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from angelia import cli
-from angelia.commands.bootstrap import FIRST, _chosen_by_a_person, _pushes
+from angelia.commands.bootstrap import FIRST, _can_be_learned_from, _chosen_by_a_person, _pushes
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
+from models.dataset import LEAST
 from models.registry import FILES, Registry
 
 pytestmark = pytest.mark.usefixtures("settings_home")
@@ -64,3 +67,18 @@ def test_a_model_that_a_person_chose_is_not_replaced(tmp_path: Path) -> None:
     chosen = registry.promote(second, actor="ada", reason="better", at="2026-11-15T00:00Z")
     assert _chosen_by_a_person(registry, first) == chosen
     assert _chosen_by_a_person(registry, second) is None
+
+
+@pytest.mark.parametrize(("n_sent", "enough"), [(LEAST - 1, False), (LEAST, True)])
+def test_a_shop_that_hardly_pushed_begins_with_a_prior(lake: Lake, n_sent: int, enough: bool) -> None:
+    day = datetime.fromisoformat(DS).replace(tzinfo=UTC)
+    rows = valid_rows("user_pushes", n_sent + 100, ds="2026-11-13")
+    young = [day if row >= n_sent + 50 else day - timedelta(seconds=1) for row in range(n_sent + 100)]
+    kinds = ["opened" if n_sent <= row < n_sent + 50 else "sent" for row in range(n_sent + 100)]
+    for name, values in (("sent_ts", young), ("kind", kinds)):
+        at = rows.schema.get_field_index(name)
+        rows = rows.set_column(at, rows.schema.field(at), pa.array(values, rows.schema.field(at).type))
+    with lake.attempt("user_pushes", ds="2026-11-13") as attempt:
+        attempt.write(rows, "part-0000.parquet")
+        attempt.publish()
+    assert _can_be_learned_from(lake, [None, *_pushes(lake, "2026-11-10", DS)], DS) is enough

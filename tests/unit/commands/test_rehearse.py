@@ -51,3 +51,24 @@ def test_a_skipped_rehearsal_is_kept_with_who_and_why(capsys: Any) -> None:
     card = registry.store.read(rehearsed.card_path(version)).decode()
     assert "no shop" in card
     assert "ada" in card
+
+
+def test_a_failed_rehearsal_cannot_be_skipped(capsys: Any) -> None:
+    registry = Registry.configured(load_settings())
+    version = registry.add("2026-11-14", dict.fromkeys(FILES, b"{}"))
+    words = ["--version", version, "--skip", "in a hurry", "--by", "ada"]
+    figures = {"messages": 9, "opens": 1.0, "opens_per_message": 0.1, "unsubscribes_per_message": 0.0}
+    gain = {"value": -0.05, "low": -0.06, "high": -0.04}
+    failed = {
+        "version": version, "how": rehearsed.AS_IT_IS, "says": "Two nights.",
+        "figures": {"version": figures, "usual": figures},
+        "gains": {"usual": {"opens_per_message": gain, "opens": {"value": 0.0, "low": 0.0, "high": 0.0}}},
+    }  # fmt: skip
+    rehearsed.keep(registry, version, failed)
+    code, out, err = run(capsys, *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "its opens a message are credibly fewer" in err
+    assert "models.promote --force" in err
+    assert rehearsed.kept(registry, version) == failed
+    registry.store.put(f"p_open/rehearsals/{version}/verdict.json", b"{")
+    assert run(capsys, *words)[0] == 0, "a verdict that cannot be read hides nothing"

@@ -150,6 +150,17 @@ def test_a_document_that_can_mean_nothing_is_named(raw, field, says):
     assert not notice.is_error
 
 
+def test_marketing_that_asks_for_no_consent_is_named():
+    owed = SALE | {"id": "owed", "guarantee": "at_least_once"}
+    ((where, notice),) = doubts(owed)
+    assert (where, notice.about) == ("campaign.guarantee", (("campaign", "sale"),))
+    assert "asks for no consent, cap or quiet hours, and promo is the topic of marketing, too (sale)" in (
+        notice.problem.message
+    )
+    assert doubts(owed | {"topic": "orders"}) == []
+    assert doubts(SALE | {"guarantee": "at_least_once"}, owed) == []
+
+
 EXPLORING = POLICY | {"explore": {"slot_share_pct": 5, "epsilon": 0.1}}
 
 
