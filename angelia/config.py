@@ -105,6 +105,11 @@ class Settings(BaseModel):
         home = self.home.absolute()
         return home / "metrics" if home.is_dir() else None
 
+    def pace_folder(self) -> Path | None:
+        """Return the folder in which processes share the pace of channels; None where no home is."""
+        home = self.home.absolute()
+        return home / "pace" if home.is_dir() else None
+
     def reports_dir(self) -> Path:
         """Return the folder that report pages are written to; for a bucket, before they are copied."""
         is_folder = self.reports and not self.reports_bucket()

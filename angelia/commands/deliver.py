@@ -122,7 +122,7 @@ def deliver(
         takeover=takeover, wait_for_lease=wait_for_lease, endpoint_url=endpoint_url,
         slots=slots, batch_rows=batch_rows, batch_deadline_s=batch_deadline_s,
         request_timeout_s=request_timeout_s, metrics_file=metrics_file,
-        metrics_folder=load_settings().metrics_folder(),
+        metrics_folder=load_settings().metrics_folder(), pace_folder=load_settings().pace_folder(),
     )  # fmt: skip
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
 

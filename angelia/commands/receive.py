@@ -249,8 +249,8 @@ def intake_dispatch(
     settings = load_settings()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     terms = DispatchTerms(
-        once=once, batch_rows=batch_rows, lanes=lanes, lead_hours=settings.lead_hours, slots=slots,
-        endpoint_url=endpoint_url, metrics_folder=settings.metrics_folder(),
+        once=once, batch_rows=batch_rows, lanes=lanes, slots=slots, pace_folder=settings.pace_folder(),
+        lead_hours=settings.lead_hours, endpoint_url=endpoint_url, metrics_folder=settings.metrics_folder(),
     )  # fmt: skip
     engine = connect(settings.intake_url())
     batches = Batches(engine, Owner.this_process(), int(LEASE_S * 1e6))

@@ -122,7 +122,9 @@ def main(argv: list[str]) -> None:
     args = parser.parse_args(argv)
     spare_memory()  # as `angelia deliver` does
     watch = Stopwatch() if args.latency else None
-    delivery = Delivery(Lake.open(args.lake), Options(args.ds, (args.send_hour,)))
+    delivery = Delivery(
+        Lake.open(args.lake), Options(args.ds, (args.send_hour,), pace_folder=Path(args.lake).parent / "pace")
+    )
     memory = MemorySampler(delivery)
     memory.start()
     profiler = None

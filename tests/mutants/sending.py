@@ -156,6 +156,18 @@ SENDING = (
         ("delivery/test_senders.py",),
     ),
     Mutant(
+        "what was drawn long ago goes back",
+        "max(0, self._drawn) if wall < self._full_at else 0",
+        "max(0, self._drawn)",
+        ("delivery/test_shared_pace.py",),
+    ),
+    Mutant(
+        "what is drawn may be used at any time",
+        "self._drawn > 0 and 0 <= now - self._drawn_at < _HOLD_US",
+        "self._drawn > 0",
+        ("delivery/test_shared_pace.py",),
+    ),
+    Mutant(
         "one try too many",
         "if self.out.attempts[i] >= self.work.max_attempts:",
         "if self.out.attempts[i] > self.work.max_attempts:",

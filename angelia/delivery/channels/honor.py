@@ -102,7 +102,7 @@ CAPABILITIES = Capabilities(
     limit=f"{PAYLOAD_LIMIT:,} bytes of JSON without the token (Huawei's; Honor's is not known)",
     collapse="notifyId, a checksum of the collapse key",
     ttl=f"android.ttl, at most {TTL_MAX_S // 86_400} days",
-    receipts="receipt URL of the console, with the dispatch id as biTag",
+    receipts="receipt URL of the console (biTag), not taken",
     multicast=None,
 )
 

@@ -1,9 +1,8 @@
 """What holds up some rows of a channel only: a campaign's speed limit, a silent receiver.
 
 A row at a closed gate is put aside, and the batch goes on with the rest. Grain: campaign, or receiver (a
-webhook's host). Surprise: a limit is shared by all channels of a campaign in one process, and divided by the
-workers of a channel (`--slots`), each of which stays below its share. Processes of other channels know
-nothing of it: what a campaign sends in an hour is bounded by the plan.
+webhook's host). Surprise: a limit is shared by all channels of a campaign and all processes of a home, and
+divided by the workers of a channel (`--slots`), each of which stays below its share.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Protocol
 
 from angelia.contracts.sending import Micros
 from angelia.delivery.sending.pacing import Breaker, TokenBucket
+from angelia.delivery.sending.shared_pace import CAMPAIGN, SharedPace, SharedPaces
 
 SPEED_LIMIT, RECEIVER_DOWN = "speed_limit", "receiver_down"
 _FAILURES_OF_ONE = 5  # in a row, until one receiver's breaker opens
@@ -29,7 +29,7 @@ class Hold(Protocol):
     reason: str
 
     def wait(self, now: Micros) -> float:
-        """Return 0 if one row may pass now, else the seconds to wait; nothing is taken."""
+        """Return 0 if one row may pass now, else the seconds to wait; nothing is used up."""
 
     def clears_in(self, rows: int, now: Micros) -> float:
         """Return the seconds until that many rows could have passed."""
@@ -43,8 +43,8 @@ class CampaignPace:
 
     reason = SPEED_LIMIT
 
-    def __init__(self, per_minute: float, now: Micros) -> None:
-        self.bucket = TokenBucket(per_minute, now)
+    def __init__(self, per_minute: float, now: Micros, shared: SharedPace | None = None) -> None:
+        self.bucket = TokenBucket(per_minute, now, shared)
 
     def wait(self, now: Micros) -> float:
         """See `Hold.wait`."""
@@ -52,25 +52,26 @@ class CampaignPace:
 
     def clears_in(self, rows: int, now: Micros) -> float:
         """See `Hold.clears_in`."""
-        return max(0.0, rows - self.bucket.tokens) / self.bucket.limit
+        return self.bucket.clears_in(rows)
 
     def enter(self, now: Micros) -> None:
         """See `Hold.enter`."""
-        self.bucket.take(now)
+        self.bucket.use()
 
 
 class SpeedLimits:
     """The speed limits of one process, by campaign; the same gate for all channels."""
 
-    def __init__(self, slots: int, now: Callable[[], Micros]) -> None:
-        self._slots, self._now = slots, now
+    def __init__(self, slots: int, now: Callable[[], Micros], shared: SharedPaces | None = None) -> None:
+        self._slots, self._now, self._shared = slots, now, shared or SharedPaces(None)
         self._gates: dict[tuple[str, int], CampaignPace] = {}
 
     def of(self, limits: Mapping[str, int]) -> dict[str, CampaignPace]:
         """Return the gates of the campaigns that have a limit (messages a minute)."""
         for key in limits.items():
             if key not in self._gates:
-                self._gates[key] = CampaignPace(key[1] / self._slots, self._now())
+                shared = self._shared.of(CAMPAIGN, *key)
+                self._gates[key] = CampaignPace(key[1] / self._slots, self._now(), shared)
         return {campaign: self._gates[campaign, limit] for campaign, limit in limits.items()}
 
 

@@ -12,6 +12,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from angelia.contracts.sending import Micros, burst_of, steady_per_minute
+from angelia.delivery.sending.shared_pace import SharedPace
 
 _DECREASE, _RECOVER_PER_S, _FLOOR = 0.5, 0.05, 0.01
 _OPEN_AFTER = 20  # failures in a row
@@ -21,7 +22,9 @@ _PROBE_CAP_S = 30.0
 class TokenBucket:
     """Tokens on plan time; `take` never blocks, it says how long to wait before asking again."""
 
-    def __init__(self, per_minute: float, now: Micros) -> None:
+    def __init__(self, per_minute: float, now: Micros, shared: SharedPace | None = None) -> None:
+        """Take this process's own share, and what all processes of the home keep to together."""
+        self._shared = shared
         self.burst, self.limit = burst_of(per_minute), steady_per_minute(per_minute) / 60
         self.rate = self.limit
         self.tokens = self.burst
@@ -31,7 +34,7 @@ class TokenBucket:
         self.n_decreases = 0
 
     def wait(self, now: Micros) -> float:
-        """Return 0 if a token is there, else the seconds to wait for one; nothing is taken."""
+        """Return 0 if a token is there (of the shared pace one is held), else the seconds to wait."""
         if now < self.paused_until:
             return (self.paused_until - now) / 1e6
         elapsed = (now - self._at) / 1e6
@@ -40,18 +43,33 @@ class TokenBucket:
             if self.rate < self.limit:
                 self.rate = min(self.limit, self.rate + self.limit * _RECOVER_PER_S * min(elapsed, 1.0))
             self.tokens = min(self.burst, self.tokens + elapsed * self.rate)
-        return 0.0 if self.tokens >= 1.0 else (1.0 - self.tokens) / self.rate + 1e-6
+        if self.tokens < 1.0:
+            return (1.0 - self.tokens) / self.rate + 1e-6
+        return 0.0 if self._shared is None else self._shared.wait(now)
 
     def take(self, now: Micros) -> float:
         """Take a token and return 0, or return the seconds to wait for one."""
         pause = self.wait(now)
         if not pause:
-            self.tokens -= 1.0
+            self.use()
         return pause
+
+    def use(self) -> None:
+        """Take the token that `wait` saw."""
+        self.tokens -= 1.0
+        if self._shared is not None:
+            self._shared.use()
 
     def give_back(self) -> None:
         """Return a token that was not used."""
         self.tokens = min(self.burst, self.tokens + 1.0)
+        if self._shared is not None:
+            self._shared.give_back()
+
+    def clears_in(self, rows: int) -> float:
+        """Return the seconds until that many tokens could have been taken."""
+        own = max(0.0, rows - self.tokens) / self.limit
+        return own if self._shared is None else max(own, self._shared.clears_in(rows))
 
     def throttled(self, now: Micros, retry_after_s: float | None) -> None:
         """Halve the rate, and hold everything while the provider asks for it.

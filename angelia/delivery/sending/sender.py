@@ -18,6 +18,7 @@ from angelia.delivery.clock import Clock
 from angelia.delivery.sending import events
 from angelia.delivery.sending.holds import Receivers
 from angelia.delivery.sending.pacing import Breaker, TokenBucket, backoff
+from angelia.delivery.sending.shared_pace import SharedPace
 from angelia.errors import AngeliaError
 from angelia.transport.wire import Answer, Request, Transport
 
@@ -63,18 +64,25 @@ class Sender:
         clock: Clock,
         *,
         per_minute: float,
+        shared: SharedPace | None = None,
         seed: int = 0,
         concurrency: int | None = None,
         is_other: bool = False,
     ) -> None:
-        """Open a channel; `is_other`: by another provider than the plan was made with."""
+        """Open a channel.
+
+        Args:
+            per_minute: this process's share of the quota.
+            shared: what all processes of the home keep to together.
+            is_other: by another provider than the plan was made with.
+        """
         self.channel, self.is_other = channel, is_other
         self.retired: list[Transport] = []  # of providers that were switched from: answers are under way
         self.adapter: Adapter = provider.adapter
         self.other_form = provider.other_form
         self.transport = transport
         self.clock = clock
-        self.bucket = TokenBucket(per_minute, clock.now())
+        self.bucket = TokenBucket(per_minute, clock.now(), shared)
         self.breaker = Breaker()
         self.concurrency = concurrency or provider.concurrency
         self.receivers = Receivers(provider.receiver_of, self.concurrency) if provider.receiver_of else None
@@ -93,12 +101,20 @@ class Sender:
         self.n_requests = 0
         self.n_refused = 0  # rows whose dispatch id was seen with another payload
 
-    def switch(self, provider: Provider, transport: Transport, *, per_minute: float, is_other: bool) -> None:
+    def switch(
+        self,
+        provider: Provider,
+        transport: Transport,
+        *,
+        per_minute: float,
+        shared: SharedPace | None = None,
+        is_other: bool,
+    ) -> None:
         """Go on with another provider, or another quota, from the next request on."""
         self.retired.append(self.transport)
         self.adapter, self.transport, self.is_other = provider.adapter, transport, is_other
         self.other_form = provider.other_form
-        self.bucket, self.breaker = TokenBucket(per_minute, self.clock.now()), Breaker()
+        self.bucket, self.breaker = TokenBucket(per_minute, self.clock.now(), shared), Breaker()
         self.concurrency = provider.concurrency
         self.receivers = Receivers(provider.receiver_of, self.concurrency) if provider.receiver_of else None
         self._credentials, self._renewal, self._halts, self._counted = provider.credentials, None, 0, 0

@@ -34,6 +34,7 @@ class Options:
     paced_s: float = PACED_S
     metrics_file: Path | None = None
     metrics_folder: Path | None = None  # of this machine's totals; None keeps none
+    pace_folder: Path | None = None  # where this home's processes share paces; None: each has its own alone
 
 
 @dataclass

@@ -18,6 +18,7 @@ from angelia.delivery.channels.base import ChannelConfig, Provider
 from angelia.delivery.clock import Clock, lease_now
 from angelia.delivery.sending.holds import SpeedLimits
 from angelia.delivery.sending.sender import NOBODY, Nowhere, Sender
+from angelia.delivery.sending.shared_pace import CHANNEL, SharedPaces
 from angelia.delivery.worker import worker_metrics
 from angelia.delivery.worker.channel_changes import ChannelChanges, ChannelDocument
 from angelia.delivery.worker.options import Options
@@ -70,7 +71,9 @@ class Senders:
         self._lake, self._options, self._clock = lake, options, clock
         self._open_provider = open_provider
         self._open_transport = open_transport or self._transport
-        self._paces = SpeedLimits(options.slots, clock.steady)
+        # A rehearsal's hours pass in minutes, so it uses up nothing of what others may send.
+        self._shared = SharedPaces(None if clock.simulated else options.pace_folder)
+        self._paces = SpeedLimits(options.slots, clock.steady, self._shared)
         self._snapshots: dict[str, PlanSnapshot] = {}
         self._changes = ChannelChanges(lake, lease_now)
         self._documents: dict[str, ChannelDocument] = {}  # by which channels are open
@@ -124,8 +127,13 @@ class Senders:
             return
         is_other = newest.body["provider"] != self.snapshot(commit).channels[channel]["provider"]
         transport = self._open_transport(provider, config)
-        rate = config.quota_per_minute / self._options.slots
-        sender.switch(provider, transport, per_minute=rate, is_other=is_other)
+        sender.switch(
+            provider,
+            transport,
+            per_minute=config.quota_per_minute / self._options.slots,
+            shared=self._shared.of(CHANNEL, channel, config.quota_per_minute),
+            is_other=is_other,
+        )
 
     def is_open(self, channel: str, commit: Commit) -> bool:
         """Say whether a channel of a plan sends at present, as far as is known."""
@@ -158,6 +166,7 @@ class Senders:
         for sender in self.by_channel.values():
             for transport in (*sender.retired, sender.transport):
                 await transport.close()
+        self._shared.close()
         self.write_metrics(is_last=True)
 
     def write_metrics(self, *, is_last: bool = False) -> None:
@@ -192,6 +201,7 @@ class Senders:
             self._open_transport(provider, config),
             self._clock,
             per_minute=config.quota_per_minute / options.slots,
+            shared=self._shared.of(CHANNEL, channel, config.quota_per_minute),
             seed=options.seed,
             is_other=newest.body["provider"] != document["provider"],
         )

@@ -1,8 +1,9 @@
 """Caps for messages that leave now: what people got lately, and what is planned.
 
 Grain: message. Reads `user_pushes`, ledgers and manifests of the last nights, and the intake's own sends;
-writes nothing. Surprise: a message of the night's plan that has not left yet uses room, as the night counts
-what the intake sent; of two dispatchers that decide about one person at once, the later one asks again.
+writes nothing. Surprise: a message of the night's plan that has not left yet uses room, also on its way to
+its next channel, as the night counts what the intake sent; of two dispatchers that decide about one person
+at once, the later one asks again.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from angelia.contracts.ids import OWED
 from angelia.contracts.outcomes import ACCEPTED, AMBIGUOUS, CAPPED, DEFERRED
 from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
 from angelia.delivery.manifest.batches import is_of_batch
+from angelia.delivery.manifest.parts import FALLOVER
 from angelia.intake.codes import TOO_MANY_TO_ADDRESS, Codes
 from angelia.intake.dispatching.batches import IntakeSend
 from angelia.intake.dispatching.deciding import HOUR_US, Chosen, Verdicts, is_code
@@ -64,14 +66,20 @@ class NightlySends:
         by_ordinal = {int(person["ordinal"]): user for user, person in people.items()}
         ordinals = pa.array(sorted(by_ordinal), pa.uint32())
         counted: dict[str, CountedMessage] = {}
-        settled: set[str] = set()
+        settled: set[str] = set()  # messages
+        ended: set[str] = set()  # dispatches: a message that falls over has another
         deferred: set[str] = set()
         for table in self._read(
-            self._ledgers, ("user_id", "campaign_id", "message_id", "outcome", "sent_ts", "channel")
+            self._ledgers,
+            ("user_id", "campaign_id", "message_id", "dispatch_id", "outcome", "sent_ts", "channel"),
         ):
             for row in table.filter(pc.is_in(table["user_id"], users)).to_pylist():
                 # It may still leave, as what waits for its campaign's speed limit does: it counts as planned.
-                (deferred if row["outcome"] == DEFERRED else settled).add(row["message_id"])
+                if row["outcome"] == DEFERRED:
+                    deferred.add(row["dispatch_id"])
+                else:
+                    settled.add(row["message_id"])
+                    ended.add(row["dispatch_id"])
                 if row["outcome"] in (ACCEPTED, AMBIGUOUS) and row["sent_ts"] is not None:
                     at = _micros(row["sent_ts"])
                     counted[row["message_id"]] = CountedMessage(
@@ -88,11 +96,12 @@ class NightlySends:
                     )
         # What is planned and not accounted for yet uses room at the hour it is planned for.
         for table in self._read(
-            self._manifests, ("user_id", "campaign_id", "message_id", "send_ts", "not_after", "channel")
+            self._manifests,
+            ("user_id", "campaign_id", "message_id", "dispatch_id", "send_ts", "not_after", "channel"),
         ):
             for row in table.filter(pc.is_in(table["user_id"], users)).to_pylist():
-                waits = row["message_id"] in deferred and _micros(row["not_after"]) > now
-                is_known = row["message_id"] in settled or row["message_id"] in deferred
+                waits = row["dispatch_id"] in deferred and _micros(row["not_after"]) > now
+                is_known = row["dispatch_id"] in ended or row["dispatch_id"] in deferred
                 if row["message_id"] not in counted and (waits or not is_known):
                     at = _micros(row["send_ts"])
                     counted[row["message_id"]] = CountedMessage(
@@ -120,6 +129,13 @@ class NightlySends:
         planned = [day.isoformat() for day in _days(today - timedelta(days=PLAN_LIFE_DAYS), today)]
         heads = [lake.head("dispatch_manifest", ds=ds) for ds in planned]
         self._manifests = [commit for commit in heads if commit is not None]
+        # What is on its way to its next channel stands here, and as refused or skipped in the ledger.
+        self._manifests += [
+            lake.require(FALLOVER, **leaf)
+            for ds in planned
+            for leaf in lake.partitions(FALLOVER, ds=ds)
+            if not is_of_batch(leaf)
+        ]
         live = {commit.ref for commit in (*self._pushes, *self._ledgers, *self._manifests)}
         self._tables = {ref: table for ref, table in self._tables.items() if ref in live}
 

@@ -328,6 +328,7 @@ class Dispatcher:
                 endpoint_url=self._terms.endpoint_url,
                 request_timeout_s=self._terms.request_timeout_s,
                 metrics_folder=self._terms.metrics_folder,
+                pace_folder=self._terms.pace_folder,
             )
             shared = Shared(
                 Senders(self._lake, options, self._clock, open_provider, self._transport),

@@ -26,6 +26,7 @@ class DispatchTerms:
     request_timeout_s: float = 10.0
     lease_s: float = LEASE_S
     metrics_folder: Path | None = None
+    pace_folder: Path | None = None
 
 
 @dataclass

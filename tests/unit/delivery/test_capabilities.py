@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from angelia.delivery.channels import PROVIDERS, capabilities, stand_in
 from angelia.delivery.channels.base import ACCEPTED, Message, MessageRejected
+from angelia.errors import InvalidInput
+from angelia.receive import callbacks
 from angelia.transport.wire import Answer, Request
+from tests.unit.delivery.channels import test_ses_bulk, test_token_lists
+from tests.unit.delivery.channels.given import opened
 
 STATUSES = (200, 201, 301, 400, 401, 403, 404, 410, 413, 429, 500, 503)
 BODIES = (b"", b"[]", b"null", b"{", b'{"code":[]}', b'{"errcode":{}}', b'{"code":true}', b"\xff")
 
 
+ACCOUNTS = {
+    "huawei": test_token_lists.KEY_FILE,
+    "oppo": {"app_key": "k", "master_secret": "m"},
+    "ses_v2": test_ses_bulk.ACCOUNT,
+}
 MAILS = {"smtp", "ses_v2", "mandrill"}  # a mail is folded before it is measured
 # Their headers hold the time or a signature.
 UNTIMED = ("webpush", "webhook", "apns", "ses_v2", "sns_push", "sns_sms")
@@ -62,6 +72,26 @@ def test_no_answer_is_too_odd_to_classify(provider: str) -> None:
         for body in BODIES:
             verdict = its.adapter.classify(Answer(status, body))
             assert status < 300 or verdict.kind != ACCEPTED
+
+
+def test_what_comes_back_by_a_call_has_a_route() -> None:
+    """A dispatch id that returns is one that `angelia receive` takes from this provider."""
+    returned = {name for name in PROVIDERS if "with the dispatch id" in (receipts_of(name) or "")}
+    assert returned == set(callbacks.PROVIDERS)
+
+
+def receipts_of(provider: str) -> str | None:
+    return capabilities.capabilities(provider).receipts
+
+
+@pytest.mark.parametrize("provider", ["huawei", "oppo", "ses_v2"])
+def test_an_account_may_ask_for_what_the_table_says(provider: str, tmp_path: Path) -> None:
+    most = capabilities.capabilities(provider).multicast
+    assert most is not None
+    for asked in (1, most):
+        assert opened(tmp_path, provider, ACCOUNTS[provider] | {"per_request": asked})
+    with pytest.raises(InvalidInput, match="per_request of channel second is out of range"):
+        opened(tmp_path, provider, ACCOUNTS[provider] | {"per_request": most + 1})
 
 
 def test_a_stale_table_fails_the_check(tmp_path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]

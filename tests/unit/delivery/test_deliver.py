@@ -6,6 +6,8 @@ Bad input is answered in one line, with exit code 2, and nothing is written.
 from __future__ import annotations
 
 import json
+import struct
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -211,3 +213,16 @@ def test_due_parts_are_listed_until_they_are_sent(
     assert run("ledger", "due", "--now", "2026-11-15T04:30:00Z") == 0
     assert "nothing is due" in capsys.readouterr().out
     assert run("ledger", "due", "--now", "2026-11-15 04:30") == 2
+
+
+def test_a_worker_shares_its_home_s_pace(
+    settings_home: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the wall clock every row is late: nothing leaves, and what was drawn goes back."""
+    sample_plan.make(lake, DS, 3, changes={"channel": "webhook", "address": "https://one.example/x"})
+    (settings_home / "hook.json").write_text('{"secret": "whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}')
+    monkeypatch.setenv("ANGELIA_WEBHOOK_CREDENTIALS", str(settings_home / "hook.json"))
+    assert run("deliver", "--ds", DS, "--send-hour", HOUR) == 0, capsys.readouterr().err
+    at, tokens = struct.unpack("<qd", (settings_home / "pace" / "channel.webhook").read_bytes())
+    assert abs(at / 1e6 - time.time()) < 60
+    assert tokens == pytest.approx(800), "a full burst of the quota"

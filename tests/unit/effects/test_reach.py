@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -62,3 +63,38 @@ def test_devices_and_messages_are_counted_once(lake: Lake, night: Any) -> None:
     mine = [row for row in lake.read(manifest).to_pylist() if row["user_id"] in (new, old)]
     assert by["2.1", "allowed"]["n_accepted"] + by["1.0", "allowed"]["n_accepted"] <= len(mine)
     assert "fcm: 4 devices, 3 allowed, 1 denied, 0 unknown." in page
+
+
+def test_what_came_back_stands_by_the_device_s_version(lake: Lake, night: Any) -> None:
+    (manifest,) = lake.history("dispatch_manifest", ds=DS)
+    (ledger,) = (lake.require("delivery_ledger", **leaf) for leaf in lake.partitions("delivery_ledger"))
+    (worker,) = lake.partitions("push_receipts", ds=DS)
+    receipts = lake.read(lake.require("push_receipts", **worker)).to_pylist()
+    opened = {row["dispatch_id"] for row in receipts if row["kind"] == "opened"}
+    accepted = [row for row in lake.read(ledger).to_pylist() if row["outcome"] == "accepted"]
+    shown, plain = [row for row in accepted if row["dispatch_id"] not in opened][:2]
+    address = {row["dispatch_id"]: row["address"] for row in lake.read(manifest).to_pylist()}
+    rows = [
+        endpoint(row["user_id"], address[row["dispatch_id"]], version, "allowed")
+        for row, version in ((shown, "3.0"), (plain, "3.1"))
+    ]
+    rows.append(endpoint(shown["user_id"], "second-token", "2.9", "allowed"))
+    put(lake, "user_endpoints", pa.Table.from_pylist(rows, arrow.schema(dataset("user_endpoints"))), ds=DS)
+    schema = arrow.schema(dataset("push_receipts"))
+    # Two words on one delivery are one; a program's open is nobody's.
+    back = [
+        {name: shown.get(name) for name in schema.names}
+        | {"receipt_id": f"r{n}", "kind": kind, "receipt_ts": shown["sent_ts"], "reason": reason}
+        for n, (kind, reason) in enumerate(
+            [("delivered", None), ("delivered", None), ("displayed", None), ("opened", "machine")]
+        )
+    ]
+    put(lake, "push_receipts", pa.Table.from_pylist(back, schema), ds=DS, source="receive", part="x")
+    page = Path(run_report(load_settings(), DS)["report"]).read_text("utf-8")
+    table = {row["app_version"]: row for row in lake.read(lake.require("reach", ds=DS)).to_pylist()}
+    names = ("n_devices", "n_accepted", "n_delivered", "n_displayed", "n_opened")
+    assert [table["3.0"][name] for name in names] == [1, 1, 1, 1, 0]
+    assert [table["2.9"][name] for name in names] == [1, 0, 0, 0, 0]
+    assert [table["3.1"][name] for name in names] == [1, 1, 0, 0, 0]
+    assert (table[None]["n_displayed"], table[None]["n_opened"]) == (0, night.n_opened)
+    assert re.search(r"<td[^>]*>3\.0</td>\s*<td[^>]*>allowed</td>" + r"\s*<td[^>]*>1</td>" * 5, page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from angelia.contracts import arrow, dataset
 from angelia.delivery.manifest import sample_plan
-from angelia.delivery.manifest.parts import INTAKE
+from angelia.delivery.manifest.parts import FALLOVER, INTAKE
 from angelia.intake.dispatching.batches import IntakeSend
 from angelia.intake.dispatching.caps import CONTENDED, CountedMessage, cap
 from angelia.intake.dispatching.deciding import HOUR_US
@@ -97,6 +98,21 @@ def test_caps_count_what_the_nights_plan_will_send(bench: Bench) -> None:
     assert bench.steps(planned) == [("refused", "capped")]
 
 
+def account_for(
+    bench: Bench, rows: pa.Table, outcome_of: Callable[[dict[str, Any]], str], **day: str
+) -> None:
+    """Write the ledger of a part."""
+    schema = arrow.schema(dataset("delivery_ledger"))
+    facts = {"n_attempts": 0, "reason": None, "sent_ts": None, "provider_id": None, "payload_sha256": None}
+    ledger = [
+        {name: row[name] for name in schema.names if name in row} | facts | {"outcome": outcome_of(row)}
+        for row in rows.to_pylist()
+    ]
+    with bench.lake.attempt("delivery_ledger", send_hour="x", part="fcm.low.0000", **day) as attempt:
+        attempt.write(pa.Table.from_pylist(ledger, schema=schema), "part-0000.parquet")
+        attempt.publish()
+
+
 def test_caps_count_what_waits_for_its_speed_limit(bench: Bench) -> None:
     """A deferred message leaves later, while its window lasts."""
     today = datetime.now(UTC)
@@ -112,20 +128,35 @@ def test_caps_count_what_waits_for_its_speed_limit(bench: Bench) -> None:
     with bench.lake.attempt("dispatch_manifest", **day) as attempt:
         attempt.write(rows, "part-0000.parquet", keys={"send_hour": "x", "channel": "fcm", "priority": "low"})
         attempt.publish()
-    schema = arrow.schema(dataset("delivery_ledger"))
-    facts = {"n_attempts": 0, "reason": None, "sent_ts": None, "provider_id": None, "payload_sha256": None}
-    ledger = [
-        {name: row[name] for name in schema.names if name in row}
-        | facts
-        | {"outcome": "skipped" if row["ordinal"] == 2 else "deferred"}
-        for row in rows.to_pylist()
-    ]
-    with bench.lake.attempt("delivery_ledger", send_hour="x", part="fcm.low.0000", **day) as attempt:
-        attempt.write(pa.Table.from_pylist(ledger, schema=schema), "part-0000.parquet")
-        attempt.publish()
+    outcomes = ("deferred", "deferred", "skipped")
+    account_for(bench, rows, lambda row: outcomes[row["ordinal"]], **day)
     ids = bench.accept(*({"user_id": f"u{number:07d}"} for number in range(3)))
     bench.dispatch()
     assert bench.states(ids) == ["refused", "sent", "sent"]
+
+
+def test_caps_count_what_is_between_two_channels(bench: Bench) -> None:
+    """Refused on one channel, not sent yet on the next; the second person has no next."""
+    today = datetime.now(UTC)
+    bench.night(documents=with_policy(caps=[{"messages": 1, "days": 1}]))
+    changes = {"user_id": lambda number: f"u{number:07d}", "campaign_id": "sale"}
+    day = {"ds": (today - timedelta(days=1)).date().isoformat()}
+    keys = {"send_hour": "x", "channel": "fcm", "priority": "low"}
+    rows = sample_plan.rows(0, 2, today - timedelta(hours=1), **changes)
+    with bench.lake.attempt("dispatch_manifest", **day) as attempt:
+        attempt.write(rows, "part-0000.parquet", keys=keys)
+        attempt.publish()
+    account_for(bench, rows, lambda _: "rejected", **day)
+    moved = sample_plan.rows(
+        0, 1, today - timedelta(hours=1), **changes, channel="email", address="ann@shop.example"
+    )
+    with bench.lake.attempt(FALLOVER, send_hour="x", part="ab" * 16, **day) as attempt:
+        attempt.write(moved, "part-0000.parquet", keys=keys | {"channel": "email"})
+        attempt.publish()
+    ids = bench.accept({"user_id": "u0000000"}, {"user_id": "u0000001"})
+    bench.dispatch()
+    assert bench.states(ids) == ["refused", "sent"]
+    assert bench.steps(ids[0]) == [("refused", "capped")]
 
 
 def test_caps_count_what_came_back_as_a_push_once(bench: Bench) -> None:

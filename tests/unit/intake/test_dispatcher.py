@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -179,3 +180,10 @@ def test_a_message_is_sent_again_once_if_it_may_be(bench: Bench) -> None:
     bench.dispatch()
     assert bench.states([first.id]) == ["sent"]
     assert len(bench.wire.sent) == 3
+
+
+def test_a_dispatcher_shares_its_home_s_pace(bench: Bench, tmp_path: Path) -> None:
+    bench.night()
+    bench.accept({})
+    assert bench.dispatch(pace_folder=tmp_path).steps["sent"] == 1
+    assert [file.name for file in tmp_path.glob("channel.*")] == ["channel.fcm"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from angelia.lake import Lake
-from angelia.receive.callbacks.base import form_signature
+from angelia.receive.callbacks import readers_of
+from angelia.receive.callbacks.base import Callback, form_signature
 from angelia.receive.folding import fold
 from tests.unit.receive.callbacks.given import FORM, A, B, kept, twilio
 from tests.unit.receive.callers import CALLBACKS, NOW, Post, endpoints
@@ -33,6 +34,19 @@ def test_twilio_is_not_believed_for_another_address_or_body(lake: Lake, post: Po
     assert post(path, body)[0] == 401
     assert kept(lake) == []
     assert post(path, body, headers)[0] == 200
+
+
+def test_a_stop_word_is_one_of_its_account_s_languages() -> None:
+    """`stop` holds in all; another language's word is a text like any other."""
+    for languages, taken in ((["de"], ["Stopp", "stop"]), (["es", "de"], ["Stopp", "Baja", "stop"])):
+        account = CALLBACKS["sms"] | {"languages": languages}
+        reader = readers_of({"sms": account}, lambda _, address: address)["sms"]
+        stops = []
+        for text in ("Stopp", "Baja", "stop", "退订"):
+            fields = {"MessageSid": "SM1", "From": "+49151000", "Body": text}
+            read = reader.read(Callback({}, "", urlencode(fields).encode(), NOW))
+            stops += [text] if read.events else []
+        assert stops == taken
 
 
 def test_a_text_that_says_stop_closes_its_owners_channel(lake: Lake, post: Post) -> None:
