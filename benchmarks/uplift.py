@@ -174,19 +174,16 @@ def figures(seeds: list[Nights], ours: list[Nights] | None) -> dict[str, object]
         "predicted_over_actual": round(
             float(np.mean([total(n, "predicted") / total(n, "opens") for n in seeds])), 4
         ),
-        "opens_per_send_by_night": np.round(
-            np.mean(
-                [[n["opens"] / n["sent"] if n["sent"] else np.nan for n in nights] for nights in seeds],
-                axis=0,
-            ),
-            5,
-        ).tolist(),
+        "opens_per_send_by_night": np.round(by_night(seeds, "opens"), 5).tolist(),
     }
     if known := [night for nights in seeds for night in nights if "auc" in night]:
         row["knowledge"] = learned(known)
     if ours is not None:
         for name, of in (("gain", "opens"), ("unsubscribes", "unsubscribes"), ("value", "value")):
             row |= compared(name, per_message(ours, of) / per_message(seeds, of))
+            # The first night follows evenly drawn pushes, the later ones a policy's own.
+            ratio = by_night(ours, of) / by_night(seeds, of)
+            row[f"{name}_pct_by_night"] = np.round(100.0 * (ratio - 1.0), 2).tolist()
     return row
 
 
@@ -206,6 +203,15 @@ def learned(known: Nights) -> dict[str, float]:
 def per_message(seeds: list[Nights], name: str) -> npt.NDArray[np.float64]:
     """Return a figure per message of each seed, (seeds,)."""
     return np.array([total(nights, name) / total(nights, "sent") for nights in seeds])
+
+
+def by_night(seeds: list[Nights], name: str) -> npt.NDArray[np.float64]:
+    """Return a figure per message of each night, the mean over seeds, (nights,).
+
+    nan where nothing was sent.
+    """
+    rates = [[n[name] / n["sent"] if n["sent"] else np.nan for n in nights] for nights in seeds]
+    return np.asarray(np.mean(rates, axis=0))
 
 
 def compared(name: str, ratio: npt.NDArray[np.float64]) -> dict[str, object]:

@@ -27,6 +27,23 @@ def test_a_peer_is_compared_seed_by_seed() -> None:
     assert "gain_pct" not in uplift.figures(ours, None)
 
 
+def test_a_peer_is_compared_night_by_night() -> None:
+    ours = [
+        [a_night(100, 12.0, 0.10), a_night(50, 6.0, 0.04)],
+        [a_night(100, 12.0, 0.10), a_night(10, 1.2, 0.01)],
+    ]
+    peer = [
+        [a_night(100, 10.0, 0.10), a_night(50, 5.0, 0.05)],
+        [a_night(100, 8.0, 0.10), a_night(10, 1.0, 0.01)],
+    ]
+    row = uplift.figures(peer, ours)
+    assert row["opens_per_send_by_night"] == [0.09, 0.1]
+    assert row["gain_pct_by_night"] == [33.33, 20.0]
+    assert row["unsubscribes_pct_by_night"] == [0.0, -10.0]
+    nobody = [[a_night(100, 10.0, 0.10), a_night(0, 0.0, 0.0)]]
+    assert np.isnan(uplift.by_night(nobody, "opens")).tolist() == [False, True]
+
+
 def test_kept_nights_are_read_back_if_they_suffice(tmp_path: Path) -> None:
     file = tmp_path / "kept" / "1-2000-28.json"
     lived = {"ours": [a_night(3, 1.0, 0.1)] * 2, "usual": [a_night(3, 0.5, 0.1)]}
