@@ -189,14 +189,6 @@ def sealed_files(lake: Lake, ds: str) -> dict[str, list[FileEntry]]:
     }
 
 
-def messages_in(lake: Lake, files: Iterable[FileEntry]) -> list[str]:
-    """Return the message ids that stand in files of a manifest.
-
-    Those of sealed hours are sent, intended or pending: no other hour may hold them.
-    """
-    return [key for entry in files for key in lake.read_file(entry, ["message_id"]).column(0).to_pylist()]
-
-
 def standing_manifest(lake: Lake, ds: str, send_hour: str) -> Commit:
     """Return the commit an hour is sealed to, or would be sealed to now; nothing is sealed.
 
