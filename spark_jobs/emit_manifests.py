@@ -39,6 +39,7 @@ from angelia.contracts.core import LOG
 from angelia.contracts.outcomes import NO_BUDGET
 from angelia.contracts.sending import ALL, BEST
 from angelia.contracts.spark import schema as spark_schema
+from angelia.delivery.manifest.sealing import require_none_passed_over, standing
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Attempt, Commit, FileEntry, Lake
 from angelia.lake.citing import input_of
@@ -164,6 +165,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         require_same_seals(lake, args.ds, sealed)
         require_all_explained(plan.n_planned, counts.messages.total(), rejects)
         commit = publish(attempt, plan, counts, rejects, sorted(sealed), receipts)
+        # Whoever sealed an hour in the last instant goes by the manifest before; no hour goes by this one.
+        require_none_passed_over(lake, commit)
         progress(
             f"emit_manifests: {commit.ref}: {plan.n_planned} planned, {commit.rows} rows in "
             f"{len(commit.files)} parts, left out {dict(commit.rejects)}"
@@ -241,7 +244,7 @@ def outside_sealed(
     n_open = in_open_hours.count()
     unsent = in_open_hours.join(rows.select("message_id"), "message_id", how="left_anti")
     n_unsent = unsent.count()
-    before = read_dataset(spark, lake, lake.require("dispatch_manifest", ds=plan.ds), ["message_id"])
+    before = read_dataset(spark, lake, standing(lake, plan.ds), ["message_id"])
     gap = plan.catalog.policy.min_gap_hours
     fit = fitting(unsent, messages, sealed_marketing(rows), before, gap_hours=gap)
     n_fit, kept = fit.count(), within_budgets(fit, plan.catalog.campaigns, sealed_counts(rows))

@@ -204,6 +204,8 @@ def test_dead_tokens_go_and_others_stay(bench: Any, fcm_error: Any) -> None:
             0, 600, start, message_id=lambda n: sample_plan.ids.message_id("other", f"u{n}", "once")
         )
         attempt.write(again, "send_hour=2026-11-15T05/part-0000.parquet", keys=keys)
+        for entry in parts.sealed_files(bench.lake, DS)[HOUR]:
+            attempt.add(entry)
         attempt.publish(inputs=[bench.lake.require("catalog_snapshot", ds=DS)])
     result = bench.deliver(hours=("2026-11-15T05",))
     assert result.delivered == {"accepted": 600 - 5, "skipped": 5}

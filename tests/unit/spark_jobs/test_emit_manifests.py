@@ -14,6 +14,7 @@ from angelia.asking.fate import fate_of
 from angelia.contracts.certificate import Messages, messages_meta
 from angelia.contracts.rows import valid_rows
 from angelia.delivery.manifest.parts import seal
+from angelia.errors import Conflict
 from angelia.planning.guard import guard
 from angelia.planning.routes.requests import ManifestCounts
 from angelia.quality.verdicts import CheckVerdict, store
@@ -77,28 +78,59 @@ def test_a_night_held_back_is_not_emitted_by_hand(planned, capsys):
     assert planned.head("dispatch_manifest", ds=DS) is None
 
 
-def test_an_hour_sealed_meanwhile_ends_the_attempt(planned, capsys, monkeypatch):
-    """It goes by the manifest before, and this one may put its messages elsewhere."""
+@pytest.fixture
+def standing(planned, monkeypatch):
+    """A manifest with one open hour, beside a job whose work on executors is left out."""
     ready(planned)
     put(planned, "user_endpoints", valid_rows("user_endpoints", 4))
-    with planned.attempt("dispatch_manifest", ds=DS) as attempt:
-        attempt.write(valid_rows("dispatch_manifest", 4), "part-0000.parquet", keys={"send_hour": HOUR})
-        standing = attempt.publish().ref
-
-    def write(*_):
-        seal(planned, DS, HOUR, "2026-11-15T09:00:00+00:00")
-        return ManifestCounts()
-
     for name in ("spark_session", "planned_messages"):
         monkeypatch.setattr(emit_manifests, name, lambda *_: nullcontext())
+    monkeypatch.setattr(emit_manifests, "outside_sealed", lambda *_: None)
     monkeypatch.setattr(emit_manifests, "with_addresses", lambda *_: (None, []))
-    monkeypatch.setattr(emit_manifests, "write_rows", write)
-    code, line = emit(capsys)
-    assert (code, line) == (
+    monkeypatch.setattr(emit_manifests, "write_rows", lambda *_: ManifestCounts())
+    with planned.attempt("dispatch_manifest", ds=DS) as attempt:
+        attempt.write(valid_rows("dispatch_manifest", 4), "part-0000.parquet", keys={"send_hour": HOUR})
+        return attempt.publish()
+
+
+def sealing(lake, monkeypatch, name):
+    """Let a worker seal an hour just before the job goes on to a step, the first time."""
+    go_on, seals = getattr(emit_manifests, name), [HOUR]
+
+    def step(*words):
+        if seals:
+            seal(lake, DS, seals.pop(), "2026-11-15T09:00:00+00:00")
+        return go_on(*words)
+
+    monkeypatch.setattr(emit_manifests, name, step)
+
+
+def test_an_hour_sealed_meanwhile_ends_the_attempt(planned, standing, capsys, monkeypatch):
+    """It goes by the manifest before, and this one may put its messages elsewhere."""
+    sealing(planned, monkeypatch, "write_rows")
+    assert emit(capsys) == (
         2,
         f"error: workers began to send {HOUR} while manifests were written; rerun emit_manifests",
     )
-    assert planned.require("dispatch_manifest", ds=DS).ref == standing
+    assert planned.require("dispatch_manifest", ds=DS) == standing
+
+
+def test_an_hour_sealed_at_the_last_instant_sends_nothing_twice(planned, standing, capsys, monkeypatch):
+    """Between the look at seals and the commit: no other hour is sealed to that commit."""
+    sealing(planned, monkeypatch, "publish")
+    later = "2026-11-15T10"
+    code, line = emit(capsys)
+    ignorant = planned.require("dispatch_manifest", ds=DS)
+    assert (code, ignorant.number) == (2, standing.number + 1)
+    assert line.startswith(f"error: workers began to send {HOUR} while {ignorant.ref} was published")
+    assert line.endswith("nothing is sent by that one; rerun emit_manifests")
+    with pytest.raises(Conflict, match="nothing is sent by that one"):
+        seal(planned, DS, later, "2026-11-15T10:00:00+00:00")
+    assert emit(capsys)[0] == 0
+    manifest = planned.require("dispatch_manifest", ds=DS)
+    assert seal(planned, DS, later, "2026-11-15T10:00:00+00:00") == manifest
+    assert [entry.identity for entry in manifest.files] == [entry.identity for entry in standing.files]
+    assert seal(planned, DS, HOUR, "2026-11-15T10:00:00+00:00") == standing
 
 
 @pytest.mark.slow
