@@ -33,14 +33,14 @@ from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
 from angelia.answers import OperatorAnswer
 from angelia.catalog.snapshot import Catalog, load_snapshot
-from angelia.contracts import arrow, dataset
+from angelia.contracts import dataset
 from angelia.contracts.certificate import Messages, messages_of
 from angelia.contracts.core import LOG
-from angelia.contracts.ids import dispatch_id, hash64
 from angelia.contracts.outcomes import NO_BUDGET
 from angelia.contracts.sending import ALL, BEST
 from angelia.contracts.spark import schema as spark_schema
-from angelia.errors import InvalidInput, NotFound
+from angelia.delivery.manifest.sealing import require_none_passed_over, standing
+from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Attempt, Commit, FileEntry, Lake
 from angelia.lake.citing import input_of
 from angelia.output import progress
@@ -58,10 +58,10 @@ from spark_jobs.running.session import (
 )
 from spark_jobs.shard_work.beside_sealed import (
     fitting,
-    intended,
     require_same_seals,
     sealed_counts,
     sealed_marketing,
+    sealed_rows,
     seals_of,
     within_budgets,
 )
@@ -74,86 +74,11 @@ from spark_jobs.shard_work.devices import (
     ways_of,
 )
 from spark_jobs.shard_work.endpoints import living, owned, read_endpoints
+from spark_jobs.shard_work.manifest_parts import WRITTEN, identify, part_counts, write_parts
 from spark_jobs.shard_work.messages import messages_of_shard
 
-PART_ROWS = 100_000
 MANIFEST = spark_schema(dataset("dispatch_manifest"))
-COUNTED = ["campaign_id", "message_id_count", "message_id_count_distinct"]
-
-
-Leaf = tuple[str, str, str]  # hour, channel, priority
 Sealed = Mapping[str, Sequence[FileEntry]]  # files of manifests by hour
-
-
-def part_counts(messages: Iterable[Messages], catalog: Catalog, n_devices: int = 1) -> dict[Leaf, int]:
-    """Return how many parts each hour, channel and priority gets.
-
-    `n_devices`: addresses a person, as rows of a message that goes to all.
-    """
-    rows: dict[Leaf, int] = {}
-    for cell in messages:
-        campaign = catalog.campaigns[cell.campaign_id]
-        name = (cell.slot, cell.channel, campaign.priority)
-        rows[name] = rows.get(name, 0) + cell.n * (n_devices if campaign.devices == ALL else 1)
-    return {name: -(-count // PART_ROWS) for name, count in rows.items()}
-
-
-def identify(
-    parts: dict[Leaf, int], to_all: Collection[str] = ()
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Return the step that gives each row its dispatch_id and its part.
-
-    `to_all` names the campaigns whose messages go to several devices: these stand in one part.
-    """
-
-    def step(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            names = ["message_id", "channel", "address", "send_ts", "priority", "campaign_id"]
-            rows = batch.select(names).to_pydict()
-            ids = [
-                dispatch_id(m, c, a)
-                for m, c, a in zip(rows["message_id"], rows["channel"], rows["address"], strict=True)
-            ]
-            hours = [slot.strftime("%Y-%m-%dT%H") for slot in rows["send_ts"]]
-            counts = [
-                parts[h, c, p] for h, c, p in zip(hours, rows["channel"], rows["priority"], strict=True)
-            ]
-            together = [
-                message if campaign in to_all else own
-                for message, campaign, own in zip(rows["message_id"], rows["campaign_id"], ids, strict=True)
-            ]
-            numbers = [hash64(one) % count for one, count in zip(together, counts, strict=True)]
-            batch = batch.set_column(
-                batch.schema.get_field_index("dispatch_id"), "dispatch_id", pa.array(ids)
-            )
-            yield batch.append_column("send_hour", pa.array(hours)).append_column(
-                "part", pa.array(numbers, pa.int32())
-            )
-
-    return step
-
-
-def write_parts(lake: Lake, folder: str) -> Callable[[pa.Table], pa.Table]:
-    """Return the step that writes one part, sorted by dispatch_id.
-
-    It returns the part's file entry, and its rows and messages by campaign.
-    """
-
-    def step(table: pa.Table) -> pa.Table:
-        send_hour, channel, priority, part = (
-            table[name][0].as_py() for name in ("send_hour", "channel", "priority", "part")
-        )
-        keys = {"send_hour": send_hour, "channel": channel, "priority": priority, "part": f"{part:04d}"}
-        name = f"send_hour={send_hour}/channel={channel}/priority={priority}/part-{part:04d}.parquet"
-        contract = dataset("dispatch_manifest")
-        rows = table.select(contract.names).sort_by("dispatch_id")
-        entry = lake.write_file(contract.name, folder, rows.cast(arrow.schema(contract)), name, keys=keys)
-        of = rows.select(["campaign_id", "message_id"]).group_by("campaign_id", use_threads=False)
-        counted = of.aggregate([("message_id", "count"), ("message_id", "count_distinct")])
-        counts = [list(row.values()) for row in counted.select(COUNTED).to_pylist()]
-        return pa.table({"entry": [entry.to_json()], "counts": [json.dumps(counts)]})
-
-    return step
 
 
 def arg_parser_for_job() -> argparse.ArgumentParser:
@@ -212,6 +137,12 @@ class ReleasedPlan:
         """How many of them are held back."""
         return sum(cell.n for cell in self.messages if cell.campaign_id in self.held)
 
+    def n_in(self, hours: Collection[str]) -> int:
+        """Return how many of those not held back were planned for these hours."""
+        return sum(
+            cell.n for cell in self.messages if cell.slot in hours and cell.campaign_id not in self.held
+        )
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the manifests of one night."""
@@ -227,13 +158,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         messages = planned_messages(spark, plan)
         if sealed:
             messages = outside_sealed(spark, plan, messages, sealed, rejects)
-        addressed, receipts = with_addresses(spark, plan, messages, rejects)
-        counts = write_rows(attempt, plan, addressed)
-        rejects["no_address"] = plan.n_planned - counts.messages.total() - rejects.total()
+        addressed, receipts = with_addresses(spark, plan, messages)
+        counts = write_rows(attempt, plan, addressed, rejects)
         for entry in carried:
             attempt.add(entry)
         require_same_seals(lake, args.ds, sealed)
+        require_all_explained(plan.n_planned, counts.messages.total(), rejects)
         commit = publish(attempt, plan, counts, rejects, sorted(sealed), receipts)
+        # Whoever sealed an hour in the last instant goes by the manifest before; no hour goes by this one.
+        require_none_passed_over(lake, commit)
         progress(
             f"emit_manifests: {commit.ref}: {plan.n_planned} planned, {commit.rows} rows in "
             f"{len(commit.files)} parts, left out {dict(commit.rejects)}"
@@ -305,16 +238,17 @@ def outside_sealed(
     one goes only what a plan counted beside it.
     """
     lake, files = plan.lake, [entry for files in sealed.values() for entry in files]
+    rows = sealed_rows(spark, lake, files)
     hour = F.date_format("send_ts", "yyyy-MM-dd'T'HH")
     in_open_hours = messages.where(~hour.isin(list(sealed)))
     n_open = in_open_hours.count()
-    unsent = in_open_hours.join(intended(spark, lake, files), "message_id", how="left_anti")
+    unsent = in_open_hours.join(rows.select("message_id"), "message_id", how="left_anti")
     n_unsent = unsent.count()
-    before = read_dataset(spark, lake, lake.require("dispatch_manifest", ds=plan.ds), ["message_id"])
-    marketing, gap = sealed_marketing(spark, lake, files), plan.catalog.policy.min_gap_hours
-    fit = fitting(unsent, messages, marketing, before, gap_hours=gap)
-    n_fit, kept = fit.count(), within_budgets(fit, plan.catalog.campaigns, sealed_counts(lake, files))
-    rejects["hour_sealed"] = plan.n_planned - plan.n_held - n_open
+    before = read_dataset(spark, lake, standing(lake, plan.ds), ["message_id"])
+    gap = plan.catalog.policy.min_gap_hours
+    fit = fitting(unsent, messages, sealed_marketing(rows), before, gap_hours=gap)
+    n_fit, kept = fit.count(), within_budgets(fit, plan.catalog.campaigns, sealed_counts(rows))
+    rejects["hour_sealed"] = plan.n_in(sealed)
     rejects["message_sealed"] = n_open - n_unsent
     rejects["beside_sealed"] = n_unsent - n_fit
     rejects[NO_BUDGET] = n_fit - kept.count()
@@ -322,11 +256,11 @@ def outside_sealed(
 
 
 def with_addresses(
-    spark: SparkSession, plan: ReleasedPlan, messages: DataFrame, rejects: Counter[str]
+    spark: SparkSession, plan: ReleasedPlan, messages: DataFrame
 ) -> tuple[DataFrame, list[Commit]]:
     """Return a row per message and address, and the receipts that chose between devices.
 
-    Messages whose only address belongs to another person are counted.
+    A message without an address of its channel keeps one row, whose `left_out` says why.
     """
     lake, ways = plan.lake, plan.ways
     every = read_endpoints(spark, lake, plan.endpoints, plan.ds)
@@ -337,33 +271,56 @@ def with_addresses(
         made, receipts = recent_receipts(spark, lake, plan.ds) if BEST in ways.values() else (None, [])
         known, names = by_way(usable, set(ways.values()), made, ds=plan.ds), [*names, "way"]
         messages = messages.withColumn("way", way_of(ways))
+    rows, why = messages.join(known, names, how="left"), F.lit("no_address")
     if others is not None:
-        owners = F.broadcast(others.select("user_id", "channel").distinct())
-        theirs = messages.join(owners, ["user_id", "channel"], how="left_semi")
-        rejects["address_of_another"] = theirs.join(known, names, how="left_anti").count()
-    return messages.join(known, names, how="inner").select(*MANIFEST.names), receipts
+        owners = others.select("user_id", "channel").distinct().withColumn("why", F.lit("address_of_another"))
+        rows = rows.join(F.broadcast(owners), ["user_id", "channel"], how="left")
+        why = F.coalesce("why", why)
+    return rows.select(*MANIFEST.names, F.when(F.col("address").isNull(), why).alias("left_out")), receipts
 
 
-def write_rows(attempt: Attempt, plan: ReleasedPlan, addressed: DataFrame) -> ManifestCounts:
-    """Write the rows into parts, and return how many rows and messages there are."""
+def write_rows(
+    attempt: Attempt, plan: ReleasedPlan, addressed: DataFrame, rejects: Counter[str]
+) -> ManifestCounts:
+    """Write the rows into parts, count what is left out, and return how many there are."""
     # Of all channels together: more than a channel has, so a part is rather smaller than too large.
     n_devices = -(-plan.endpoints.rows // max(1, plan.features.rows))
     parts = part_counts(plan.messages, plan.catalog, n_devices)
-    where_to = [StructField("send_hour", StringType()), StructField("part", IntegerType())]
-    identified = addressed.mapInArrow(
-        identify(parts, plan.to_all), StructType([*_nullable(MANIFEST).fields, *where_to])
-    )
+    where_to = [
+        StructField("left_out", StringType()),
+        StructField("send_hour", StringType()),
+        StructField("part", IntegerType()),
+    ]
     entries = (
-        identified.groupBy("send_hour", "channel", "priority", "part")
-        .applyInArrow(write_parts(plan.lake, attempt.folder), "entry string, counts string")
+        addressed.mapInArrow(
+            identify(parts, plan.to_all), StructType([*_nullable(MANIFEST).fields, *where_to])
+        )
+        .groupBy("send_hour", "channel", "priority", "part")
+        .applyInArrow(write_parts(plan.lake, attempt.folder), WRITTEN)
         .collect()
     )
     counts = ManifestCounts()
-    for row in sorted(entries, key=lambda row: row.entry):
-        entry = FileEntry.from_json(row.entry)
-        attempt.add(entry)
-        counts.add(entry.keys["channel"], json.loads(row.counts))
+    for row in sorted(entries, key=lambda row: row.entry or ""):
+        rejects.update(json.loads(row.left_out))
+        if row.entry is not None:
+            entry = FileEntry.from_json(row.entry)
+            attempt.add(entry)
+            counts.add(entry.keys["channel"], json.loads(row.counts))
     return counts
+
+
+def require_all_explained(n_planned: int, n_written: int, rejects: Counter[str]) -> None:
+    """Refuse to publish if a planned message is neither written nor left out for a reason.
+
+    Raises:
+        Corrupt: the plan counts other messages than its rows hold, or some were lost on the way.
+    """
+    if n_lost := n_planned - n_written - rejects.total():
+        raise Corrupt(
+            f"{n_planned} messages are planned, {n_written} written and {rejects.total()} left out for a "
+            f"reason, {abs(n_lost)} too {'few' if n_lost > 0 else 'many'}; nothing was published",
+            fix="run `angelia lake verify`, then plan_dispatch and emit_manifests again",
+        )
 
 
 def publish(

@@ -19,7 +19,7 @@ from pyspark.sql.types import StructField, StructType
 
 from angelia.contracts import dataset
 from angelia.contracts.spark import schema as spark_schema
-from angelia.lake import Commit, Lake
+from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.cache import FETCH_THREADS, with_copies
 from angelia.lake.commit import in_shard
 from angelia.lake.lake import MAIN
@@ -36,20 +36,33 @@ def read_dataset(
     *,
     change: Callable[[pa.Table], pa.Table] | None = None,
 ) -> DataFrame:
-    """Return columns of commits of one dataset as a DataFrame, a partition a file.
+    """Return columns of commits of one dataset as a DataFrame, as `read_files` does."""
+    commits = [commits] if isinstance(commits, Commit) else list(commits)
+    files = [entry for commit in commits for entry in commit.files]
+    return read_files(spark, lake, commits[0].dataset, files, columns, change=change)
+
+
+def read_files(
+    spark: SparkSession,
+    lake: Lake,
+    name: str,
+    files: Sequence[FileEntry],
+    columns: Sequence[str],
+    *,
+    change: Callable[[pa.Table], pa.Table] | None = None,
+) -> DataFrame:
+    """Return columns of files of the dataset `name` as a DataFrame, a partition a file.
 
     Each file's rows are `change`d as they are read. An optional column is null where a file lacks it.
 
     Raises:
         InvalidInput: a file lacks a column; it comes when the rows are read.
     """
-    commits = [commits] if isinstance(commits, Commit) else list(commits)
-    contract = dataset(commits[0].dataset)
+    contract = dataset(name)
     whole = spark_schema(contract)
     # Nullable throughout: dirty rows of a source break its contract, and Spark crashes on a null where it was
     # promised none.
     wanted = StructType([StructField(name, whole[name].dataType, True) for name in columns])
-    files = [entry for commit in commits for entry in commit.files]
     if not files:
         return spark.createDataFrame([], wanted)
     grow_exchanges(spark, sum(entry.bytes for entry in files))
@@ -88,10 +101,12 @@ def window_commits(lake: Lake, name: str, ds: str, days: int) -> Window:
 
     Day 0 is the first of the window, ds its last.
     """
+    if days < 1:
+        return []
     last = date.fromisoformat(ds)
     dates = [(last - timedelta(days=days - 1 - day)).isoformat() for day in range(days)]
     # A window may be a year of which a few weeks were ever written: one listing says which.
-    looker = lake.listed(name, dates[0]) if dates else lake
+    looker = lake.listed(name, dates[0])
     folders = [f"{branch}/{name}" for branch in {lake.branch, MAIN}]
     there = {child for folder in folders for child in looker.store.children(folder)}
     written = [day for day in range(days) if f"ds={dates[day]}" in there]

@@ -10,21 +10,20 @@ had room for it.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from angelia.catalog.documents import Campaign
 from angelia.contracts.outcomes import AT_LEAST_ONCE
-from angelia.delivery.manifest.parts import messages_in, sealed_files
+from angelia.delivery.manifest.parts import sealed_files
 from angelia.errors import Conflict
 from angelia.lake import FileEntry, Lake
 from angelia.lake.lake import MAIN
+from spark_jobs.running.reading import read_files
 
-_SEALED = ["user_id", "message_id", "send_ts", "guarantee"]
-_COUNTED = ["campaign_id", "message_id_count_distinct"]
+_SEALED = ["campaign_id", "user_id", "message_id", "send_ts", "guarantee"]
 
 
 def seals_of(lake: Lake, ds: str) -> dict[str, list[FileEntry]]:
@@ -47,21 +46,18 @@ def require_same_seals(lake: Lake, ds: str, known: Collection[str]) -> None:
         )
 
 
-def intended(spark: SparkSession, lake: Lake, files: Iterable[FileEntry]) -> DataFrame:
-    """Return the message ids that stand in sealed hours: intended, whatever became of them."""
-    keys = [(key,) for key in messages_in(lake, files)]
-    return spark.createDataFrame(keys, "message_id string").distinct()
+def sealed_rows(spark: SparkSession, lake: Lake, files: Sequence[FileEntry]) -> DataFrame:
+    """Return the rows of sealed hours' files, which executors read.
+
+    They are intended, whatever became of them.
+    """
+    return read_files(spark, lake, "dispatch_manifest", files, _SEALED)
 
 
-def sealed_marketing(spark: SparkSession, lake: Lake, files: Iterable[FileEntry]) -> DataFrame:
+def sealed_marketing(sealed: DataFrame) -> DataFrame:
     """Return the marketing of sealed hours: user_id, message_id, send_ts."""
-    rows = [
-        (row["user_id"], row["message_id"], row["send_ts"])
-        for entry in files
-        for row in lake.read_file(entry, _SEALED).to_pylist()
-        if row["guarantee"] != AT_LEAST_ONCE
-    ]
-    return spark.createDataFrame(rows, "user_id string, message_id string, send_ts timestamp").distinct()
+    bound = sealed.where(F.col("guarantee") != AT_LEAST_ONCE)
+    return bound.select("user_id", "message_id", "send_ts").distinct()
 
 
 def fitting(
@@ -89,15 +85,10 @@ def fitting(
     return messages.join(strange.union(near).distinct(), "message_id", how="left_anti")
 
 
-def sealed_counts(lake: Lake, files: Iterable[FileEntry]) -> Counter[str]:
+def sealed_counts(sealed: DataFrame) -> dict[str, int]:
     """Return how many messages of each campaign stand in sealed hours."""
-    # A message's rows share a file, so that counts of files add up.
-    counts: Counter[str] = Counter()
-    for entry in files:
-        table = lake.read_file(entry, ["campaign_id", "message_id"])
-        of = table.group_by("campaign_id", use_threads=False).aggregate([("message_id", "count_distinct")])
-        counts.update(dict(zip(*(column.to_pylist() for column in of.select(_COUNTED).columns), strict=True)))
-    return counts
+    rows = sealed.groupBy("campaign_id").agg(F.countDistinct("message_id").alias("n")).collect()
+    return {row["campaign_id"]: row["n"] for row in rows}
 
 
 def within_budgets(

@@ -20,7 +20,7 @@ from angelia.lake.store import StoredObject
 
 # Folders whose second level is a part, and those whose second level is a plan's day.
 BY_PART = ("claims", "heartbeats", "released", "intents", "outcomes", "late", "done")
-BY_DAY = ("seals", "batches", "followups", "lists")
+BY_DAY = ("seals", "sealing", "sealable", "batches", "followups", "lists")
 
 
 def expire(lake: Lake, older_than_days: int, dry_run: bool = False) -> int:

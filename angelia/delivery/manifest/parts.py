@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from angelia.contracts.sending import PLAN_LIFE_DAYS, Micros
 from angelia.days import require_day
 from angelia.delivery.manifest.objects import create_json, fields_of, from_bytes, read_json
+from angelia.delivery.manifest.sealing import agree, seal_key, sealed_number, sealed_numbers
 from angelia.delivery.manifest.served import require_manifest
 from angelia.errors import Corrupt, InvalidInput, NotFound
 from angelia.lake import Commit, FileEntry, Lake
@@ -144,15 +145,16 @@ def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:
 
     Raises:
         Corrupt: the seal is damaged, or the sealed commit's content has changed.
+        Conflict: the newest was made in ignorance of an hour that is sealed (`sealing.py`).
         InvalidInput: the lake is on a replay branch.
     """
     require_main(lake)
-    key = f"seals/{ds}/{send_hour}"
+    key = seal_key(ds, send_hour)
     if not lake.store.exists(key):
-        head = lake.require("dispatch_manifest", ds=ds)
-        body = {"manifest": head.number, "sha256": head.sha256, "ref": head.ref, "sealed_ts": at}
+        agreed = agree(lake, ds, send_hour)
+        body = {"manifest": agreed.number, "sha256": agreed.sha256, "ref": agreed.ref, "sealed_ts": at}
         create_json(lake.store, key, body)
-    number, sha256 = _sealed(lake, key)
+    number, sha256 = sealed_number(lake, ds, send_hour)
     commit = lake.as_of("dispatch_manifest", number, ds=ds)
     if commit.sha256 != sha256 and not commit.erased:
         raise Corrupt(
@@ -160,17 +162,6 @@ def seal(lake: Lake, ds: str, send_hour: str, at: str) -> Commit:
             fix="run `angelia lake verify`",
         )
     return commit
-
-
-def _sealed(lake: Lake, key: str) -> tuple[int, str]:
-    """Return number and sha256 of the manifest commit that a seal names.
-
-    Raises:
-        Corrupt: the seal is damaged.
-    """
-    document = read_json(lake.store, key)
-    with fields_of(key):
-        return int(document["manifest"]), str(document["sha256"])
 
 
 def sealed_files(lake: Lake, ds: str) -> dict[str, list[FileEntry]]:
@@ -181,20 +172,12 @@ def sealed_files(lake: Lake, ds: str) -> dict[str, list[FileEntry]]:
     Raises:
         Corrupt: a seal is damaged.
     """
-    sealed = {hour: _sealed(lake, f"seals/{ds}/{hour}")[0] for hour in lake.store.children(f"seals/{ds}")}
+    sealed = sealed_numbers(lake, ds)
     commits = {hour: lake.as_of("dispatch_manifest", number, ds=ds) for hour, number in sealed.items()}
     return {
         hour: [entry for entry in commit.files if entry.keys["send_hour"] == hour]
         for hour, commit in commits.items()
     }
-
-
-def messages_in(lake: Lake, files: Iterable[FileEntry]) -> list[str]:
-    """Return the message ids that stand in files of a manifest.
-
-    Those of sealed hours are sent, intended or pending: no other hour may hold them.
-    """
-    return [key for entry in files for key in lake.read_file(entry, ["message_id"]).column(0).to_pylist()]
 
 
 def standing_manifest(lake: Lake, ds: str, send_hour: str) -> Commit:
@@ -203,9 +186,8 @@ def standing_manifest(lake: Lake, ds: str, send_hour: str) -> Commit:
     Raises:
         Corrupt: the seal is damaged.
     """
-    key = f"seals/{ds}/{send_hour}"
-    if lake.store.exists(key):
-        return lake.as_of("dispatch_manifest", _sealed(lake, key)[0], ds=ds)
+    if lake.store.exists(seal_key(ds, send_hour)):
+        return lake.as_of("dispatch_manifest", sealed_number(lake, ds, send_hour)[0], ds=ds)
     return lake.require("dispatch_manifest", ds=ds)
 
 

@@ -12,7 +12,7 @@ from angelia.contracts.sending import ANSWERED_DAYS, MAX_TTL_HOURS, PLAN_HOURS
 from angelia.delivery.ledger.ledger import Ledger
 from angelia.delivery.manifest import parts, sample_plan
 from angelia.delivery.manifest.objects import read_json
-from angelia.errors import Corrupt, InvalidInput, NotFound
+from angelia.errors import Conflict, Corrupt, InvalidInput, NotFound
 from angelia.lake import Lake
 from angelia.lake.expire import expire
 from angelia.lake.store import LocalStore
@@ -29,13 +29,18 @@ def test_the_first_worker_of_an_hour_seals_its_manifest(lake: Lake) -> None:
     second = sample_plan.make(lake, DS, 20, hours=(4, 5))
     assert second.number == 2
     assert parts.seal(lake, DS, HOUR, "later").number == 1
-    assert parts.seal(lake, DS, "2026-11-15T05", "later").number == 2
+    with pytest.raises(Conflict, match=f"began to send {HOUR} while .*@2 was published"):
+        parts.seal(lake, DS, "2026-11-15T05", "later")
+    with lake.attempt("dispatch_manifest", ds=DS) as attempt:
+        carried = [entry for entry in first.files if entry.keys["send_hour"] == HOUR]
+        for entry in [*carried, *(e for e in second.files if e.keys["send_hour"] != HOUR)]:
+            attempt.add(entry)
+        attempt.publish()
+    assert parts.seal(lake, DS, "2026-11-15T05", "later").number == 3
     assert read_json(lake.store, f"seals/{DS}/{HOUR}")["sha256"] == first.sha256
     files = parts.sealed_files(lake, DS)
-    assert {hour: len(parts.messages_in(lake, each)) for hour, each in files.items()} == {
-        HOUR: 5,
-        "2026-11-15T05": 10,
-    }
+    rows = {hour: sum(entry.rows for entry in each) for hour, each in files.items()}
+    assert rows == {HOUR: 5, "2026-11-15T05": 10}
     assert parts.sealed_files(lake, "2026-11-13") == {}
     assert {part.n_rows for part in parts.parts_of(lake, parts.standing_manifest(lake, DS, HOUR), HOUR)} == {
         5

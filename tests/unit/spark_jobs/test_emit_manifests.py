@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from angelia.asking.fate import fate_of
-from angelia.catalog.snapshot import load_snapshot
 from angelia.contracts.certificate import Messages, messages_meta
 from angelia.contracts.rows import valid_rows
 from angelia.delivery.manifest.parts import seal
+from angelia.errors import Conflict
 from angelia.planning.guard import guard
 from angelia.planning.routes.requests import ManifestCounts
 from angelia.quality.verdicts import CheckVerdict, store
@@ -78,60 +78,59 @@ def test_a_night_held_back_is_not_emitted_by_hand(planned, capsys):
     assert planned.head("dispatch_manifest", ds=DS) is None
 
 
-def test_an_hour_sealed_meanwhile_ends_the_attempt(planned, capsys, monkeypatch):
-    """It goes by the manifest before, and this one may put its messages elsewhere."""
+@pytest.fixture
+def standing(planned, monkeypatch):
+    """A manifest with one open hour, beside a job whose work on executors is left out."""
     ready(planned)
     put(planned, "user_endpoints", valid_rows("user_endpoints", 4))
-    with planned.attempt("dispatch_manifest", ds=DS) as attempt:
-        attempt.write(valid_rows("dispatch_manifest", 4), "part-0000.parquet", keys={"send_hour": HOUR})
-        standing = attempt.publish().ref
-
-    def write(*_):
-        seal(planned, DS, HOUR, "2026-11-15T09:00:00+00:00")
-        return ManifestCounts()
-
     for name in ("spark_session", "planned_messages"):
         monkeypatch.setattr(emit_manifests, name, lambda *_: nullcontext())
+    monkeypatch.setattr(emit_manifests, "outside_sealed", lambda *_: None)
     monkeypatch.setattr(emit_manifests, "with_addresses", lambda *_: (None, []))
-    monkeypatch.setattr(emit_manifests, "write_rows", write)
-    code, line = emit(capsys)
-    assert (code, line) == (
+    monkeypatch.setattr(emit_manifests, "write_rows", lambda *_: ManifestCounts())
+    with planned.attempt("dispatch_manifest", ds=DS) as attempt:
+        attempt.write(valid_rows("dispatch_manifest", 4), "part-0000.parquet", keys={"send_hour": HOUR})
+        return attempt.publish()
+
+
+def sealing(lake, monkeypatch, name):
+    """Let a worker seal an hour just before the job goes on to a step, the first time."""
+    go_on, seals = getattr(emit_manifests, name), [HOUR]
+
+    def step(*words):
+        if seals:
+            seal(lake, DS, seals.pop(), "2026-11-15T09:00:00+00:00")
+        return go_on(*words)
+
+    monkeypatch.setattr(emit_manifests, name, step)
+
+
+def test_an_hour_sealed_meanwhile_ends_the_attempt(planned, standing, capsys, monkeypatch):
+    """It goes by the manifest before, and this one may put its messages elsewhere."""
+    sealing(planned, monkeypatch, "write_rows")
+    assert emit(capsys) == (
         2,
         f"error: workers began to send {HOUR} while manifests were written; rerun emit_manifests",
     )
-    assert planned.require("dispatch_manifest", ds=DS).ref == standing
+    assert planned.require("dispatch_manifest", ds=DS) == standing
 
 
-def test_all_devices_of_a_message_stand_in_one_part():
-    slot = datetime(2026, 11, 15, 9, tzinfo=UTC)
-    pairs = [(n, device) for n in range(40) for device in range(3)]
-    batch = pa.record_batch(
-        {
-            "message_id": [f"m{n}" for n, _ in pairs],
-            "channel": ["fcm"] * 120,
-            "address": [f"t{n}-{device}" for n, device in pairs],
-            "send_ts": [slot] * 120,
-            "priority": ["medium"] * 120,
-            "campaign_id": ["sale"] * 120,
-            "dispatch_id": pa.nulls(120, pa.string()),
-        }
-    )
-    counts = {("2026-11-15T09", "fcm", "medium"): 4}
-    spread = {}
-    for to_all in ((), ("sale",)):
-        (made,) = emit_manifests.identify(counts, to_all)(iter([batch]))
-        parts = set(zip(*made.select(["message_id", "part"]).to_pydict().values(), strict=True))
-        spread[to_all] = len(parts)
-        assert len(set(made.column("dispatch_id").to_pylist())) == 120
-    assert spread[("sale",)] == 40 < spread[()]
-
-
-def test_parts_have_room_for_every_device(lake, settings_home):
-    cell = Messages("2026-11-15T09", "fcm", "sale", 150_000)
-    for way, n in (({}, 2), ({"devices": "best"}, 2), ({"devices": "all"}, 5)):
-        plan_a_night(lake, SALE | way)
-        (parts,) = emit_manifests.part_counts([cell], load_snapshot(lake, DS), 3).values()
-        assert parts == n
+def test_an_hour_sealed_at_the_last_instant_sends_nothing_twice(planned, standing, capsys, monkeypatch):
+    """Between the look at seals and the commit: no other hour is sealed to that commit."""
+    sealing(planned, monkeypatch, "publish")
+    later = "2026-11-15T10"
+    code, line = emit(capsys)
+    ignorant = planned.require("dispatch_manifest", ds=DS)
+    assert (code, ignorant.number) == (2, standing.number + 1)
+    assert line.startswith(f"error: workers began to send {HOUR} while {ignorant.ref} was published")
+    assert line.endswith("nothing is sent by that one; rerun emit_manifests")
+    with pytest.raises(Conflict, match="nothing is sent by that one"):
+        seal(planned, DS, later, "2026-11-15T10:00:00+00:00")
+    assert emit(capsys)[0] == 0
+    manifest = planned.require("dispatch_manifest", ds=DS)
+    assert seal(planned, DS, later, "2026-11-15T10:00:00+00:00") == manifest
+    assert [entry.identity for entry in manifest.files] == [entry.identity for entry in standing.files]
+    assert seal(planned, DS, HOUR, "2026-11-15T10:00:00+00:00") == standing
 
 
 @pytest.mark.slow
@@ -174,14 +173,40 @@ def test_a_message_to_all_devices_is_one_message(lake, settings_home, monkeypatc
     assert {entry.keys["send_hour"] for entry in manifest.files} == {HOUR}
 
 
-def ready(lake, hour=HOUR):
+@pytest.mark.slow
+@pytest.mark.usefixtures("spark")
+def test_every_planned_message_is_explained(lake, settings_home, capsys):
+    """Of eight people one has a phone, one a phone that is another's now, and six none."""
+    plan_a_night(lake)
+    ready(lake)
+    people = [row["user_id"] for row in lake.read(lake.require("user_features", ds=DS)).to_pylist()]
+    rows = valid_rows("user_endpoints", 3)
+    phone = rows.to_pylist()[0] | {"channel": "fcm", "is_active": True, "permission": None, "address": "t0"}
+    mine = phone | {"user_id": people[0], "registered_ts": datetime(2026, 11, 2, tzinfo=UTC)}
+    once = phone | {"user_id": people[1], "registered_ts": datetime(2026, 11, 1, tzinfo=UTC)}
+    put(lake, "user_endpoints", pa.Table.from_pylist([mine, once], rows.schema))
+    assert run_job(emit_manifests.main, ["--ds", DS]) == 0
+    manifest = lake.require("dispatch_manifest", ds=DS)
+    assert manifest.rows == 1
+    assert dict(manifest.rejects) == {"address_of_another": 1, "no_address": 6}
+    # A plan that counts a message more than its rows hold: it must not pass for one without an address.
+    ready(lake, n=9)
+    assert emit(capsys) == (
+        2,
+        "error: 9 messages are planned, 1 written and 7 left out for a reason, 1 too few; nothing was "
+        "published; run `angelia lake verify`, then plan_dispatch and emit_manifests again",
+    )
+    assert lake.require("dispatch_manifest", ds=DS).ref == manifest.ref
+
+
+def ready(lake, hour=HOUR, n=8):
     """Give the night an index, the meta of its plan, and open verdicts of gate and guard."""
     with lake.attempt("user_index", chain="0") as attempt:
         attempt.write(valid_rows("user_index", 8), "part-0000.parquet")
         index = attempt.publish(meta={"n_users": 8, "shard_bits": 14})
     commit = lake.require("decisions", ds=DS)
     start = {"start": "2026-11-15T04:00:00+00:00"}
-    meta = {**start, **commit.meta, "messages": messages_meta([Messages(hour, "fcm", "sale", 8)])}
+    meta = {**start, **commit.meta, "messages": messages_meta([Messages(hour, "fcm", "sale", n)])}
     put(lake, "decisions", lake.read(commit), meta=meta, inputs=[index])
     check_plan(lake)
     guard(lake, DS)

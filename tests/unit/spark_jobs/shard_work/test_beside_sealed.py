@@ -8,10 +8,12 @@ import pytest
 from angelia.catalog.document_parts import Budget
 from angelia.catalog.documents import Campaign
 from angelia.contracts.rows import valid_rows
+from angelia.lake import Lake
 from spark_jobs.shard_work.beside_sealed import (
     fitting,
     sealed_counts,
     sealed_marketing,
+    sealed_rows,
     within_budgets,
 )
 
@@ -44,16 +46,18 @@ def test_only_what_some_plan_counted_goes_beside_a_sealed_hour(frames) -> None:
     assert sorted(row["message_id"] for row in kept) == ["b1", "b2", "b3", "owed"]
 
 
-def test_marketing_of_sealed_files_is_read_once(spark, lake) -> None:
+def test_sealed_files_are_read_on_executors(spark, lake, monkeypatch) -> None:
     rows = valid_rows("dispatch_manifest", 4)
     with lake.attempt("dispatch_manifest", ds="2026-11-14") as attempt:
         attempt.write(rows, "part-0000.parquet", keys={"send_hour": "2026-11-15T04"})
         commit = attempt.publish()
+    # Another device of each message is another row of the same message.
+    sealed = sealed_rows(spark, lake, [*commit.files, *commit.files])
     marketing = {row["message_id"] for row in rows.to_pylist() if row["guarantee"] == "at_most_once"}
-    read = sealed_marketing(spark, lake, [*commit.files, *commit.files]).collect()
-    assert sorted(row["message_id"] for row in read) == sorted(marketing)
-    counts = sealed_counts(lake, [*commit.files, *commit.files])
-    assert counts.total() == 2 * len(set(rows["message_id"].to_pylist()))
+    assert sorted(row["message_id"] for row in sealed_marketing(sealed).collect()) == sorted(marketing)
+    assert sum(sealed_counts(sealed).values()) == len(set(rows["message_id"].to_pylist()))
+    monkeypatch.setattr(Lake, "read_file", lambda *_: pytest.fail("the driver reads no file of them"))
+    assert sealed_rows(spark, lake, list(commit.files)).count() == rows.num_rows
 
 
 def test_a_budget_holds_over_both_plans(spark) -> None:
