@@ -87,7 +87,7 @@ class PooledHttp:
     async def exchange(self, request: Request, authorization: bytes, method: str = "POST") -> Answer:
         """Send one request and return its answer."""
         path, content = request.path.decode("ascii"), request.body
-        headers = [(k.decode(), v.decode("latin-1")) for k, v in (*request.headers, *request.extra)]
+        headers = [(k.decode(), v.decode()) for k, v in (*request.headers, *request.extra)]
         where, name = self._place
         # WeChat, WeCom and DingTalk take the token in the address, OPPO among the fields of its form.
         if authorization and where == QUERY:
@@ -95,7 +95,7 @@ class PooledHttp:
         elif authorization and where == FORM:
             content += b"&" * bool(content) + urlencode({name: authorization.decode("latin-1")}).encode()
         elif authorization:
-            headers.append((name, authorization.decode("latin-1")))
+            headers.append((name, authorization.decode()))
         begun: list[bool] = []
         try:
             url = URL(self._base + quote(path, safe=_AS_IT_STANDS), encoded=True)

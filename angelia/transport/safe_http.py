@@ -29,7 +29,7 @@ _HOST = re.compile(
     r"(?=.{1,253}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?"
 )
 _NUMBERS = re.compile(r"[0-9.]+")
-_MARKS = (b"\r", b"\n", b"\0")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,2048}")
 # Of IPv6 only global unicast is public: mapped, translated and old compatible addresses are outside it. What
 # releases of Python do not know yet is spelled out. Source: IANA special-purpose address registries for IPv4
@@ -178,9 +178,7 @@ class SafeHttp:
         if url is None or (url.port not in PORTS and not self._allow_private):
             return refused
         # No adapter makes such a header; one from outside might.
-        if any(
-            mark in part for pair in (*request.headers, *request.extra) for part in pair for mark in _MARKS
-        ):
+        if any(_CONTROL.search(part) for pair in (*request.headers, *request.extra) for part in pair):
             return refused
         is_6 = ":" in url.host
         # An address is not looked up, so it is checked here.

@@ -9,7 +9,9 @@ import asyncio
 import email
 import email.policy
 import json
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -23,6 +25,7 @@ from angelia.delivery.channels.mail_format import Mailbox
 from angelia.delivery.channels.smtp import SmtpAdapter
 from angelia.delivery.channels.webhook import WebhookAdapter
 from angelia.errors import InvalidInput
+from angelia.sandbox.keys import make_tls
 from angelia.transport.safe_http import SafeHttp
 from angelia.transport.wire import Answer, Request
 
@@ -169,58 +172,50 @@ def test_no_text_at_all_becomes_a_field(channel: str, texts: tuple[str, str, str
     check(channel, message, request)
 
 
-@given(TEXT)
-def test_a_value_from_an_outside_adapter_cannot_end_a_header(text: str) -> None:
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
+    folder = tmp_path_factory.mktemp("tls")
+    return make_tls(folder, ("127.0.0.1",)), folder / "ca.pem"
+
+
+@given(text=TEXT)
+def test_a_value_from_an_outside_adapter_cannot_end_a_header(
+    tls: tuple[ssl.SSLContext, Path], text: str
+) -> None:
     """The last defence, for adapters from outside: HTTP/1.1 to addresses that others choose."""
     value = text.encode("utf-8", "surrogatepass")
-    written: list[bytes] = []
+    heads: list[bytes] = []
 
-    class Writer:
-        transport = type("T", (), {"abort": staticmethod(lambda: None)})
-
-        def write(self, data: bytes) -> None:
-            written.append(data)
-
-        async def drain(self) -> None:
-            pass
-
-    class Reader:
-        async def readuntil(self, _: bytes) -> bytes:
-            return b"HTTP/1.1 200 -\r\n\r\n"
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"{}"))[:-6])
+        writer.write(b"HTTP/1.1 200 -\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
 
     async def main() -> Answer:
-        async def resolver(host: str, port: int) -> list[str]:
-            return ["93.184.216.34"]
-
-        async def open_connection(*_: object, **__: object) -> tuple[Reader, Writer]:
-            return Reader(), Writer()
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("angelia.transport.safe_http.asyncio.open_connection", open_connection)
-            patch.setattr(
-                "angelia.transport.safe_http.tls_context",
-                lambda _: type("C", (), {"set_alpn_protocols": lambda *_: None})(),
-            )
-            client = SafeHttp(1.0, resolver=resolver)
-            done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-            client.submit(
-                Request(b"https://h.example/", ((b"x-a", value),), b"{}"),
-                b"",
-                lambda _, answer: done.set_result(answer),
-                None,
-            )
-            return await done
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls[0])
+        client = SafeHttp(5.0, ca_file=tls[1], allow_private=True)
+        done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        client.submit(
+            Request(url.encode(), ((b"x-a", value),), b"{}"),
+            b"",
+            lambda _, answer: done.set_result(answer),
+            None,
+        )
+        answer = await asyncio.wait_for(done, 20)
+        await client.close()
+        server.close()
+        await asyncio.sleep(0)  # lets the server's side of the connection end
+        return answer
 
     answer = asyncio.run(main())
-    if written:
+    if heads:
         assert answer.status == 200
-        assert [line.split(b":")[0] for line in written[0].partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]] == [
-            b"host",
-            b"connection",
-            b"content-length",
-            b"x-a",
-        ]
-        assert b"\n" not in value
+        (head,) = heads
+        _, *lines = head.split(b"\r\n")
+        names = sorted(line.split(b":")[0].lower() for line in lines)
+        assert names == [b"connection", b"content-length", b"host", b"user-agent", b"x-a"]
+        assert b"x-a: " + value in lines
     else:
         assert answer.failure == "address_refused"
 
@@ -233,8 +228,6 @@ def test_a_value_from_an_outside_adapter_cannot_end_a_header(text: str) -> None:
     ],
 )
 def test_a_sender_that_holds_a_header_is_refused(sender: str, tmp_path: object) -> None:
-    from pathlib import Path
-
     path = Path(str(tmp_path)) / "email.json"
     path.write_text(
         json.dumps({"from": sender, "unsubscribe_url": "https://shop.example/u", "unsubscribe_secret": "s"})
