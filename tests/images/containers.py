@@ -227,7 +227,9 @@ def services(podman: Podman, seconds: float, **settings: str) -> Iterator[Servic
     file.write_text(file.read_text() + "".join(f"{name}={value}\n" for name, value in more.items()))
     values = dict(line.split("=", 1) for line in file.read_text().splitlines())
     socket = f"unix://{folder}/podman.sock"
-    env = {**podman.env, "DOCKER_HOST": socket, "SETTINGS": str(file)}
+    # One call after the other: of two containers that podman 4.3 makes at once, each may lock a volume that
+    # the other waits for, and both wait for ever.
+    env = {**podman.env, "DOCKER_HOST": socket, "SETTINGS": str(file), "COMPOSE_PARALLEL_LIMIT": "1"}
     project = Services(podman, f"angelia-test-{port}", env, values, f"http://127.0.0.1:{port}")
     with ExitStack() as stack:
         # In a session of its own: Ctrl-C must not end what stops the containers.
