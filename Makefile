@@ -74,7 +74,7 @@ docs: setup ## write the generated documents: docs/DATASETS.md, docs/DAGS.md, th
 IN_MEMORY = if [ -w /dev/shm ] && [ "$$(df -Pm /dev/shm | awk 'END {print $$4}')" -ge 4000 ] && \
   [ "$$(awk '/^MemAvailable/ {print int($$2 / 1024)}' /proc/meminfo)" -ge 8000 ]; then \
   TMPDIR="$$(mktemp -d /dev/shm/angelia-XXXXXX)" && export TMPDIR && trap 'rm -rf "$$TMPDIR"' EXIT; fi &&
-test: setup ## run all tests; COVERAGE=on also counts the lines they run, and takes half as long again
+test: setup ## run all tests; COVERAGE=on also counts the lines that unit tests run, which takes longer
 	@[ -z "$(COVERAGE)" ] || [ "$(COVERAGE)" = on ] || { echo "error: COVERAGE is on, or left out" >&2; exit 2; }
 	@$(IN_MEMORY) $(BIN)/python -m pytest -q -m "not scheduler and not s3server and not cluster and not dist and not upgrade and not images and not kafka" -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
 
