@@ -5,6 +5,7 @@ They are made fresh in its state folder, and none of them is valid anywhere else
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
 import secrets
@@ -78,9 +79,15 @@ def make_tls(folder: Path, hosts: tuple[str, ...]) -> ssl.SSLContext:
     return context
 
 
+@functools.cache
+def make_rsa_key() -> rsa.RSAPrivateKey:
+    """Return the RSA key of every account of this process: each takes a tenth of a second."""
+    return rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+
+
 def make_service_account(folder: Path, token_uri: str) -> rsa.RSAPublicKey:
     """Write `service-account.json` and return the public key that verifies its assertions."""
-    key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+    key = make_rsa_key()
     account: dict[str, object] = {
         "type": "service_account",
         "project_id": PROJECT,

@@ -22,7 +22,7 @@ from angelia.lake import Lake
 from tests.cluster.celery_site import WORKERS, PatientApi, Services, redis, run, service, settings, worker
 from tests.faults.conftest import Sandbox, Site
 from tests.faults.conftest import running as sandbox
-from tests.unit.catalog.conftest import Server, postgresql
+from tests.unit.catalog.servers import Server, postgresql
 
 __all__ = ["postgresql"]
 NIGHT, LATER = "2026-11-14", "2026-11-20"

@@ -1,10 +1,14 @@
-"""One planned night that several rooms ask about, planned once a worker."""
+"""What several rooms share, made once a worker: a planned night, PostgreSQL and MariaDB."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+
+from tests.unit.catalog.servers import mariadb, postgresql
+
+__all__ = ["mariadb", "postgresql"]
 
 
 @pytest.fixture(scope="session")

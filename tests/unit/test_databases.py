@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,18 @@ def test_a_failed_writer_leaves_no_table(tmp_path: Path) -> None:
         fill_and_fail()
     assert sa.inspect(engine).get_table_names() == []
     engine.dispose()
+
+
+def test_mariadb_connections_load_no_authorities_of_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pymysql loads the system's for each connection, and checks none of them."""
+    loaded: list[str] = []
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda self, *words: loaded.append("system's"))
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda self, *words: loaded.append("own"))
+    engine = engine_of("mariadb://u:p@127.0.0.1:1/n")
+    with pytest.raises(sa.exc.OperationalError, match="Can't connect"), engine.connect():
+        pass
+    assert loaded == []
+    asking = engine_of("mariadb://u:p@127.0.0.1:1/n?ssl_ca=/a/file.pem")
+    with pytest.raises(sa.exc.OperationalError, match="Can't connect"), asking.connect():
+        pass
+    assert loaded == ["own"]

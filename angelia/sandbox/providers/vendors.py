@@ -14,12 +14,11 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from angelia.delivery.channels.token_lists import HUAWEI_MOST, XIAOMI_MOST
 from angelia.sandbox.fcm import Reply
-from angelia.sandbox.keys import write_account
+from angelia.sandbox.keys import make_rsa_key, write_account
 from angelia.sandbox.phones import Phones
 from angelia.sandbox.providers.base import ProviderSandbox
 from angelia.sandbox.rules import Rules, Then
@@ -85,7 +84,7 @@ class HuaweiSandbox(ProviderSandbox):
 
     def __init__(self, folder: Path, url: str, phones: Phones, rules: Rules) -> None:
         super().__init__(phones, rules)
-        key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+        key = make_rsa_key()
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
         account = {"project_id": "sandbox-project", "key_id": "sandbox-key", "sub_account": "100001"}
         write_account(folder / "huawei.json", {**account, "private_key": pem})

@@ -5,8 +5,10 @@ Five hundred people, and a catalog with two audiences and a holdout.
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import random
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +19,7 @@ import pytest
 from angelia.contracts import arrow, dataset
 from angelia.lake import Lake
 
+Person = dict[str, object]
 DS = "2026-11-14"
 POLICY = (
     '{"kind":"policy","id":"default","holdout":{"share_pct":20.0,"salt":"s"},"salt":"x",'
@@ -73,12 +76,21 @@ def small_world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, ModuleT
 
 
 @pytest.fixture
-def people(settings_home: Path, lake: Lake) -> list[dict[str, object]]:
-    """Write the index and return the people.
+def people(settings_home: Path, lake: Lake, indexed: tuple[Path, list[Person]]) -> list[Person]:
+    """Put the index into the settings' lake, and return its people."""
+    folder, rows = indexed
+    shutil.copytree(folder, settings_home / "lake", dirs_exist_ok=True)
+    return copy.deepcopy(rows)
+
+
+@pytest.fixture(scope="session")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Person]]:
+    """Return a lake's folder with the index, and its people: copy both.
 
     Every fifth is suppressed, every third has no address.
     """
-    w = _world_module()
+    w, folder = _world_module(), tmp_path_factory.mktemp("people") / "lake"
+    lake = Lake.open(str(folder))
     rng = random.Random(5)
     rows = [
         w.person(
@@ -117,4 +129,4 @@ def people(settings_home: Path, lake: Lake) -> list[dict[str, object]]:
             pa.Table.from_pylist(rows_, schema=arrow.schema(dataset("catalog_snapshot"))), "documents.parquet"
         )
         attempt.publish()
-    return rows
+    return folder, rows

@@ -17,6 +17,12 @@ from angelia.errors import AngeliaError
 from tests.unit.catalog.test_store import AT, put, reopen
 
 
+@pytest.fixture
+def catalog_url(new_catalog_url: str) -> str:
+    """Return the address of a database of the test's own, which it may migrate and break."""
+    return new_catalog_url
+
+
 def test_several_first_users_of_an_empty_database_migrate_once(catalog_url: str) -> None:
     url = catalog_url.replace("/catalog.db", "/new/catalog.db")
     failed: list[BaseException] = []

@@ -17,14 +17,11 @@ from angelia.intake.codes import Codes, Secret
 from angelia.intake.database import connect
 from angelia.intake.keys import SCOPES, Keys
 from angelia.intake.message import Draft, now, parse_message
-from tests.unit.catalog.conftest import mariadb, postgresql
 
 with warnings.catch_warnings():
     # It wants the successor of httpx, which is not in the lock; httpx does.
     warnings.simplefilter("ignore", StarletteDeprecationWarning)
     from starlette.testclient import TestClient
-
-__all__ = ["mariadb", "postgresql"]
 
 
 NOW_US = 1_790_000_000_000_000

@@ -6,7 +6,9 @@ tests/spec/test_audience_oracle.py tests what predicates mean.
 
 from __future__ import annotations
 
+import shutil
 from datetime import date, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -60,12 +62,21 @@ def write_catalog(lake: Lake, predicates: dict[str, str]) -> None:
 
 
 @pytest.fixture
-def indexed(lake: Lake, settings_home, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    """Return a lake with a night's index: 600 people in three shards; one in seven bought.
+def indexed(lake: Lake, index_home: Path, settings_home, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """Return the test's own lake, with a night's index in it."""
+    monkeypatch.setenv("ANGELIA_SPARK_MASTER", "inline")
+    shutil.copytree(index_home / "lake", settings_home / "lake", dirs_exist_ok=True)
+    return lake
+
+
+@pytest.fixture(scope="module")
+def index_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home with a night's index: 600 people in three shards; one in seven bought.
 
     They bought yesterday.
     """
-    monkeypatch.setenv("ANGELIA_SPARK_MASTER", "inline")
+    home = tmp_path_factory.mktemp("index")
+    lake = Lake.open(str(home / "lake"))
     names = [valid_rows("user_index", N)]
     index = append_people(lake, names, shard_bits=SHARD_BITS)
     write(lake, "user_features", valid_rows("user_features", N, ds=DS), inputs=[index])
@@ -79,8 +90,12 @@ def indexed(lake: Lake, settings_home, monkeypatch: pytest.MonkeyPatch) -> Lake:
     )
     write(lake, "user_days", arrow.schema(dataset("user_days")).empty_table())
     write(lake, "user_pushes", arrow.schema(dataset("user_pushes")).empty_table())
-    build_bitmaps.main(["--ds", DS])
-    return lake
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANGELIA_HOME", str(home))
+        patch.setenv("ANGELIA_SHARD_BITS", "14")
+        patch.setenv("ANGELIA_SPARK_MASTER", "inline")
+        build_bitmaps.main(["--ds", DS])
+    return home
 
 
 def test_members_and_sizes_are_those_of_the_tables(indexed: Lake) -> None:

@@ -23,7 +23,7 @@ from angelia.intake.keys import Keys
 from angelia.intake.message import now
 from angelia.intake.store import Accepted, IntakeStore
 from angelia.intake.tables import messages, schema
-from tests.unit.catalog.conftest import Server, replica_of
+from tests.unit.catalog.servers import Server, replica_of
 from tests.unit.intake.conftest import NOW_US, Make, TestClient
 
 _FOLLOWERS: list[Engine] = []

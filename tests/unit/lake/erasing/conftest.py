@@ -111,11 +111,16 @@ def all_bytes(store: Store) -> dict[str, bytes]:
     return objects
 
 
-def traces(store: Store, *texts: str) -> list[str]:
-    """Return the keys of all objects that hold one of these texts, in bytes or in name."""
+def traces(place: Store | dict[str, bytes], *texts: str) -> list[str]:
+    """Return the keys of all objects that hold one of these texts, in bytes or in name.
+
+    Args:
+        place: a store, or its `all_bytes`, for several searches of one state: on S3 each read is a request.
+        texts: what is searched for.
+    """
     return [
         key
-        for key, data in all_bytes(store).items()
+        for key, data in (place if isinstance(place, dict) else all_bytes(place)).items()
         if any(text.encode() in data or text in key for text in texts)
     ]
 
@@ -130,12 +135,12 @@ def commits(store: Store) -> list[Commit]:
 
 def rest(lake: Lake) -> dict[str, pa.Table]:
     """Return every commit's rows without what is personal: all that a count can be made from."""
+    tables = {
+        commit.ref: lake.read(commit) for commit in commits(lake.store) if commit.dataset != "suppressions"
+    }
     return {
-        commit.ref: lake.read(commit).drop_columns(
-            [name for name in lake.read(commit).column_names if name in PERSONAL]
-        )
-        for commit in commits(lake.store)
-        if commit.dataset != "suppressions"
+        ref: table.drop_columns([name for name in table.column_names if name in PERSONAL])
+        for ref, table in tables.items()
     }
 
 
