@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> Result:
     parser.add_argument(
         "--refusals-at-most",
         default="",
-        help="limits on refusals per message, relative to a random hour, separated by commas",
+        help="limits on refusals per message, relative to the usual way, separated by commas",
     )
     args = parser.parse_args(argv)
     seeds = [int(word) for word in args.seeds.split(",")]

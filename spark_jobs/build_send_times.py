@@ -34,6 +34,8 @@ from angelia.lake import Commit, Lake
 from angelia.planning.routes import add_counts, responses
 from angelia.planning.routes.requests import META
 from angelia.timing import category_hours
+from angelia.timing.busiest import META as BUSIEST
+from angelia.timing.busiest import busiest_meta, busiest_sums
 from angelia.timing.category_hours import category_sums
 from angelia.timing.choosing import CurveChoice, Sample, choose
 from angelia.timing.curves import (
@@ -48,6 +50,7 @@ from angelia.timing.curves import (
 )
 from angelia.timing.evidence import CELLS, Floats, PushCounts
 from angelia.timing.habits import habits, likeliest
+from angelia.timing.local_time import in_quiet
 from angelia.users.index import require_index
 from spark_jobs.running.reading import window_commits
 from spark_jobs.running.session import (
@@ -97,9 +100,18 @@ def unpacked(stats: Mapping[str, str | list[str]]) -> Sample:
 
 
 def write_curves(
-    inputs: CurveInputs, sums: CohortSums, choice: CurveChoice, past: CategoryPast, folder: str, shard: int
+    inputs: CurveInputs,
+    sums: CohortSums,
+    choice: CurveChoice,
+    past: CategoryPast,
+    awake: npt.NDArray[np.bool_],
+    folder: str,
+    shard: int,
 ) -> ShardResult:
-    """Third pass: every user's curve, written to one file, and the sums by category."""
+    """Third pass: every user's curve, written to one file, and the sums of all.
+
+    These are by category, and of busiest hours.
+    """
     part = CurveShard(inputs, shard)
     counts = part.counts()
     activity = part.hours(choice.habit.half_life_days)
@@ -116,6 +128,7 @@ def write_curves(
         for half, days in (("earlier", (0, split)), ("later", (split, inputs.n_days)))
     }
     halves["older"] = count_older(inputs, past, part.users, curve, rate, shard)
+    halves[BUSIEST] = busiest_sums(part.activity(), curve, awake).tolist()
     name = f"shard-{shard:05d}.parquet"
     entry = inputs.lake.write_file("send_times", folder, table, name, shards=(shard, shard))
     return ShardResult(shard, [entry], halves)
@@ -197,6 +210,12 @@ def sample_blocks(n_users: int) -> frozenset[int]:
     return frozenset(int(block) for block in blocks[order[: SAMPLE_USERS >> BLOCK_BITS]])
 
 
+def awake_hours(catalog: Catalog | None) -> npt.NDArray[np.bool_]:
+    """Return which local hours the policy does not call quiet, (24,)."""
+    quiet = catalog.policy.quiet_hours if catalog else None
+    return np.asarray(~in_quiet(np.arange(24), *((quiet.start, quiet.end) if quiet else (None, None))))
+
+
 def last_manifest(lake: Lake, ds: str, catalog: Catalog | None) -> Commit | None:
     """Return the manifest of the night before, if it says how many devices messages went to.
 
@@ -258,7 +277,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parts = run_shards(spark, sampled, partial(gather_sample, inputs, scale, blocks))
         choice = choose(Sample.join([unpacked(part.stats) for part in parts]), sums, n_days)
         pushed = CategoryPast.find(lake, args.ds, before)
-        work = partial(write_curves, inputs, sums, choice, pushed, attempt.folder)
+        work = partial(write_curves, inputs, sums, choice, pushed, awake_hours(catalog), attempt.folder)
         written = run_shards(spark, shards, work)
         for result in written:
             for entry in result.files:
@@ -293,6 +312,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "population": np.round(tables.curves[-1], 4).tolist(),
                 **own_times(written, record.faded(args.ds)),
                 **record.to_meta(),
+                **busiest_meta([result.stats[BUSIEST] for result in written]),
                 **by_channel,
                 **({META: last.meta[META]} if last else {}),
             },

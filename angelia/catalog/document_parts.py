@@ -104,7 +104,7 @@ class FatiguePolicy(DocumentPart):
     """The price of later costs: its weight, and for how long a refused topic counts as lost.
 
     `refusal_opens` is what a refusal costs besides, in opens of its campaign. `refusals_at_most` limits
-    refusals a message, in units of those at an open hour drawn at random. Without them a document keeps the
+    refusals a message, in units of those that the usual way would cause. Without them a document keeps the
     text it had before they existed.
     """
 

@@ -151,7 +151,7 @@ def later_says(meta: Mapping[str, Any]) -> str:
     refusal = f", and {fatigue['refusal_opens']:g} opens a refusal" if "refusal_opens" in fatigue else ""
     if kept := fatigue.get("refusals"):
         refusal += (
-            f"; refusals a message kept to {kept['ratio']:.3f} of those at a random hour, "
+            f"; refusals a message kept to {kept['ratio']:.3f} of those of the usual way, "
             f"{kept['unpriced']:.3f} without a price, by {kept['opens']:.4f} opens for as much risk"
         )
     return (

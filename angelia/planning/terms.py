@@ -25,7 +25,7 @@ class RefusalPrice:
 
     Attributes:
         opens: what a message of the reference's risk costs, in opens of its campaign. reference: risk of a
-            message at an open hour drawn at random. at_most: the limit, in units of it. unpriced, ratio: risk
+            message as the usual way sends it. at_most: the limit, in units of it. unpriced, ratio: risk
             a message over the reference, without this price and with it.
     """
 
@@ -132,7 +132,7 @@ class Terms:
     fatigue_weight: float = 1.0  # multiplies the price of fatigue
     lost_days: int = 365  # for how long a refused topic's messages count as lost
     refusal_opens: float = 0.0  # opens of its campaign that a refusal costs besides
-    refusals_at_most: float | None = None  # a message, over those at an open hour drawn at random
+    refusals_at_most: float | None = None  # a message, over those of the usual way
     refusal_price: RefusalPrice | None = None  # what keeps them there, once it was found
 
     @property

@@ -35,7 +35,7 @@ def decide(
         curves: build response curves; policies that do not look at them get flat ones, in no time.
         model: score with this version instead of the shop's champion.
         refusal_opens: what a refusal costs, instead of what the catalog's policy says.
-        refusals_at_most: a message, over those at a random hour, instead of what the policy says.
+        refusals_at_most: a message, over those of the usual way, instead of what the policy says.
         ready: `run_jobs` has run, curves and all.
     """
     if not ready:

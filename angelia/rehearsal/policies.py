@@ -40,6 +40,7 @@ from angelia.planning.offers import CampaignOffer, Drawn, MaterialFacts, draw_ma
 from angelia.planning.problem import count_of
 from angelia.planning.terms import Terms
 from angelia.rehearsal.site import Sent, Site
+from angelia.timing.busiest import busiest_of
 from angelia.timing.category_hours import CategoryHours
 from angelia.world.draws import Bools, Ints
 from angelia.world.parameters import parameters
@@ -141,7 +142,7 @@ class Truth:
 
 def planned(night: PolicyView, shard: ShardInputs, chance: F64 | None, *, explore: bool = True) -> Sent:
     """Return the joint plan's messages for drawn materials and a chance of opening per slot."""
-    terms = steered(night.terms, shard, chance)
+    terms = steered(night, shard, chance)
     problem, outcome, _ = build(terms, shard.people, shard.pairs, shard.past, chance)
     limits, reserve = terms.limits(), terms.explore_limits()
     drawn, slot_propensity = draw_slots(terms, shard.people, problem, outcome, shard.pairs.p_open)
@@ -153,12 +154,13 @@ def planned(night: PolicyView, shard: ShardInputs, chance: F64 | None, *, explor
     return messages(night, shard, choice, where, chance)
 
 
-def steered(terms: Terms, shard: ShardInputs, chance: F64 | None) -> Terms:
+def steered(night: PolicyView, shard: ShardInputs, chance: F64 | None) -> Terms:
     """Return the terms with the price that keeps refusals to the policy's limit, if it has one."""
+    terms = night.terms
     if terms.refusals_at_most is None:
         return terms
     built = assemble(terms, shard.people, shard.pairs, shard.past, chance)
-    sample = risk_sample(built, terms)
+    sample = risk_sample(built, terms, shard.people, busiest_of(night.inputs.send_times.meta))
     price = sample.price(terms, terms.limits(), sample.problem.n_users, progress)
     return replace(terms, refusal_price=price)
 

@@ -27,7 +27,7 @@ WEEK = 7
 # Those that look at our curves and scores; the others ask the lake only who may get what.
 WITH_CURVES = ("ours", "true_material", "true_hour", "unexplored", "unpriced")
 
-LIMIT = "max"  # `ours@max1`: ours with refusals of at most those at a random hour
+LIMIT = "max"  # `ours@max1`: ours with refusals of at most those of the usual way
 
 Nights = list[dict[str, float]]
 

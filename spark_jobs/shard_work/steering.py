@@ -14,10 +14,11 @@ import numpy as np
 
 from angelia.contracts.ids import uniform
 from angelia.planning import Problem
-from angelia.planning.eligibility import BuiltShard
-from angelia.planning.later import find_price
+from angelia.planning.eligibility import BuiltShard, ShardPeople, cells, open_hours
+from angelia.planning.later import UsualHours, find_price
 from angelia.planning.problem import Limits
 from angelia.planning.terms import RefusalPrice, Terms
+from angelia.timing.busiest import busiest_of
 from spark_jobs.running.session import ShardResult
 from spark_jobs.shard_work.problems import (
     ARRAYS,
@@ -37,11 +38,15 @@ SAMPLE_USERS = 10_000
 
 @dataclass(frozen=True)
 class RiskSample:
-    """Some people's problem, its pairs' risk, (m, h), and what an open is worth, (m,)."""
+    """Some people's problem, its pairs' risk, (m, h), and what an open is worth, (m,).
+
+    `usual` says where the usual way sends its messages.
+    """
 
     problem: Problem
     risk: np.ndarray
     weight: np.ndarray
+    usual: UsualHours
 
     def price(
         self, terms: Terms, limits: Limits, n_users: int, report: Callable[[str], None]
@@ -49,7 +54,9 @@ class RiskSample:
         """Return the price that keeps a night to its limit; None where nothing is sent."""
         assert terms.refusals_at_most is not None
         scale = n_users / max(self.problem.n_users, 1)
-        return find_price(self.problem, self.risk, self.weight, limits, scale, terms.refusals_at_most, report)
+        return find_price(
+            self.problem, self.risk, self.weight, self.usual, limits, scale, terms.refusals_at_most, report
+        )
 
 
 def sampled_blocks(terms: Terms, n_users: int) -> list[int]:
@@ -73,11 +80,17 @@ def sampled_shards(shards: Sequence[int], blocks: Sequence[int], shard_bits: int
 
 
 def risk_sample(
-    built: BuiltShard | PlannedShard, terms: Terms, chosen: np.ndarray | None = None
+    built: BuiltShard | PlannedShard,
+    terms: Terms,
+    people: ShardPeople,
+    busiest: tuple[float, float],
+    chosen: np.ndarray | None = None,
 ) -> RiskSample:
     """Return the chosen people of a shard, (n,), or all.
 
-    There is no risk where nothing is known of refusals."""
+    There is no risk where nothing is known of refusals. `busiest`: how far people's busiest hours lie on the
+    way to their best, on workdays and on days off.
+    """
     problem, later = built.problem, built.later
     chosen = np.ones(problem.n_users, bool) if chosen is None else chosen
     weights = dict(terms.priority_weight)
@@ -85,7 +98,11 @@ def risk_sample(
     weight = np.where(problem.is_exempt, 0.0, worth[problem.pair_campaign])
     risk = np.zeros(problem.value.shape) if later is None or later.risk is None else later.risk
     rows = chosen[problem.pair_user] & problem.allowed.any(axis=1)
-    return RiskSample(part_of(problem, chosen), risk[rows], weight[rows])
+    local, _, off = open_hours(terms, people)
+    user = problem.pair_user[rows]
+    curve = np.take_along_axis(people.curves, cells(local, off), 1)
+    usual = UsualHours.of(curve[user], problem.allowed[rows], off[user], busiest)
+    return RiskSample(part_of(problem, chosen), risk[rows], weight[rows], usual)
 
 
 def sample_shard(context: PlanContext, blocks: Sequence[int], share: float, number: int) -> ShardResult:
@@ -94,9 +111,9 @@ def sample_shard(context: PlanContext, blocks: Sequence[int], share: float, numb
     people, terms = planned.shard.people, context.terms
     lot = uniform(people.keys, terms.salt, "price sample", terms.ds)
     chosen = np.isin(people.ordinal.astype(np.int64) >> BLOCK_BITS, blocks) & (lot < share)
-    part = risk_sample(planned, terms, chosen)
+    part = risk_sample(planned, terms, people, busiest_of(context.inputs.send_times.meta), chosen)
     problem = part.problem
-    arrays = [np.array([problem.n_users]), part.risk, part.weight]
+    arrays = [np.array([problem.n_users]), part.risk, part.weight, part.usual.best, part.usual.reach]
     put_arrays(
         context.lake.store, context.key(number, "risk"), [*arrays, *(getattr(problem, n) for n in ARRAYS)]
     )
@@ -105,13 +122,16 @@ def sample_shard(context: PlanContext, blocks: Sequence[int], share: float, numb
 
 def kept_samples(context: PlanContext, numbers: Sequence[int]) -> RiskSample:
     """Return what `sample_shard` put beside the attempt, as one, and delete it."""
-    problems, risks, weights = [], [], []
+    problems: list[Problem] = []
+    parts: list[list[np.ndarray]] = []
     for number in numbers:
-        n_users, risk, weight, *arrays = get_arrays(context.lake.store, context.key(number, "risk"))
+        n_users, risk, weight, best, reach, *arrays = get_arrays(
+            context.lake.store, context.key(number, "risk")
+        )
         problems.append(Problem(n_users=int(n_users[0]), **dict(zip(ARRAYS, arrays, strict=True))))
-        risks.append(risk)
-        weights.append(weight)
-    whole = RiskSample(joined(problems), np.concatenate(risks), np.concatenate(weights))
+        parts.append([risk, weight, best, reach])
+    risk, weight, best, reach = (np.concatenate(part) for part in zip(*parts, strict=True))
+    whole = RiskSample(joined(problems), risk, weight, UsualHours(best, reach))
     for number in numbers:
         context.lake.store.delete(context.key(number, "risk"))
     return whole

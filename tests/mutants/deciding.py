@@ -73,6 +73,12 @@ DECIDING = (
         ("planning/later/test_steering.py",),
     ),
     Mutant(
+        "the usual way finds room in full hours",
+        "fits * int(further.sum())",
+        "int(further.sum())",
+        ("planning/later/test_steering.py",),
+    ),
+    Mutant(
         "a limit on refusals may silence a night",
         "if len(rows) < fewest:",
         "if len(rows) < 0:",

@@ -9,13 +9,14 @@ Public face: `Fatigue` (what was learned), `price_later` (a night's whole price:
 from angelia.planning.later.fatigue import FELT_DAYS, Fatigue, LaterCosts, later_costs
 from angelia.planning.later.pricing import PricedPairs, price_later
 from angelia.planning.later.refusals import bears_two, look_costs
-from angelia.planning.later.steering import centred, find_price, risks, steered
+from angelia.planning.later.steering import UsualHours, centred, find_price, risks, steered
 
 __all__ = [
     "FELT_DAYS",
     "Fatigue",
     "LaterCosts",
     "PricedPairs",
+    "UsualHours",
     "bears_two",
     "centred",
     "find_price",

@@ -1,9 +1,10 @@
 """Find the price at which a night refuses no more a message than a policy allows.
 
 Grain: pair (user x campaign) by slot. `fatigue.refusals_at_most` limits refusals a message, in units of those
-at an open hour that is drawn at random. The price is centred: a message pays for the risk above the limit and
-earns by the risk below it, so that messages move to hours and people with less risk and are hardly fewer.
-Only ratios of risks count: how often people refuse at all, which few refusals tell badly, plays no part.
+of the usual way: the same messages, each in its person's busiest hour as far as hours have room. The price is
+centred: a message pays for the risk above the limit and earns by the risk below it, so that messages move to
+hours and people with less risk and are hardly fewer. Only ratios of risks count: how often people refuse at
+all, which few refusals tell badly, plays no part.
 
 Source: Boyd, Vandenberghe: Convex Optimization (2004), section 5.5: the dual price of the constraint
 sum(risk) <= limit * messages, by bisection.
@@ -12,7 +13,7 @@ sum(risk) <= limit * messages, by bisection.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +21,57 @@ import numpy.typing as npt
 from angelia.planning.choose import best_sets, pack
 from angelia.planning.later.fatigue import F64, I64, Fatigue, LaterCosts, rounded
 from angelia.planning.prices import fit_prices, tilt_of
-from angelia.planning.problem import Choice, Limits, Problem
+from angelia.planning.problem import Bools, Choice, Limits, Problem
 from angelia.planning.terms import RefusalPrice
 
 _PLACES = 20  # binary places of risks: their sums are exact, so all processors find the same price
 FIRST, STEPS = 0.05, 9  # opens, and how often a sample is solved
 LEFT = 0.5  # share of the messages that a price must leave
+
+
+@dataclass(frozen=True)
+class UsualHours:
+    """Where messages go by the usual way: to the hour of most activity lately.
+
+    Attributes:
+        best: slot with the highest curve among the open ones, (m,).
+        reach: how far on the way from a random open hour to that one people's busiest hours lie, (m,).
+    """
+
+    best: I64
+    reach: F64
+
+    @classmethod
+    def of(cls, curve: F64, allowed: Bools, off: Bools, busiest: tuple[float, float]) -> UsualHours:
+        """Return the hours of pairs that have an open slot.
+
+        Args:
+            curve: the person's response in each slot, (m, h).
+            allowed: slots that are open to the message, (m, h).
+            off: slots on a day off, (m, h).
+            busiest: how far busiest hours lie, on workdays and on days off (`angelia.timing.busiest`).
+        """
+        share = (off & allowed).sum(axis=1) / np.maximum(allowed.sum(axis=1), 1)
+        reach = rounded(busiest[0] + (busiest[1] - busiest[0]) * share, _PLACES)
+        return cls(np.where(allowed, curve, -1.0).argmax(axis=1), reach)
+
+    def risk(self, problem: Problem, rows: I64, units: I64, limits: Limits, scale: float) -> float:
+        """Return the mean risk of messages that are sent so, in the units of `units`.
+
+        Args:
+            problem: of m pairs.
+            rows: the pairs that are sent, (r,).
+            units: risk of each pair and slot, (m, h).
+            limits: of the night.
+            scale: how many times as many people the night has.
+        """
+        is_open, best = problem.allowed[rows], self.best[rows]
+        at_random = np.where(is_open, units[rows], 0).sum(axis=1) // is_open.sum(axis=1)
+        # What an hour cannot take goes to any other one.
+        wanted = np.bincount(best, minlength=problem.n_slots) * scale
+        fits = float(np.minimum(wanted, limits.capacity.sum(axis=0)).sum() / wanted.sum())
+        further = np.rint((units[rows, best] - at_random) * self.reach[rows]).astype(np.int64)
+        return (int(at_random.sum()) + fits * int(further.sum())) / len(rows)
 
 
 def risks(fatigue: Fatigue, felt: F64, curve: F64) -> F64:
@@ -83,6 +129,7 @@ def find_price(
     problem: Problem,
     risk: F64,
     weight: F64,
+    usual: UsualHours,
     limits: Limits,
     scale: float,
     at_most: float,
@@ -96,9 +143,10 @@ def find_price(
         problem: the sample's, without this price.
         risk: of its pairs, (m, h).
         weight: of its pairs, 0 for who pays nothing, (m,).
+        usual: hours in which the usual way sends them.
         limits: of the night.
         scale: how many times as many people the night has.
-        at_most: risk a message, over that at an open hour drawn at random.
+        at_most: risk a message, over that of the usual way.
         report: takes a line about what was found.
     """
     units = np.rint(risk * 2.0**_PLACES).astype(np.int64)
@@ -106,10 +154,8 @@ def find_price(
     rows, slots = solve.messages(problem, weight)
     if not len(rows):
         return None
-    is_open = problem.allowed[rows]
-    # The same people and campaigns, each at an hour drawn at random among its open ones.
-    reference = float((np.where(is_open, units[rows], 0).sum(axis=1) // is_open.sum(axis=1)).sum())
-    reference /= len(rows) * 2.0**_PLACES
+    # The same people and campaigns, each at the hour that the usual way has for it.
+    reference = usual.risk(problem, rows, units, limits, scale) / 2.0**_PLACES
     if not reference:
         return None
 
@@ -137,10 +183,10 @@ def find_price(
         # Doubled until a price is high enough, then halved between.
         opens = 2.0 * opens if np.isinf(top) else (low.opens + top) / 2.0
     if kept is None:
-        report(f"refusals a message stay {low.ratio:.3f} of a random hour's; {at_most:g} is not reached")
+        report(f"refusals a message stay {low.ratio:.3f} of the usual way's; {at_most:g} is not reached")
         return low
     report(
-        f"a message pays {kept.opens:.4f} opens for the risk of a random hour: refusals {unpriced:.3f} -> "
+        f"a message pays {kept.opens:.4f} opens for the usual way's risk: refusals {unpriced:.3f} -> "
         f"{kept.ratio:.3f} of it"
     )
     return kept

@@ -36,10 +36,10 @@ def test_what_is_stored_is_read_back() -> None:
 def test_a_limit_on_refusals_is_told_if_there_is_one() -> None:
     fatigue: dict[str, Any] = {"paid_micros": 1, "weight": 1.0, "tires": 0.3, "refuses": 0.001}
     fatigue |= {"horizon_days": 365}
-    assert "random hour" not in later_says({"fatigue": fatigue})
+    assert "usual way" not in later_says({"fatigue": fatigue})
     kept = {"opens": 0.07, "reference": 1.2, "at_most": 1.0, "unpriced": 1.1, "ratio": 0.999}
     text = later_says({"fatigue": {**fatigue, "refusals": kept}})
-    assert "kept to 0.999 of those at a random hour, 1.100 without a price, by 0.0700 opens" in text
+    assert "kept to 0.999 of those of the usual way, 1.100 without a price, by 0.0700 opens" in text
 
 
 def test_a_limits_label_is_for_people_only() -> None:

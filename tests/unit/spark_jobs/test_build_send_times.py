@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from angelia.catalog.snapshot import StoredDocument, catalog_of
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
+from angelia.timing.busiest import busiest_of
 from angelia.timing.category_hours import STRENGTHS
 from angelia.timing.curves import CURVE_RANGE
 from spark_jobs import build_send_times
@@ -164,6 +166,19 @@ def test_curves_have_mean_one_over_the_reference(nights: dict[int, Lake]) -> Non
     assert whole.mean() > 0.9
     assert curves[whole] @ reference == pytest.approx(np.ones(whole.sum()), abs=0.01)
     assert np.array(meta["population"]) @ reference == pytest.approx(1, abs=0.01)
+
+
+def test_the_busiest_hour_is_nearly_the_best(nights: dict[int, Lake]) -> None:
+    # Everybody is active in one hour only, and opens in it.
+    workday, day_off = busiest_of(nights[8].require("send_times", ds=DS).meta)
+    assert 0.7 < workday <= 1.0
+    assert 0.7 < day_off <= 1.0
+
+
+def test_quiet_hours_are_nobodys_busiest() -> None:
+    assert build_send_times.awake_hours(None).all()
+    quiet = SimpleNamespace(policy=SimpleNamespace(quiet_hours=SimpleNamespace(start=22, end=8)))
+    assert np.flatnonzero(build_send_times.awake_hours(quiet)).tolist() == list(range(8, 22))  # type: ignore[arg-type]
 
 
 def test_each_persons_own_hour_stands_out(nights: dict[int, Lake]) -> None:

@@ -7,13 +7,16 @@ import pytest
 
 from angelia.planning import Problem, solve_here
 from angelia.planning.eligibility import BuiltShard, assemble
-from angelia.planning.later import Fatigue, centred, find_price, risks
+from angelia.planning.later import Fatigue, UsualHours, centred, find_price, risks
 from angelia.planning.terms import RefusalPrice, Terms
 from tests.unit.planning.later.test_refusals import FREE, OLD, pairs, some_people
 
 LIMITED: Terms = replace(FREE, refusals_at_most=1.0)
 N = 60
 WEIGHT = np.tile([2e6, 0.8e6, 0.0], N)  # the transactional campaign pays nothing
+WHO = np.repeat(np.arange(N), 3)
+# Nobody knows of people's busiest hours.
+AS_RANDOM = UsualHours(np.zeros(3 * N, np.int64), np.zeros(3 * N))
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +30,13 @@ def sent(problem: Problem, terms: Terms = LIMITED) -> tuple[np.ndarray, np.ndarr
     return rows, choice.slot[rows]
 
 
-def price_of(built: BuiltShard, at_most: float, lines: list[str] | None = None) -> RefusalPrice:
+def price_of(
+    built: BuiltShard, at_most: float, lines: list[str] | None = None, usual: UsualHours = AS_RANDOM
+) -> RefusalPrice:
     assert built.later is not None
     assert built.later.risk is not None
     report = (lambda line: None) if lines is None else lines.append
-    price = find_price(built.problem, built.later.risk, WEIGHT, LIMITED.limits(), 1.0, at_most, report)
+    price = find_price(built.problem, built.later.risk, WEIGHT, usual, LIMITED.limits(), 1.0, at_most, report)
     assert price is not None
     return price
 
@@ -66,6 +71,31 @@ def test_a_lower_limit_costs_more_and_is_kept(built: BuiltShard) -> None:
     for price in prices:
         assert price.ratio <= price.at_most
     assert len({price.reference for price in prices}) == 1
+
+
+def test_busy_hours_of_the_usual_way_leave_more_room(built: BuiltShard) -> None:
+    curve = some_people(N).workday[WHO][:, (4 + np.arange(24)) % 24]
+    usual = UsualHours.of(curve, built.problem.allowed, np.zeros(curve.shape, bool), (0.5, 0.0))
+    random, busy = price_of(built, 1.0), price_of(built, 1.0, usual=usual)
+    assert busy.reference == pytest.approx(1.25, abs=0.05), "half of the way from 1 to 1.5"
+    assert busy.reference * busy.unpriced == pytest.approx(random.reference * random.unpriced)
+    assert 0 < busy.opens < random.opens
+
+
+def test_the_usual_way_by_hand(built: BuiltShard) -> None:
+    allowed = np.array([[True, True, False], [True, False, True]])
+    problem = replace(built.problem, pair_user=np.arange(2), value=np.zeros((2, 3)), allowed=allowed)
+    off = np.array([[True, False, True], [True, True, True]])
+    usual = UsualHours.of(np.array([[0.5, 1.0, 9.0], [0.5, 9.0, 1.5]]), allowed, off, (0.6, 0.2))
+    assert usual.best.tolist() == [1, 2], "closed hours are nobody's best"
+    assert usual.reach == pytest.approx([0.4, 0.2]), "half of the first one's open hours are on a day off"
+    units = np.array([[100, 200, 900], [300, 900, 500]])
+    limits, rows = LIMITED.limits(), np.arange(2)
+    roomy = replace(limits, capacity=np.full((1, 3), 5))
+    assert usual.risk(problem, rows, units, roomy, 1.0) == (170 + 420) / 2
+    # Ten times as many people: of ten that want either hour, five find room in it.
+    assert usual.risk(problem, rows, units, roomy, 10.0) == (160 + 410) / 2
+    assert usual.risk(problem, rows[:1], units, roomy, 1.0) == 170
 
 
 def test_the_night_that_is_solved_keeps_to_the_limit(built: BuiltShard) -> None:
@@ -106,7 +136,7 @@ def test_what_cannot_be_kept_is_reported() -> None:
     lines: list[str] = []
     price = price_of(alike, 0.5, lines)
     assert price.ratio > 0.9
-    assert lines == [f"refusals a message stay {price.ratio:.3f} of a random hour's; 0.5 is not reached"]
+    assert lines == [f"refusals a message stay {price.ratio:.3f} of the usual way's; 0.5 is not reached"]
 
 
 def test_no_refusal_known_leaves_looks_alone() -> None:
@@ -124,7 +154,7 @@ def test_nobody_to_send_to_has_no_price(built: BuiltShard) -> None:
     assert built.later is not None
     risk = built.later.risk
     assert risk is not None
-    assert find_price(closed, risk, WEIGHT, LIMITED.limits(), 1.0, 1.0) is None
+    assert find_price(closed, risk, WEIGHT, AS_RANDOM, LIMITED.limits(), 1.0, 1.0) is None
 
 
 def test_a_price_is_read_back_from_a_plan() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from angelia.lake import Lake
 from angelia.planning.eligibility import assemble
+from angelia.timing.busiest import META
 from spark_jobs.shard_work import steering
 from spark_jobs.shard_work.problems import PlanContext
 from spark_jobs.shard_work.steering import (
@@ -27,6 +28,7 @@ from tests.unit.planning.few_people import TERMS
 from tests.unit.planning.later.test_refusals import FREE, OLD, pairs, some_people
 
 LIMITED = replace(FREE, refusals_at_most=1.0)
+BUSIEST = (0.5, 0.25)
 
 
 @pytest.mark.parametrize("shard_bits", [10, BLOCK_BITS, 14])
@@ -61,24 +63,29 @@ def test_a_sample_comes_back_from_the_store(tmp_path: Path, monkeypatch: pytest.
         # Two shards of the same forty people, of whom each has only its own in the blocks.
         ordinal = np.full(40, 1 << BLOCK_BITS)
         ordinal[halves[number]] = 0
-        people = SimpleNamespace(keys=who.keys, ordinal=ordinal)
+        people = replace(who, ordinal=ordinal)
         return SimpleNamespace(problem=built.problem, later=built.later, shard=SimpleNamespace(people=people))
 
     monkeypatch.setattr(steering, "prepare", prepare)
-    context = PlanContext(lake, None, LIMITED, None, "attempt")  # type: ignore[arg-type]
+    inputs: Any = SimpleNamespace(send_times=SimpleNamespace(meta={META: BUSIEST}))
+    context = PlanContext(lake, inputs, LIMITED, None, "attempt")  # type: ignore[arg-type]
     for number in halves:
         assert sample_shard(context, [0], 1.0, number).files == []
-    sample, whole = kept_samples(context, [0, 1]), risk_sample(built, LIMITED)
+    sample, whole = kept_samples(context, [0, 1]), risk_sample(built, LIMITED, who, BUSIEST)
     assert sample.problem.n_users == 40
     assert np.array_equal(sample.problem.value, whole.problem.value)
     assert np.array_equal(sample.risk, whole.risk)
     assert np.array_equal(sample.weight, whole.weight)
+    assert np.array_equal(sample.usual.best, whole.usual.best)
+    assert np.array_equal(sample.usual.reach, whole.usual.reach)
+    reach = set(sample.usual.reach.tolist())
+    assert all(BUSIEST[1] < one < BUSIEST[0] for one in reach), "a Sunday, and a few hours of Monday"
     assert (whole.weight[whole.problem.is_exempt] == 0).all()
     assert not list(lake.store.list("attempt")), "nothing stays beside the attempt"
 
 
 def test_nothing_known_of_fatigue_is_no_risk() -> None:
     built = assemble(LIMITED, some_people(5), replace(pairs(5), fatigue=None), OLD)
-    sample = risk_sample(built, LIMITED)
+    sample = risk_sample(built, LIMITED, some_people(5), BUSIEST)
     assert (sample.risk == 0).all()
     assert sample.price(LIMITED, LIMITED.limits(), 5, lambda line: None) is None
