@@ -24,7 +24,7 @@ from angelia.audience.bitmaps.index import holds_any
 from angelia.audience.bitmaps.sets import bitmap_of, ordinals_of
 from angelia.contracts import arrow, dataset
 from angelia.contracts.constraints import type_name
-from angelia.contracts.sources import NAME
+from angelia.contracts.sources import MISSING_IDS, NAME
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, Lake
 from angelia.text_files import require_utf8
@@ -173,6 +173,8 @@ def put_ids(
     head = index_head(lake)
     if head is None:
         raise NotFound("there is no user index yet", fix="run index_users first")
+    # Exports write a word where there is no id.
+    ids = pc.if_else(pc.is_in(ids, pa.array(MISSING_IDS, pa.string())), None, ids)
     given = ids.drop_null()
     wanted = pc.unique(given)
     index = lake.read(head, ["user_id", "ordinal"])

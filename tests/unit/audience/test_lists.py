@@ -77,9 +77,11 @@ def test_an_explicit_list_counts_what_it_leaves_out(
     assert (answer["users"], answer["rejects"]) == (2, {"duplicate": 1, "unknown_user": 1})
     assert asked(capsys, "count", "in_list('vip')")["count"] == 2
     assert asked(capsys, "count", "NOT in_list('vip')")["count"] == 498
-    pq.write_table(pa.table({"user_id": ["u3", None, "u4"], "n": [1, 2, 3]}), tmp_path / "vip.parquet")
+    pq.write_table(
+        pa.table({"user_id": ["u3", None, "u4", "NaN"], "n": [1, 2, 3, 4]}), tmp_path / "vip.parquet"
+    )
     answer = asked(capsys, "list", "vip", tmp_path / "vip.parquet")  # replaces the list
-    assert (answer["users"], answer["rejects"]) == (2, {"null_user_id": 1})
+    assert (answer["users"], answer["rejects"]) == (2, {"null_user_id": 2})
     assert asked(capsys, "count", "in_list('vip')")["count"] == 2
     code, _, err = run(capsys, "count", "in_list('vpi')")
     assert code == 2
