@@ -133,6 +133,10 @@ def _separator(path: Path) -> tuple[str, int]:
     for separator in [declared[1]] if declared else [",", ";", "\t", "|"]:
         if COLUMN in (cell.strip(' \r\n\t"').lower() for cell in header.split(separator)):
             return separator, 1 if declared else 0
+    if not header.strip():
+        raise InvalidInput(
+            f"{path.name} is empty", fix=f"write {COLUMN} on its first line, and one id on each after it"
+        )
     raise InvalidInput(
         f"{path.name}: the first line names no column {COLUMN!r}", fix=f"name the column of ids {COLUMN}"
     )

@@ -37,6 +37,8 @@ def test_export_writes_the_ids_and_never_over_a_file(
     ("name", "content", "problem"),
     [
         ("a.csv", "id,name\nu1,a\n", "no column 'user_id'"),
+        ("a.csv", "", "a.csv is empty; write user_id on its first line"),
+        ("a.csv", "\ufeff\r\n", "a.csv is empty; write user_id on its first line"),
         ("a.xlsx", "user_id\nu1\n", "neither .csv nor .parquet"),
         ("none.csv", None, "no file"),
         ("a.parquet", "user_id\nu1\n", "a.parquet cannot be read as Parquet"),
