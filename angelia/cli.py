@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 from angelia import __version__, logs
 from angelia.commands.examples import EXAMPLES
 from angelia.errors import AngeliaError
-from angelia.output import print_lines, speak_utf8
+from angelia.output import INTERRUPTED, print_lines, speak_utf8
 
 HELP, VERSION = ("--help", "-h", "help"), "--version"
 # name -> (module, attribute, one line for the list of commands)
@@ -162,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stderr.write(f"error: {error.one_line()}\n")
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.stderr.write("error: interrupted; rerun the same command, it continues or starts over safely\n")
+        sys.stderr.write(INTERRUPTED)
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -46,7 +46,7 @@ _REPEATED = {
     "--send-hour": _DAY + r"T\d{2}",
     "--now": _DAY + r"T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})",
     "--version": r"\d{8}T\d{6}-[0-9a-f]{8}",
-    **dict.fromkeys(("--gate", "--channel", "--conversion", "--clock"), _NAME),
+    **dict.fromkeys(("--gate", "--channel", "--conversion", "--clock", "--priority"), _NAME),
     **dict.fromkeys(("--part", "--slots", "--look", "--alarm", "--planned-nights", "--days"), _NUMBER),
 }
 _FLAGS = ("--once", "--events", "--keep", "--wait-for-lease", "--takeover")

@@ -11,7 +11,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ import typer
 from angelia.days import parse_day
 from angelia.errors import AngeliaError, InvalidInput
 
+INTERRUPTED = "error: interrupted; rerun the same command, it continues or starts over safely\n"
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 DsOption = Annotated[
     str,
@@ -88,6 +89,18 @@ def print_lines(lines: Iterable[str]) -> None:
                 f"the answer cannot be written to standard output: {error.strerror}",
                 fix="free space, or write it elsewhere; what the command did stands",
             ) from None
+
+
+def exit_code(run: Callable[[], int]) -> int:
+    """Run a command and return its exit code; operators' errors and Ctrl-C are one line."""
+    try:
+        return run()
+    except AngeliaError as error:
+        sys.stderr.write(f"error: {error.one_line()}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(INTERRUPTED)
+        return 130
 
 
 def percent(pct: float) -> str:

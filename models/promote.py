@@ -21,8 +21,8 @@ from typing import Any
 from angelia import logs
 from angelia.answers import OperatorAnswer, require_approval
 from angelia.config import load_settings
-from angelia.errors import AngeliaError, GateClosed, InvalidInput
-from angelia.output import emit, speak_utf8
+from angelia.errors import GateClosed, InvalidInput
+from angelia.output import emit, exit_code, speak_utf8
 from models.compiled.trees import EXTRA, compiler, keep_compiled
 from models.judging import BARS, objections
 from models.judging.rehearsed import objections_of
@@ -112,33 +112,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     speak_utf8()
     args = parser.parse_args(argv)
-    try:
-        if args.answer is not None:
-            answer = OperatorAnswer(args.answer, args.by, args.about)
-            require_approval(answer, args.version, f"model {args.version} is not promoted", fix=_ASK)
-        if not args.by.strip():
-            raise InvalidInput("--by names nobody", fix="a person answers for a model: write --by NAME")
-        registry = Registry.configured(load_settings())
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        with logs.step("promote") as step:
-            step.facts["version"] = args.version
-            if args.compile and compiler() is None:
-                raise InvalidInput("--compile: there is no compiler for trees here", fix=EXTRA)
-            champion = promote(
-                registry,
-                args.version,
-                actor=args.by,
-                reason=args.reason,
-                at=at,
-                force=args.force,
-                bar=args.bar,
-                must_be_rehearsed=args.answer is not None,
-            )
-            # A champion without machine code scores all the same, so it comes after the promotion.
-            compiled = keep_compiled(registry, args.version) if args.compile else "no"
-    except AngeliaError as error:
-        sys.stderr.write(f"error: {error.one_line()}\n")
-        return 2
+    return exit_code(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Promote, as the command line asks."""
+    if args.answer is not None:
+        answer = OperatorAnswer(args.answer, args.by, args.about)
+        require_approval(answer, args.version, f"model {args.version} is not promoted", fix=_ASK)
+    if not args.by.strip():
+        raise InvalidInput("--by names nobody", fix="a person answers for a model: write --by NAME")
+    registry = Registry.configured(load_settings())
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    with logs.step("promote") as step:
+        step.facts["version"] = args.version
+        if args.compile and compiler() is None:
+            raise InvalidInput("--compile: there is no compiler for trees here", fix=EXTRA)
+        champion = promote(
+            registry,
+            args.version,
+            actor=args.by,
+            reason=args.reason,
+            at=at,
+            force=args.force,
+            bar=args.bar,
+            must_be_rehearsed=args.answer is not None,
+        )
+        # A champion without machine code scores all the same, so it comes after the promotion.
+        compiled = keep_compiled(registry, args.version) if args.compile else "no"
     lines = [f"champion {champion.number}: {champion.version}, by {champion.actor}: {champion.reason}"]
     lines += [f"compiled   {compiled}"] if args.compile else []
     emit({**vars(champion), "compiled": compiled}, lines, args.json)

@@ -4,7 +4,8 @@ Layout: `p_open/versions/{version}/` with model.txt, features.json, calibration.
     lineage.json, card.md and, last, manifest.json (sha256 of each); `p_open/champions/00000001.json` names a
     version, who promoted it and why. Both appear by conditional create, so a version is whole or absent, and
     of two promotions at once one is refused. A version is named by its day and a hash of model, features,
-    calibration and lineage: training the same again finds it there and leaves it as it is.
+    calibration and lineage: training the same again finds it there, and replaces its metrics and card, which
+    compare it with the champion of the moment: they stand beside the first ones, and the manifest names them.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ class Registry:
     def add(self, ds: str, files: Mapping[str, bytes]) -> str:
         """Store a version and return its name; the same files again change nothing.
 
+        New metrics and a new card of a version that is there replace its own.
+
         Raises:
             InvalidInput: a file of `FILES` is missing, or another is there.
             Corrupt: the version is there already, and damaged.
@@ -78,13 +81,31 @@ class Registry:
         hashes = {name: hashlib.sha256(files[name]).hexdigest() for name in FILES}
         version = f"{ds}-{_identity(hashes)}"
         if self.store.exists(f"{_ROOT}/versions/{version}/manifest.json"):
-            self.load(version)
+            if self.load(version) != dict(files):
+                self._judge_anew(ds, version, files, hashes)
             return version
         manifest = to_json({"version": version, "ds": ds, "sha256": hashes})
         for name in FILES:
             self.store.put(f"{_ROOT}/versions/{version}/{name}", files[name])
         self.store.create(f"{_ROOT}/versions/{version}/manifest.json", manifest)
         return version
+
+    def _judge_anew(
+        self, ds: str, version: str, files: Mapping[str, bytes], hashes: Mapping[str, str]
+    ) -> None:
+        """Replace the files of a version that its name does not cover; the manifest is the switch."""
+        folder = f"{_ROOT}/versions/{version}"
+        places = {}
+        for name in FILES[len(_NAMED_BY) :]:
+            stem, _, kind = name.partition(".")
+            places[name] = f"{stem}-{hashes[name][:12]}.{kind}"
+            self.store.put(f"{folder}/{places[name]}", files[name])
+        self.store.sync([f"{folder}/{place}" for place in places.values()])
+        manifest = {"version": version, "ds": ds, "sha256": dict(hashes), "places": places}
+        self.store.put(f"{folder}/manifest.json", to_json(manifest))
+        # For people, who look under the usual names; nothing reads them any more.
+        for name in places:
+            self.store.put(f"{folder}/{name}", files[name])
 
     def versions(self) -> list[str]:
         """Return the names of all whole versions, sorted."""
@@ -102,13 +123,14 @@ class Registry:
         try:
             manifest = json.loads(self.store.read(f"{folder}/manifest.json"))
             hashes = {name: str(manifest["sha256"][name]) for name in FILES if name in manifest["sha256"]}
+            places = {name: str(manifest.get("places", {}).get(name, name)) for name in hashes}
         except (NotFound, InvalidInput):
             have = ", ".join(self.versions()) or "none"
             raise NotFound(
                 f"no model version {version!r}",
                 fix=f"versions: {have}; make one with `python -m models.train --ds D`",
             ) from None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise Corrupt(f"model {version}: manifest.json is damaged", fix=_MEND) from None
         # An older model lacks a file that today's scorer reads; without it, it would score otherwise.
         absent = [name for name in _NAMED_BY if name not in hashes]
@@ -120,11 +142,11 @@ class Registry:
         files = {}
         for name in hashes:
             try:
-                files[name] = self.store.read(f"{folder}/{name}")
+                files[name] = self.store.read(f"{folder}/{places[name]}")
             except NotFound:
-                raise Corrupt(f"model {version}: {name} is missing", fix=_MEND) from None
+                raise Corrupt(f"model {version}: {places[name]} is missing", fix=_MEND) from None
             if hashlib.sha256(files[name]).hexdigest() != hashes[name]:
-                raise Corrupt(f"model {version}: {name} was changed after it was stored", fix=_MEND)
+                raise Corrupt(f"model {version}: {places[name]} was changed after it was stored", fix=_MEND)
         return files
 
     def champions(self) -> list[Champion]:

@@ -20,11 +20,11 @@ import numpy.typing as npt
 
 from angelia import logs
 from angelia.config import load_settings
-from angelia.errors import AngeliaError, InvalidInput
+from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.lake.attempt import code_version
 from angelia.lake.configured import open_lake
-from angelia.output import emit, parse_ds, progress, speak_utf8
+from angelia.output import emit, exit_code, parse_ds, progress, speak_utf8
 from models import logistic
 from models.answering.standing import MaterialStanding, read_standing
 from models.calibration import fit_platt, sigmoid
@@ -318,34 +318,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     speak_utf8()
     args = parser.parse_args(argv)
-    try:
-        if args.trees < 1 or args.max_rows < 1:
-            raise InvalidInput("--trees and --max-rows must be at least 1")
-        settings = load_settings()
-        lake = open_lake(settings=settings)
-        cutoff = parse_ds(args.cutoff) if args.cutoff else None
-        registry = Registry.configured(settings)
-        # A first model without a single push of one's own: no training, so neither cutoff nor test.
-        if args.prior is not None:
-            if not 0.0 < args.prior < 1.0:
-                raise InvalidInput("--prior must lie between 0 and 1", fix="0.05 is a usual open rate")
-            version = make_prior(lake, registry, ds=parse_ds(args.ds), rate=args.prior)
-            emit({"version": version, "metrics": {"prior": args.prior}}, [f"version   {version}"], args.json)
-            return 0
-        with logs.step("train", ["--ds", args.ds]) as step:
-            trained = train(
-                lake,
-                registry,
-                ds=parse_ds(args.ds),
-                cutoff=cutoff,
-                seed=args.seed,
-                trees=args.trees,
-                max_rows=args.max_rows,
-            )
-            step.facts["version"] = trained.version
-    except AngeliaError as error:
-        sys.stderr.write(f"error: {error.one_line()}\n")
-        return 2
+    return exit_code(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Train, or make a prior, as the command line asks."""
+    if args.trees < 1 or args.max_rows < 1:
+        raise InvalidInput("--trees and --max-rows must be at least 1")
+    settings = load_settings()
+    lake = open_lake(settings=settings)
+    cutoff = parse_ds(args.cutoff) if args.cutoff else None
+    registry = Registry.configured(settings)
+    # A first model without a single push of one's own: no training, so neither cutoff nor test.
+    if args.prior is not None:
+        if not 0.0 < args.prior < 1.0:
+            raise InvalidInput("--prior must lie between 0 and 1", fix="0.05 is a usual open rate")
+        version = make_prior(lake, registry, ds=parse_ds(args.ds), rate=args.prior)
+        emit({"version": version, "metrics": {"prior": args.prior}}, [f"version   {version}"], args.json)
+        return 0
+    with logs.step("train", ["--ds", args.ds]) as step:
+        trained = train(
+            lake,
+            registry,
+            ds=parse_ds(args.ds),
+            cutoff=cutoff,
+            seed=args.seed,
+            trees=args.trees,
+            max_rows=args.max_rows,
+        )
+        step.facts["version"] = trained.version
     test = trained.metrics["test"]
     lines = [
         f"version   {trained.version}",

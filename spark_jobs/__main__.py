@@ -9,6 +9,7 @@ import importlib
 import itertools
 import sys
 
+from angelia.output import exit_code
 from spark_jobs import JOBS
 from spark_jobs.running.session import run_job, spark_session
 
@@ -27,11 +28,15 @@ def main(argv: list[str]) -> int:
     for module, call in zip(modules, calls, strict=True):
         # Every command line is checked before the first job runs.
         module.arg_parser_for_job().parse_args(call[1:])
-    with spark_session("+".join(names)):
-        for module, call in zip(modules, calls, strict=True):
-            if code := run_job(module.main, call[1:]):
-                return code
-    return 0
+
+    def run() -> int:
+        with spark_session("+".join(names)):
+            for module, call in zip(modules, calls, strict=True):
+                if code := run_job(module.main, call[1:]):
+                    return code
+        return 0
+
+    return exit_code(run)
 
 
 if __name__ == "__main__":

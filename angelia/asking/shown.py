@@ -21,7 +21,8 @@ from angelia.contracts.certificate import (
     scarcity,
 )
 from angelia.contracts.outcomes import DECIDED
-from angelia.lake import Lake
+from angelia.errors import NotFound
+from angelia.lake import Commit, Lake
 
 FULL, EMPTY = "█", "░"
 PARTS = " ▏▎▍▌▋▊▉"
@@ -107,9 +108,19 @@ def shown(lake: Lake, ds: str | None = None) -> PlanShown:
     """Return a night's plan, or the newest one.
 
     Raises:
-        NotFound: the night has no plan.
+        NotFound: the night has no plan, or one that says less than plans of today.
     """
     commit = require_plan(lake, ds)
+    try:
+        return _shown(commit)
+    except KeyError as error:
+        raise NotFound(
+            f"{commit.ref} says no {error.args[0]}, as plans of today do",
+            fix=f"plan the night again: `python -m spark_jobs.plan_dispatch --ds {commit.partition['ds']}`",
+        ) from None
+
+
+def _shown(commit: Commit) -> PlanShown:
     meta, limits = commit.meta, limits_of(commit.meta)
     cells: dict[tuple[str, str], dict[str, int]] = {}
     by_slot: dict[str, Counter[str]] = {}

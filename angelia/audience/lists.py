@@ -24,7 +24,7 @@ from angelia.audience.bitmaps.index import holds_any
 from angelia.audience.bitmaps.sets import bitmap_of, ordinals_of
 from angelia.contracts import arrow, dataset
 from angelia.contracts.constraints import type_name
-from angelia.contracts.sources import NAME
+from angelia.contracts.sources import MISSING_IDS, NAME
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, Lake
 from angelia.text_files import require_utf8
@@ -133,6 +133,10 @@ def _separator(path: Path) -> tuple[str, int]:
     for separator in [declared[1]] if declared else [",", ";", "\t", "|"]:
         if COLUMN in (cell.strip(' \r\n\t"').lower() for cell in header.split(separator)):
             return separator, 1 if declared else 0
+    if not header.strip():
+        raise InvalidInput(
+            f"{path.name} is empty", fix=f"write {COLUMN} on its first line, and one id on each after it"
+        )
     raise InvalidInput(
         f"{path.name}: the first line names no column {COLUMN!r}", fix=f"name the column of ids {COLUMN}"
     )
@@ -173,6 +177,8 @@ def put_ids(
     head = index_head(lake)
     if head is None:
         raise NotFound("there is no user index yet", fix="run index_users first")
+    # Exports write a word where there is no id.
+    ids = pc.if_else(pc.is_in(ids, pa.array(MISSING_IDS, pa.string())), None, ids)
     given = ids.drop_null()
     wanted = pc.unique(given)
     index = lake.read(head, ["user_id", "ordinal"])

@@ -58,7 +58,7 @@ def hour(send_hour: str) -> str:
 
 def at_hours(text: str) -> str:
     """Return a sentence with its send hours (`2026-11-15T04`) as people read them."""
-    return re.sub(r"\b\d{4}-\d{2}-\d{2}T\d{2}\b", lambda match: f"{hour(match[0])} UTC", text)
+    return re.sub(r"\b\d{4}-\d{2}-\d{2}T\d{2}\b(:00 UTC)?", lambda match: f"{hour(match[0][:13])} UTC", text)
 
 
 def at_instants(text: str) -> str:

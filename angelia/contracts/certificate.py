@@ -124,7 +124,9 @@ def _in_words(
     says = f"{channel}: {len(full)} of {len(able)} hours full ({use}){gave_way}"
     if priced:
         most = max(priced, key=lambda limit: limit.price_micros)
-        return f"{says}. {len(priced)} have a price, up to {most.price_micros / 1e6:.4f} at {most.slot}."
+        return (
+            f"{says}. {len(priced)} have a price, up to {most.price_micros / 1e6:.4f} at {most.slot}:00 UTC."
+        )
     # Without a price on them the bound does not depend on these limits, so they cost no more than the gap.
     return (
         f"{says}. None has a price: the bound holds without these limits, so what they kept out is worth at "
@@ -157,8 +159,13 @@ def later_says(meta: Mapping[str, Any]) -> str:
     return (
         f"{fatigue['paid_micros'] / 1e6:,.2f} of later opens and refusals, taken off the value (weight "
         f"{fatigue['weight']:g}; an open in {fatigue['tires']:.3f} lost per log message felt, "
-        f"{fatigue['refuses']:.6f} refusals a message, lost for {fatigue['horizon_days']} days{refusal})"
+        f"{_few(fatigue['refuses'])} refusals a message, lost for {fatigue['horizon_days']} days{refusal})"
     )
+
+
+def _few(number: float) -> str:
+    # Six decimals would call few none.
+    return "no" if not number else f"{number:.6f}" if number >= 1e-6 else "under 0.000001"
 
 
 def messages_of(meta: Mapping[str, Any]) -> list[Messages]:

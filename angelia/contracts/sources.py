@@ -10,6 +10,10 @@ from angelia.contracts.outcomes import LEDGER
 # What stands in ids of real systems: mail addresses, phone numbers, base64, auth0|x, {GUID}, a/b. Left out
 # is what would need care in a table or a log: blanks, quotes, commas, backslashes, control characters.
 ID = r"^[A-Za-z0-9_.:@+|/{}#=~-]{1,64}$"
+# Of that form, and surely no person's: what programs write where there is none. Case counts: `none`, `NA` and
+# `Nan` may be somebody's.
+MISSING_IDS = ("null", "Null", "NULL", "None", "nan", "NaN", "undefined", "N/A", "n/a", "#N/A")
+MISSING_ID = "a word for a missing value, such as null; write the person's id"
 LOCALE = r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$"  # of BCP 47: language, script, region
 # Of a choice: a topic, a channel, a language, or quiet hours such as 22-8.
 CHOSEN = r"^([a-z][a-z0-9_]{0,63}|[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?|[0-9]{1,2}-[0-9]{1,2})$"

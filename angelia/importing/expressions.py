@@ -145,7 +145,7 @@ class Compiler:
         A mapped column if there is one (and it is not being made), else a file column.
         """
         is_target = name in self.output.columns and name not in self._open
-        step = self.target(name).step if is_target else self.raw(name)
+        step = self.target(name).step if is_target else self.layers.real_id(self._open[-1], self.raw(name))
         if not is_target:
             self._refuse_fractions(name, "write it as a whole number or as text in the file")
         return self.layers.add(f"CAST({step} AS VARCHAR)", [step])
@@ -192,7 +192,7 @@ class Compiler:
         """Return the step and SQL type of a column's source."""
         layers = self.layers
         if spec.from_ is not None:
-            step = self.raw(spec.from_)
+            step = layers.real_id(name, self.raw(spec.from_))
             if not (spec.type_ or spec.map_):
                 self._refuse_fractions(spec.from_, "say `type: int`, or `type: string` to keep it so")
             return step, self.columns[spec.from_][1]

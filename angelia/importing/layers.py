@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from angelia.contracts.sources import MISSING_IDS
+
+PEOPLES_IDS = ("user_id", "external_id")
 FILE, ROW = "__file", "__row"  # columns of every relation: where a row stands
 WHOLE = ("SMALLINT", "INTEGER", "BIGINT")
 FLOATS = ("DOUBLE", "FLOAT")
@@ -46,6 +49,13 @@ class Layers:
         self._level[name] = level
         self._layers[level].append((name, sql))
         return name
+
+    def real_id(self, column: str, step: str) -> str:
+        """Return a step that is null where a column of people's ids has a word for none."""
+        if column not in PEOPLES_IDS:
+            return step
+        words = ", ".join(map(self.bind, MISSING_IDS))
+        return self.add(f"CASE WHEN trim(CAST({step} AS VARCHAR)) NOT IN ({words}) THEN {step} END", [step])
 
     def sql(self) -> str:
         """Return the whole query: all columns of the base and all steps."""

@@ -18,7 +18,7 @@ from angelia.intake.bodies import body_of, read_body
 from angelia.intake.codes import COOL_DOWN_US, Codes, Limited, network_of
 from angelia.intake.errors import documented, refused
 from angelia.intake.keys import Key
-from angelia.intake.message import IntakeMessage, Refusal, draft, now, refusal_of
+from angelia.intake.message import IntakeMessage, RealId, Refusal, draft, now, refusal_of
 
 MAX_CODE_BODY_BYTES = 4_096
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -49,7 +49,7 @@ class CodeRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"oneOf": _EITHER})
 
-    user_id: str = Field(pattern=ID)
+    user_id: Annotated[str, RealId] = Field(pattern=ID)
     campaign_id: str | None = Field(
         None, pattern=NAME, description="its template has a variable `code`; this or template_id"
     )

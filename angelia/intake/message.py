@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -33,7 +34,16 @@ from pydantic_core import PydanticCustomError, from_json, to_json
 
 from angelia.catalog.document_parts import ChannelName
 from angelia.contracts.ids import MAX_DIRECT_LETTERS, direct_campaign
-from angelia.contracts.sources import ADDRESS_CHARS, CHANNEL, CHANNELS, FILLED_ADDRESS, ID, NAME
+from angelia.contracts.sources import (
+    ADDRESS_CHARS,
+    CHANNEL,
+    CHANNELS,
+    FILLED_ADDRESS,
+    ID,
+    MISSING_ID,
+    MISSING_IDS,
+    NAME,
+)
 from angelia.intake.tables import PRIORITIES
 from angelia.users.addresses import same_address
 
@@ -54,6 +64,14 @@ def written_out(value: Any) -> Any:
 # What Python has seen is a text to strict types, though it came as JSON.
 Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(written_out)]
 
+
+def _real_id(value: str) -> str:
+    if value in MISSING_IDS:
+        raise PydanticCustomError("string_pattern_mismatch", MISSING_ID)
+    return value
+
+
+RealId = AfterValidator(_real_id)
 # An address of any channel: more than blanks.
 OneAddress = Annotated[str, Field(pattern=FILLED_ADDRESS, min_length=1, max_length=ADDRESS_CHARS)]
 
@@ -208,6 +226,8 @@ def draft(message: IntakeMessage, client: str, now_us: int) -> Draft | Refusal:
     if named != 1:
         reason = "name the person by one of user_id, external_id and to"
         return Refusal("invalid" if named else "missing", "user_id", reason)
+    if (message.external_id.id if message.external_id else message.user_id) in MISSING_IDS:
+        return Refusal("format", "external_id" if message.external_id else "user_id", MISSING_ID)
     if message.to is not None and message.channels:
         return Refusal("invalid", "channels", "a message to an address goes by that one's channel")
     if (message.campaign_id is None) == (message.template_id is None):

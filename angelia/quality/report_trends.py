@@ -14,6 +14,7 @@ from angelia.drawing.page import details, empty, figure, section, table
 from angelia.drawing.svg import number
 from angelia.output import percent
 from angelia.quality.history import History, short_day
+from angelia.quality.verdicts import short_percent
 
 SHOWN_TRENDS = 14  # lines of a section that stand unfolded
 NULLS = (".not_null", ".max_null")
@@ -108,9 +109,9 @@ def _rule_trend(check: str, history: History) -> Trend:
     known = [verdict for verdict in verdicts if verdict is not None and verdict.bad_pct is not None]
     newest = known[-1]
     note = (
-        f"{newest.bad_pct or 0:.3g} % of {newest.tolerated_pct:g} %"
+        f"{short_percent(newest.bad_pct or 0)} of {newest.tolerated_pct:g} %"
         if newest.tolerated_pct
-        else f"{newest.bad_pct or 0:.3g} %"
+        else short_percent(newest.bad_pct or 0)
     )
     name = next((check.removesuffix(suffix) for suffix in NULLS if check.endswith(suffix)), check)
     return Trend(

@@ -12,8 +12,14 @@ from dataclasses import asdict, dataclass
 from angelia.contracts.core import Severity
 from angelia.errors import Corrupt, GateClosed
 from angelia.lake import Lake, numbered
+from angelia.output import percent
 
 _SHOWN = 4  # failures that the one line names; `angelia quality show` lists all
+
+
+def short_percent(pct: float) -> str:
+    """Return per cent in up to three digits, never as a power of ten."""
+    return percent(pct) if 0 < pct < 1 else f"{pct:.3g} %"
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class CheckVerdict:
         if self.n_rows is None:
             return f"{where}: {self.breach}"
         limit = f", at most {self.tolerated_pct:g} % allowed" if self.tolerated_pct else ""
-        share = "" if self.bad_pct is None else f" ({self.bad_pct:.3g} %{limit})"
+        share = "" if self.bad_pct is None else f" ({short_percent(self.bad_pct)}{limit})"
         return f"{where}: {self.breach} in {self.n_bad or 0:,} of {self.n_rows:,} rows{share}"
 
 

@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from angelia.errors import AngeliaError, InvalidInput
-from angelia.transport.connection import Connection, Done, Stream
+from angelia.transport.connection import Connection, Stream
+from angelia.transport.exchanges import Done, log_error
 from angelia.transport.wire import NOT_SENT, Answer, Request
 
 
@@ -65,7 +66,7 @@ class Http2Client:
             if connection.room > 0 and len(connection.streams) < load:
                 best, load = connection, len(connection.streams)
         if best is not None and not self._waiting:
-            best.send(request, authorization, stream)
+            _start(best, request, authorization, stream)
         else:
             self._waiting.append((request, authorization, stream))
         if len(self._connections) < self._wanted and self._live() < self._wanted:
@@ -97,15 +98,22 @@ class Http2Client:
             ):
                 transport.abort()
                 raise ssl.SSLError("the server does not speak HTTP/2")
-        except (OSError, TimeoutError) as error:
-            self._failures += 1
-            self._retry_at = loop.time() + min(5.0, 0.05 * 2 ** min(self._failures, 10))
-            self.last_error = type(error).__name__ + (
-                f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
-            )
+        except (OSError, TimeoutError, ValueError) as error:  # ValueError: a host that no name can have
+            self._failed(error)
+            return
+        except Exception as error:  # noqa: BLE001 - those that wait are answered in time, whatever this is
+            log_error("a connection", error)
+            self._failed(error)
             return
         self._failures, self._retry_at = 0, 0.0
         self._connections.append(protocol)
+
+    def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        self._retry_at = asyncio.get_running_loop().time() + min(5.0, 0.05 * 2 ** min(self._failures, 10))
+        self.last_error = type(error).__name__ + (
+            f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+        )
 
     def _on_room(self, connection: Connection) -> None:
         if connection.lost:
@@ -125,7 +133,7 @@ class Http2Client:
             self._expire(connection.loop.time())
         while waiting and connection.room > 0:
             request, authorization, stream = waiting.popleft()
-            connection.send(request, authorization, stream)
+            _start(connection, request, authorization, stream)
 
     def _expire(self, now: float) -> None:
         """Answer requests that have waited too long for a connection."""
@@ -173,6 +181,21 @@ class Http2Client:
                     if connection.transport is not None:
                         connection.transport.abort()
                 await asyncio.wait(hanging, timeout=1.0)
+
+
+def _start(connection: Connection, request: Request, authorization: bytes, stream: Stream) -> None:
+    """Begin a stream; after one that cannot be written, none follows on its connection."""
+    number = connection.next_stream
+    try:
+        connection.send(request, authorization, stream)
+    except Exception as error:  # noqa: BLE001 - a defect met by one message is its answer, and stops no other
+        # Its headers may stand in our compression table, and not in the peer's.
+        connection.closing = True
+        connection.streams.pop(number, None)
+        if not connection.streams and connection.transport is not None:
+            connection.transport.close()
+        answer = Answer(0, failure=NOT_SENT, detail=log_error("a request", error))
+        connection.loop.call_soon(stream.done, stream.tag, answer)
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:

@@ -7,13 +7,13 @@ itself. What cannot have been seen, or may have been, holds for every row of the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
+from angelia.transport.exchanges import Done, Exchanges, log_error
 from angelia.transport.pooled_http import PooledHttp
-from angelia.transport.wire import NOT_SENT, Answer, Request
+from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
 
-Done = Callable[[Any, Answer], None]
 WAIT_S = 0.01  # for company; a row that has none goes out alone
 
 
@@ -38,12 +38,16 @@ class GatheredHttp:
         # By authorization, and by what the gatherer says that rows share.
         self._waiting: dict[tuple[bytes, bytes], list[tuple[Request, Done, Any]]] = {}
         self._timers: dict[tuple[bytes, bytes], asyncio.TimerHandle] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._exchanges = Exchanges()
         self.n_requests = 0
 
     def submit(self, request: Request, authorization: bytes, done: Done, tag: Any) -> None:
         """See `Transport.submit`. Rows of one authorization and key share a request."""
-        key = self._gatherer.key(request)
+        try:
+            key = self._gatherer.key(request)
+        except Exception as error:  # noqa: BLE001 - what cannot be joined goes out alone
+            log_error("joining messages", error)
+            key = None
         if key is None:
             self._begin([(request, done, tag)], authorization)
             return
@@ -65,24 +69,39 @@ class GatheredHttp:
             self._begin(rows, place[0])
 
     def _begin(self, rows: Sequence[tuple[Request, Done, Any]], authorization: bytes) -> None:
-        self.n_requests += 1
-        task = asyncio.get_running_loop().create_task(self._send(rows, authorization, self.n_requests))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _send(
-        self, rows: Sequence[tuple[Request, Done, Any]], authorization: bytes, number: int
-    ) -> None:
         requests = [request for request, _, _ in rows]
+        try:
+            joined = self._gatherer.join(requests) if len(rows) > 1 else requests[0]
+        except Exception as error:  # noqa: BLE001 - the message that cannot be joined is not known
+            log_error("joining messages", error)
+            for row in rows:
+                self._begin([row], authorization)
+            return
+        self.n_requests += 1
+        exchange = self._exchange(joined, requests, authorization, self.n_requests)
+        self._exchanges.begin_all(exchange, [(done, tag) for _, done, tag in rows])
+
+    async def _exchange(
+        self, joined: Request, requests: Sequence[Request], authorization: bytes, number: int
+    ) -> Sequence[Answer]:
+        answer = await self._inner.exchange(joined, authorization)
         if len(requests) == 1:
-            answers = [await self._inner.exchange(requests[0], authorization)]
+            return (answer,)
+        # Without a status nobody has read the request, or nobody knows: that holds for each row.
+        answers = self._split(answer, requests) if answer.status else [answer] * len(requests)
+        return [own._replace(shared=number) for own in answers]
+
+    def _split(self, answer: Answer, requests: Sequence[Request]) -> Sequence[Answer]:
+        """Return each row's own answer; all are unknown where the provider's cannot be taken apart."""
+        try:
+            answers = self._gatherer.split(answer, requests)
+        except Exception as error:  # noqa: BLE001 - the messages are out, whatever their answer is
+            answers, name = [], log_error("an answer to several messages", error)
         else:
-            answer = await self._inner.exchange(self._gatherer.join(requests), authorization)
-            # Without a status nobody has read the request, or nobody knows: that holds for each row.
-            answers = self._gatherer.split(answer, requests) if answer.status else [answer] * len(rows)
-            answers = [own._replace(shared=number) for own in answers]
-        for (_, done, tag), own in zip(rows, answers, strict=True):
-            done(tag, own)
+            name = "another number of answers"
+        if len(answers) != len(requests):
+            return [Answer(0, failure=UNKNOWN, detail=name)] * len(requests)
+        return answers
 
     async def close(self) -> None:
         """See `Transport.close`. What waits for company was never sent."""
@@ -92,7 +111,5 @@ class GatheredHttp:
         self._waiting.clear()
         for _, done, tag in waiting:
             done(tag, Answer(0, failure=NOT_SENT, detail="closed"))
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._exchanges.cancel()
         await self._inner.close()

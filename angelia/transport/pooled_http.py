@@ -20,6 +20,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from angelia.transport.client import tls_context
+from angelia.transport.exchanges import Exchanges, log_error
 from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
 
 ANSWER_LIMIT = 1 << 16
@@ -35,6 +36,10 @@ class TokenPlace(NamedTuple):
 
     where: str = HEADER
     name: str = "authorization"
+
+
+class NotPublicError(Exception):
+    """A name leads to an address that is not public: what looks names up refuses it."""
 
 
 class PooledHttp:
@@ -70,35 +75,23 @@ class PooledHttp:
         self._tls = tls_context(ca_file)
         self._tls.set_alpn_protocols(["http/1.1"])
         self._session: aiohttp.ClientSession | None = None  # made by the first request: it belongs to a loop
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._exchanges = Exchanges()
 
     def submit(
         self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
     ) -> None:
         """See `Transport.submit`."""
-
-        async def run() -> None:
-            done(tag, await self.exchange(request, authorization))
-
-        task = asyncio.get_running_loop().create_task(run())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._exchanges.begin(self.exchange(request, authorization), done, tag)
 
     async def exchange(self, request: Request, authorization: bytes, method: str = "POST") -> Answer:
-        """Send one request and return its answer."""
-        path, content = request.path.decode("ascii"), request.body
-        headers = [(k.decode(), v.decode()) for k, v in (*request.headers, *request.extra)]
-        where, name = self._place
-        # WeChat, WeCom and DingTalk take the token in the address, OPPO among the fields of its form.
-        if authorization and where == QUERY:
-            path += f"{'&' if '?' in path else '?'}{name}={quote(authorization, safe='=')}"
-        elif authorization and where == FORM:
-            content += b"&" * bool(content) + urlencode({name: authorization.decode("latin-1")}).encode()
-        elif authorization:
-            headers.append((name, authorization.decode()))
+        """Send one request and return its answer.
+
+        Raises:
+            NotPublicError: what looks names up refuses the address; nothing was sent.
+        """
         begun: list[bool] = []
         try:
-            url = URL(self._base + quote(path, safe=_AS_IT_STANDS), encoded=True)
+            url, headers, content = self._written(request, authorization)
             async with asyncio.timeout(self._timeout_s):
                 call = self._opened().request(
                     method, url, headers=headers, data=content, allow_redirects=False, trace_request_ctx=begun
@@ -112,8 +105,27 @@ class PooledHttp:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             # Once a byte of the request may have left, the message may have arrived: that is not sent again.
             return Answer(0, failure=UNKNOWN if begun else NOT_SENT, detail=type(error).__name__)
+        except NotPublicError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect met by one message is its answer, and stops no other
+            name = log_error("an exchange", error)
+            return Answer(0, failure=UNKNOWN if begun else NOT_SENT, detail=name)
         pairs = tuple((name.lower(), value) for name, value in response.raw_headers)
         return Answer(response.status, body, pairs)
+
+    def _written(self, request: Request, authorization: bytes) -> tuple[URL, list[tuple[str, str]], bytes]:
+        """Return a request's address, headers and body, the authorization in its place."""
+        path, content = request.path.decode("ascii"), request.body
+        headers = [(k.decode(), v.decode()) for k, v in (*request.headers, *request.extra)]
+        where, name = self._place
+        # WeChat, WeCom and DingTalk take the token in the address, OPPO among the fields of its form.
+        if authorization and where == QUERY:
+            path += f"{'&' if '?' in path else '?'}{name}={quote(authorization, safe='=')}"
+        elif authorization and where == FORM:
+            content += b"&" * bool(content) + urlencode({name: authorization.decode("latin-1")}).encode()
+        elif authorization:
+            headers.append((name, authorization.decode()))
+        return URL(self._base + quote(path, safe=_AS_IT_STANDS), encoded=True), headers, content
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -137,9 +149,7 @@ class PooledHttp:
 
     async def close(self) -> None:
         """See `Transport.close`."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._exchanges.cancel()
         if self._session is not None:
             await self._session.close()
 

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from angelia.transport.pooled_http import PooledHttp
+from angelia.transport.exchanges import Exchanges
+from angelia.transport.pooled_http import NotPublicError, PooledHttp
 from angelia.transport.wire import Answer, Request
 from angelia.users.addresses import ascii_url
 
@@ -101,10 +102,6 @@ async def resolve(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(item[4][0]) for item in entries))
 
 
-class NotPublicError(Exception):
-    """A name leads to an address that is not public."""
-
-
 class PublicResolver(AbstractResolver):
     """Looks names up, and refuses those that lead anywhere but to the public internet."""
 
@@ -158,19 +155,13 @@ class SafeHttp:
             "", timeout_s, connections=0, ca_file=ca_file, answer_limit=0, keeps=keeps,
             resolver=PublicResolver(resolver, allow_private=allow_private),
         )  # fmt: skip
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._exchanges = Exchanges()
 
     def submit(
         self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
     ) -> None:
         """See `Transport.submit`."""
-
-        async def run() -> None:
-            done(tag, await self._exchange(request))
-
-        task = asyncio.get_running_loop().create_task(run())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._exchanges.begin(self._exchange(request), done, tag)
 
     async def _exchange(self, request: Request) -> Answer:
         refused = Answer(403, failure=REFUSED_ADDRESS)
@@ -194,7 +185,5 @@ class SafeHttp:
 
     async def close(self) -> None:
         """See `Transport.close`."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._exchanges.cancel()
         await self._http.close()

@@ -8,6 +8,7 @@ here, so that a repeat is the same payload.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import smtplib
 import ssl
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from angelia.transport.client import tls_context
+from angelia.transport.exchanges import Exchanges, log_error
 from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
 
 CONNECTIONS = 8
@@ -53,24 +55,16 @@ class SmtpTransport:
         self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="smtp")
         self._mine = threading.local()
         self._open: list[smtplib.SMTP] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._exchanges = Exchanges()
 
     def submit(
         self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
     ) -> None:
         """See `Transport.submit`."""
+        self._exchanges.begin(self._exchange(request, time.monotonic() + self._timeout_s), done, tag)
 
-        due = time.monotonic() + self._timeout_s
-
-        async def run() -> None:
-            done(
-                tag,
-                await asyncio.get_running_loop().run_in_executor(self._pool, self._transaction, request, due),
-            )
-
-        task = asyncio.get_running_loop().create_task(run())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _exchange(self, request: Request, due: float) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._transaction, request, due)
 
     def _connect(self) -> smtplib.SMTP:
         # Only a connection's own thread uses it; the list is for closing them all at the end.
@@ -121,6 +115,10 @@ class SmtpTransport:
         except (OSError, smtplib.SMTPException, ValueError) as error:
             self._drop()
             return Answer(0, failure=UNKNOWN if sent else NOT_SENT, detail=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - a defect met by one message is its answer, and stops no other
+            self._drop()
+            name = log_error("an exchange", error)
+            return Answer(0, failure=UNKNOWN if sent else NOT_SENT, detail=name)
 
     def _answer(self, connection: smtplib.SMTP, code: int, text: bytes, failure: str) -> Answer:
         if code == 421 or code < 200:
@@ -136,11 +134,13 @@ class SmtpTransport:
         connection: smtplib.SMTP | None = getattr(self._mine, "connection", None)
         self._mine.connection = None
         if connection is not None:
-            connection.close()
+            with contextlib.suppress(OSError):
+                connection.close()
 
     async def close(self) -> None:
         """See `Transport.close`."""
-        await asyncio.gather(*list(self._tasks), return_exceptions=True)
+        await self._exchanges.finish()
         for connection in self._open:
-            connection.close()
+            with contextlib.suppress(OSError):
+                connection.close()
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -25,7 +25,7 @@ from angelia.config import load_settings
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.configured import open_lake
-from angelia.output import parse_ds, progress, speak_utf8
+from angelia.output import exit_code, parse_ds, progress, speak_utf8
 from angelia.quality.judged import judged_lake
 
 if TYPE_CHECKING:  # a job that runs in processes needs no Spark, nor the second it takes to import
@@ -292,20 +292,29 @@ def run_job(
     crash leaves its line all the same.
     """
     speak_utf8()
-    began = time.monotonic()
     job = Path(inspect.getfile(main)).stem  # a job that spark-submit starts is called __main__
-    try:
+
+    def run() -> int:
+        began = time.monotonic()
         with logs.step(job, sys.argv[1:] if argv is None else argv, always=not on_demand):
             try:
                 main(argv)
             except Exception as error:
                 # Within the step, so that its line calls it what it is: an error, and no crash.
+                if _met_interrupt(error):
+                    raise KeyboardInterrupt from None
                 line = from_executor(error)
                 if line is None:
                     raise
                 raise AngeliaError(line) from error
-    except AngeliaError as error:
-        sys.stderr.write(f"error: {error.one_line()}\n")
-        return 2
-    progress(f"{job}: {time.monotonic() - began:.1f} s")
-    return 0
+        progress(f"{job}: {time.monotonic() - began:.1f} s")
+        return 0
+
+    return exit_code(run)
+
+
+def _met_interrupt(error: BaseException | None) -> bool:
+    """Say whether an error came of Ctrl-C: Spark, stopped amid an answer, raises others."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None

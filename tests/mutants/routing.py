@@ -35,7 +35,7 @@ ROUTING = (
     ),
     Mutant(
         "providers are told that all is marketing",
-        'self.work.classes.get(column["campaign_id"][i], words.MARKETING),',
+        'self._work.classes.get(column["campaign_id"][i], words.MARKETING),',
         "words.MARKETING,",
         _COUNTS,
     ),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 from datetime import date
 
 import numpy as np
 import pytest
 
 from angelia.errors import AngeliaError, InvalidInput
-from angelia.output import days_between, emit, parse_ds, percent, run_module
+from angelia.output import days_between, emit, exit_code, parse_ds, percent, run_module
 
 
 def test_json_is_one_object_of_plain_values(capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,3 +50,17 @@ def test_a_module_runs_as_a_command_and_its_failure_is_told(capfd: pytest.Captur
     assert capfd.readouterr().err == "+ python -m calendar 2026 11\n"
     with pytest.raises(AngeliaError, match="`python -m calendar …` ended with exit code"):
         run_module(["calendar", "secret"])
+
+
+def test_a_command_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse() -> int:
+        raise InvalidInput("--ds is no day", fix="write 2026-11-14")
+
+    def interrupt() -> int:
+        signal.raise_signal(signal.SIGINT)
+        return 0
+
+    assert [exit_code(run) for run in (lambda: 3, refuse, interrupt)] == [3, 2, 130]
+    refused, interrupted = capsys.readouterr().err.splitlines()
+    assert refused == "error: --ds is no day; write 2026-11-14"
+    assert interrupted.startswith("error: interrupted; rerun")

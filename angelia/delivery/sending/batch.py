@@ -12,11 +12,9 @@ import heapq
 import logging
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import sha256
 from typing import Any
 
 from angelia.contracts import outcomes as words
-from angelia.contracts.ids import list_id
 from angelia.contracts.sending import Micros
 from angelia.delivery.channels import base
 from angelia.delivery.ledger.outcomes import (
@@ -29,15 +27,19 @@ from angelia.delivery.ledger.outcomes import (
     opted_out_reason,
     quota_reason,
 )
+from angelia.delivery.sending.building import Builder
 from angelia.delivery.sending.clearance import Clearance, Send, Settle, Wait
 from angelia.delivery.sending.context import DeliveryContext
 from angelia.delivery.sending.holds import ParkedRows
 from angelia.delivery.sending.pacing import retry_after
 from angelia.delivery.sending.sender import Sender
 from angelia.lake.failpoint import failpoint
-from angelia.transport.wire import NOT_SENT, Answer, Request
+from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer
 
 log = logging.getLogger(__name__)
+# Answers later than so many request timeouts after a batch's deadline do not come: SMTP waits for each of its
+# replies that long.
+_OVERDUE = 6
 
 
 class Batch:
@@ -65,7 +67,9 @@ class Batch:
         """
         self.work, self.sender, self.column = work, sender, column
         self.out = Outcomes(rows)
-        self.in_flight = 0
+        self._under_way: set[int] = set()
+        self._builder = Builder(work, sender, column)
+        self._deadline = deadline
         self._clearance = Clearance(work, sender, column, deadline)
         self._is_released, self._is_paced = is_released, is_paced
         self._todo: deque[int] = deque()
@@ -125,6 +129,7 @@ class Batch:
             stop = self._clearance.must_stop()
             if stop:
                 self._give_up_all(stop)
+                self._stop_waiting()
             now = self.work.clock.steady()
             row = self._next(now)
             if row is not None:
@@ -141,6 +146,15 @@ class Batch:
         self._retries.clear()
         self._give_up((i, why) for i in waiting)
         self._give_up(self._parked.everything())
+
+    def _stop_waiting(self) -> None:
+        """Take answers that are long overdue as lost: a transport may never give them."""
+        overdue = int(_OVERDUE * self.work.request_timeout_s * 1e6)
+        if self._under_way and self.work.lease_now() >= self._deadline + overdue:
+            log.error("%d requests were never answered by their transport", len(self._under_way))
+            lost = Answer(0, failure=UNKNOWN)
+            for i in list(self._under_way):
+                self._answered((i, b"", self.sender.adapter), lost)
 
     def _next(self, now: Micros) -> int | None:
         """Return the row to try now, putting those aside whose gate is closed."""
@@ -159,7 +173,7 @@ class Batch:
 
     def _is_over(self, now: Micros) -> bool:
         """Say whether every row has its outcome, giving up those that would wait too long."""
-        if self.in_flight or self._retries:
+        if self._under_way or self._retries:
             return False
         self._give_up(self._parked.hopeless(now, is_paced=self._is_paced))
         return not self._parked
@@ -171,7 +185,7 @@ class Batch:
             wait = min(wait, self._parked.wait(now))
         self._progress.clear()
         await self.work.clock.wait(
-            self._progress, min(max(wait, 0.001), 1.0), busy=lambda: self.in_flight > 0
+            self._progress, min(max(wait, 0.001), 1.0), busy=lambda: bool(self._under_way)
         )
 
     async def _try(self, i: int) -> None:
@@ -194,58 +208,25 @@ class Batch:
 
     def _build(self, i: int) -> Send | Settle:
         """Return a row's request, or the outcome of a row that has none."""
-        fields, reveal = self.column["fields"][i], self.work.reveal
-        try:
-            request = shown = self._request(i, fields)
-            if reveal is not None and (revealed := reveal(self.column["user_id"][i], fields)) != fields:
-                request = self._request(i, revealed)
-        except base.MessageRejected as error:
-            return Settle(words.REJECTED, error.reason)
-        except Exception as error:  # noqa: BLE001 - a defect met by one row must not stop the others, nor be sent
-            log.error("a row could not be built: %s", type(error).__name__)
-            return Settle(words.REJECTED, "build_error")
-        # Of what stands in the lake: a hash of six digits more would give them away.
-        digest = sha256(shown.body).digest()
+        built = self._builder.build(i)
+        if isinstance(built, Settle):
+            return built
+        request, digest = built
         before = self.out.payload[i]
         # Another provider wants other bytes; what may have arrived by the first is not tried by a second.
         is_free = self.sender.is_other and not (self._is_released or self._may_have_arrived(i))
         is_same = before in (None, digest) or is_free
-        if not is_same and before is not None and not self._is_other_form(i, fields, before):
+        if not is_same and before is not None and not self._builder.is_other_form(i, before):
             return self._refusal(i)
         self.out.payload[i] = digest
         return Send(request)
-
-    def _request(self, i: int, fields: str) -> Request:
-        return self.sender.adapter.build_request(self._message(i, fields))
-
-    def _is_other_form(self, i: int, fields: str, before: bytes) -> bool:
-        """Say whether a row's first bytes said the same, by another `per_request` of its account."""
-        other = self.sender.other_form
-        try:
-            request = None if other is None else other.build_request(self._message(i, fields))
-        except base.MessageRejected:
-            return False
-        return request is not None and sha256(request.body).digest() == before
-
-    def _message(self, i: int, fields: str) -> base.Message:
-        column = self.column
-        title, body, link = self.work.render(
-            column["template_id"][i], column["template_version"][i], fields, column["locale"][i]
-        )
-        return base.Message(
-            column["address"][i], column["dispatch_id"][i], title, body, link, column["collapse_key"][i],
-            column["ttl_s"][i],
-            column["priority"][i] == "high",
-            self.work.classes.get(column["campaign_id"][i], words.MARKETING),
-            list_id(column["campaign_id"][i], column["occurrence"][i], self.sender.channel),
-        )  # fmt: skip
 
     def _send(self, i: int, verdict: Send) -> None:
         sender, out = self.sender, self.out
         if out.sent[i] is None:
             out.sent[i] = self.work.clock.now()
         out.attempts[i] += 1
-        self.in_flight += 1
+        self._under_way.add(i)
         authorization = sender.authorization() or b""
         # The adapter travels along: the channel may be switched to another provider before the answer.
         sender.submit(verdict.request, authorization, self._answered, (i, authorization, sender.adapter))
@@ -254,7 +235,9 @@ class Batch:
 
     def _answered(self, tag: tuple[int, bytes, base.Adapter], answer: Answer) -> None:
         i, authorization, adapter = tag
-        self.in_flight -= 1
+        if i not in self._under_way:
+            return  # a second answer, or one that came after it was taken as lost
+        self._under_way.remove(i)
         self.sender.left(self.column["address"][i])
         if self.work.is_armed:
             failpoint("before_ack")
@@ -265,7 +248,7 @@ class Batch:
             queued = any(row == i for _, row in self._retries)
             if self.out.outcome[i] is None and not queued:
                 self._ambiguous(i, "answer_error")
-        if not self.in_flight or self._retries or self._parked:
+        if not self._under_way or self._retries or self._parked:
             self._progress.set()
 
     def _take_answer(self, i: int, authorization: bytes, adapter: base.Adapter, answer: Answer) -> None:

@@ -6,6 +6,7 @@ It holds transport, adapter, token, pace, breaker, and the window of requests un
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter, deque
 from collections.abc import Callable
@@ -20,8 +21,10 @@ from angelia.delivery.sending.holds import Receivers
 from angelia.delivery.sending.pacing import Breaker, TokenBucket, backoff
 from angelia.delivery.sending.shared_pace import SharedPace
 from angelia.errors import AngeliaError
-from angelia.transport.wire import Answer, Request, Transport
+from angelia.transport.exchanges import log_error
+from angelia.transport.wire import UNKNOWN, Answer, Request, Transport
 
+_ROOM_WAIT_S = 1.0
 _HALT_AFTER = 10  # configuration answers in a row, with no success between
 
 
@@ -150,6 +153,9 @@ class Sender:
             await self._credentials.refresh(stale)
         except AngeliaError as error:
             self.halt(error.one_line())
+        except Exception as error:  # noqa: BLE001 - else every row would wait for a token that nobody asks for
+            name = log_error("asking for a token", error)
+            self.halt(f"the channel's token cannot be renewed ({name}); check its credentials, then rerun")
 
     def halt(self, why: str) -> None:
         """Send nothing more through this channel in this process.
@@ -196,7 +202,11 @@ class Sender:
         """Send one request; `done(tag, answer)` is called once it is over, and calls `left`."""
         self.in_flight += 1
         self.n_requests += 1
-        self.transport.submit(request, authorization, done, tag)
+        try:
+            self.transport.submit(request, authorization, done, tag)
+        except Exception as error:  # noqa: BLE001 - a transport may be from outside, and may have sent the bytes
+            answer = Answer(0, failure=UNKNOWN, detail=log_error("a request", error))
+            asyncio.get_running_loop().call_soon(done, tag, answer)
 
     def settled(self, outcome: str) -> None:
         """Count a row that has its outcome."""
@@ -265,11 +275,13 @@ class Sender:
         self.breaker.abandoned()
 
     async def room(self) -> None:
-        """Wait until fewer requests than `concurrency` are under way."""
-        while self.in_flight >= self.concurrency and self.halted is None and self.closed is None:
+        """Wait until fewer requests than `concurrency` are under way, for a second at most."""
+        if self.in_flight >= self.concurrency and self.halted is None and self.closed is None:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
-            await waiter
+            # Who waits looks at its batch's deadline in between: no answer may ever come.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(waiter, _ROOM_WAIT_S)
 
     def left(self, address: str) -> None:
         """Count that one request is over.

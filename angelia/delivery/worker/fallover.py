@@ -259,10 +259,6 @@ class OpenAddresses:
             int(index.meta["shard_bits"]),
         )
 
-    def addresses(self, channels: Mapping[str, Collection[str]]) -> dict[tuple[str, str], str]:
-        """Return the newest usable address of each (person, channel)."""
-        return {key: of_person[0] for key, of_person in self.devices(channels).items()}
-
     def devices(self, channels: Mapping[str, Collection[str]]) -> dict[tuple[str, str], list[str]]:
         """Return the usable addresses of each (person, channel), the newest ten, newest first.
 

@@ -18,7 +18,7 @@ from angelia.intake.bodies import read_body
 from angelia.intake.database import Unavailable
 from angelia.intake.errors import Refused, refused
 from angelia.intake.keys import Key
-from angelia.intake.message import refusal_of
+from angelia.intake.message import RealId, refusal_of
 
 SCOPE = "people"
 KEY = (
@@ -28,7 +28,7 @@ KEY = (
 # Patterns of names do not say in a schema that there are no others.
 NO_OTHER: dict[str, Any] = {"additionalProperties": False}
 # An id may hold a slash, which stands as it is in the path.
-UserId = Annotated[str, PathParameter(pattern=ID, description="an id as the lake has it")]
+UserId = Annotated[str, PathParameter(pattern=ID, description="an id as the lake has it"), RealId]
 M = TypeVar("M", bound=BaseModel)
 
 

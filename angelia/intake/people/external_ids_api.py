@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from angelia.contracts.sources import ID, NAME
 from angelia.intake.bodies import body_of
 from angelia.intake.errors import documented
-from angelia.intake.message import now
+from angelia.intake.message import RealId, now
 from angelia.intake.people.access import KEY, NO_OTHER, SCOPE, PeopleAccess, UserId, answered, spoken
 from angelia.intake.people.external_ids import ExternalIds
 
@@ -22,7 +22,7 @@ MAX_IDS_BYTES = 65_536
 MOST = 20  # of a namespace
 ROUTE = "/v1/users/{user_id:path}/external-ids"
 Namespace = Annotated[str, Field(pattern=NAME)]
-OtherId = Annotated[str, Field(pattern=ID)]
+OtherId = Annotated[str, Field(pattern=ID), RealId]
 
 
 class ExternalIdsSaid(BaseModel):

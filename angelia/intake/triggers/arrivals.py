@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from angelia.contracts.sending import Micros
-from angelia.contracts.sources import ID
+from angelia.contracts.sources import ID, MISSING_IDS
 from angelia.lake import Lake
 from angelia.users.events import Fresh, fresh_files
 
@@ -60,7 +60,7 @@ def _of(lake: Lake, fresh: Fresh, types: Collection[str], now: Micros) -> Arrive
         at = table["event_ts"].cast(pa.int64()).to_pylist()
         columns = (table[column].to_pylist() for column in ("user_id", "event_type", "item"))
         for user, event, item, moment in zip(*columns, at, strict=True):
-            if user is None or not _ID.fullmatch(user) or moment is None:
+            if user is None or user in MISSING_IDS or not _ID.fullmatch(user) or moment is None:
                 arrived.dropped["not_valid"] += 1
             elif moment > now + AHEAD_US:
                 arrived.dropped["in_the_future"] += 1

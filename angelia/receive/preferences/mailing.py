@@ -16,7 +16,7 @@ from typing import Any
 from angelia.catalog.documents import Channel
 from angelia.contracts.devices.endpoints import NEWEST_BY
 from angelia.delivery.channels import open_provider
-from angelia.delivery.channels.base import ACCEPTED, Message
+from angelia.delivery.channels.base import ACCEPTED, Message, MessageRejected
 from angelia.delivery.worker.plan_snapshot import channel_config
 from angelia.lake import Lake
 from angelia.transport.wire import Answer
@@ -73,7 +73,7 @@ class ConfirmationMails:
             header = provider.credentials.current() if provider.credentials else b""
             transport.submit(provider.adapter.build_request(message), header or b"", done, 0)
             answer = await asyncio.wait_for(answered, 2 * _TIMEOUT_S)
-        except TimeoutError:
+        except (TimeoutError, MessageRejected):  # no answer, or an address that takes no mail
             return False
         finally:
             await transport.close()

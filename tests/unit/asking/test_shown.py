@@ -23,8 +23,10 @@ from angelia.asking.shown import (
 )
 from angelia.cli import main
 from angelia.contracts.certificate import limits_of, scarcity
+from angelia.errors import NotFound
 from angelia.lake import Lake
 from angelia.planning.certificate import certificate
+from tests.planned_night import plan_a_night
 from tests.unit.planning.few_people import TERMS
 from tests.unit.spark_jobs.test_plan_dispatch import DS
 
@@ -137,3 +139,10 @@ def test_charts_fit_eighty_columns(tight: Lake) -> None:
     assert (
         next(line for line in text if "budget 9,999,999" in line).strip() == "budget 9,999,999, price 99.0000"
     )
+
+
+def test_a_plan_that_says_less_is_named(lake: Lake) -> None:
+    plan_a_night(lake)
+    with pytest.raises(NotFound, match="says no messages, as plans of today do") as caught:
+        shown(lake, DS)
+    assert "plan the night again" in caught.value.one_line()

@@ -37,6 +37,8 @@ def test_export_writes_the_ids_and_never_over_a_file(
     ("name", "content", "problem"),
     [
         ("a.csv", "id,name\nu1,a\n", "no column 'user_id'"),
+        ("a.csv", "", "a.csv is empty; write user_id on its first line"),
+        ("a.csv", "\ufeff\r\n", "a.csv is empty; write user_id on its first line"),
         ("a.xlsx", "user_id\nu1\n", "neither .csv nor .parquet"),
         ("none.csv", None, "no file"),
         ("a.parquet", "user_id\nu1\n", "a.parquet cannot be read as Parquet"),
@@ -77,9 +79,11 @@ def test_an_explicit_list_counts_what_it_leaves_out(
     assert (answer["users"], answer["rejects"]) == (2, {"duplicate": 1, "unknown_user": 1})
     assert asked(capsys, "count", "in_list('vip')")["count"] == 2
     assert asked(capsys, "count", "NOT in_list('vip')")["count"] == 498
-    pq.write_table(pa.table({"user_id": ["u3", None, "u4"], "n": [1, 2, 3]}), tmp_path / "vip.parquet")
+    pq.write_table(
+        pa.table({"user_id": ["u3", None, "u4", "NaN"], "n": [1, 2, 3, 4]}), tmp_path / "vip.parquet"
+    )
     answer = asked(capsys, "list", "vip", tmp_path / "vip.parquet")  # replaces the list
-    assert (answer["users"], answer["rejects"]) == (2, {"null_user_id": 1})
+    assert (answer["users"], answer["rejects"]) == (2, {"null_user_id": 2})
     assert asked(capsys, "count", "in_list('vip')")["count"] == 2
     code, _, err = run(capsys, "count", "in_list('vpi')")
     assert code == 2

@@ -91,6 +91,7 @@ def test_templates_have_each_of_them_by_its_name() -> None:
     ("text", "reads"),
     [
         ("up to 0.1588 at 2026-11-16T01.", "up to 0.1588 at 16 Nov 01:00 UTC."),
+        ("up to 0.1588 at 2026-11-16T01:00 UTC.", "up to 0.1588 at 16 Nov 01:00 UTC."),
         ("fcm 2026-11-15T11", "fcm 15 Nov 11:00 UTC"),
         ("budget price_drop", "budget price_drop"),
         ("of 2026-11-15", "of 2026-11-15"),

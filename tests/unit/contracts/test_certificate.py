@@ -96,7 +96,7 @@ def test_a_price_alone_makes_an_hour_scarce() -> None:
             (hour(5800, 12_300, left=0), hour(5700, 400, left=0, at=10), hour(9, at=11)),
             0,
             "fcm: 2 of 3 hours full (the fullest took 5,800 of 6,000). 2 have a price, up to 0.0123 at "
-            "2026-11-15T09.",
+            "2026-11-15T09:00 UTC.",
         ),
         ((hour(0, capacity=0),), 0, "fcm had no capacity in any hour."),
     ],

@@ -38,7 +38,7 @@ class FakeWire:
     `n` counts the requests for this address, from 1.
     """
 
-    def __init__(self, script: Callable[[int, dict[str, Any]], Answer]) -> None:
+    def __init__(self, script: Callable[[int, dict[str, Any]], Answer | None]) -> None:
         self.script = script
         self.requests: list[tuple[dict[str, Any], bytes]] = []
         self.tries: dict[str, int] = {}
@@ -51,7 +51,8 @@ class FakeWire:
         self.tries[token] = self.tries.get(token, 0) + 1
         self.requests.append((message, authorization))
         answer = self.script(self.tries[token], message)
-        asyncio.get_running_loop().call_soon(done, tag, answer)
+        if answer is not None:
+            asyncio.get_running_loop().call_soon(done, tag, answer)
 
     async def close(self) -> None:
         pass
@@ -94,7 +95,7 @@ class Bench:
 
     def deliver(
         self,
-        script: Callable[[int, dict[str, Any]], Answer] = lambda _, __: OK,
+        script: Callable[[int, dict[str, Any]], Answer | None] = lambda _, __: OK,
         clock: Clock | None = None,
         **options: Any,
     ) -> RunResult:

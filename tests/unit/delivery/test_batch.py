@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from angelia.transport.wire import NOT_SENT, Answer
+from tests.unit.delivery.conftest import FakeWire, Keys
 from tests.unit.delivery.given import LOST, OK, START, Error
 
 
@@ -104,3 +107,53 @@ def test_one_poison_row_does_not_stop_the_others(bench: Any) -> None:
     assert result.delivered == {"accepted": 7, "rejected": 3}
     reasons = sorted(row["reason"] for row in bench.ledger().values() if row["reason"])
     assert reasons == ["fields_unreadable", "payload_too_large", "unknown_template"]
+
+
+def test_a_transport_that_never_answers_holds_nothing_up(bench: Any, caplog: Any) -> None:
+    """More than its window: the rows behind wait for room that never comes."""
+    bench.plan(60, guarantee=lambda number: "at_least_once" if number % 2 else "at_most_once")
+    began = time.monotonic()
+    result = bench.deliver(lambda _, __: None, batch_deadline_s=0.5, request_timeout_s=0.05)
+    assert time.monotonic() - began < 20
+    assert result.delivered == {"ambiguous": 50, "deferred": 10}
+    assert {row["reason"] for row in bench.ledger().values()} <= {"no_answer", "deadline"}
+    assert "50 requests were never answered" in caplog.text
+    assert bench.delivery.senders.by_channel["fcm"].in_flight == 0
+
+
+def test_a_transport_that_fails_may_have_sent_its_bytes(bench: Any, caplog: Any) -> None:
+    bench.plan(10, guarantee=lambda number: "at_least_once" if number % 2 else "at_most_once")
+
+    def script(nth: int, message: dict[str, Any]) -> Answer:
+        return OK if nth > 1 else {}[message["token"]]
+
+    result = bench.deliver(script)
+    assert result.delivered == {"ambiguous": 5, "accepted": 5}
+    assert "KeyError" in caplog.text
+    assert not any(message["token"] in caplog.text for message, _ in bench.wire.requests)
+
+
+def test_a_second_answer_changes_nothing(bench: Any, fcm_error: Error) -> None:
+    bench.plan(10)
+    submit = FakeWire.submit
+
+    def twice(wire: FakeWire, request: Any, authorization: bytes, done: Any, tag: Any) -> None:
+        submit(wire, request, authorization, done, tag)
+        asyncio.get_running_loop().call_soon(done, tag, fcm_error(404, "UNREGISTERED"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeWire, "submit", twice)
+        assert bench.deliver().delivered == {"accepted": 10}
+
+
+def test_keys_that_fail_halt_their_channel(bench: Any) -> None:
+    bench.plan(10)
+
+    async def refresh(_: Any, stale: bytes | None) -> None:
+        raise KeyError("secret")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Keys, "refresh", refresh)
+        result = bench.deliver()
+    assert "cannot be renewed (KeyError)" in result.halted["fcm"]
+    assert bench.deliver().delivered["accepted"] == 10

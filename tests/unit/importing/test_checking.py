@@ -70,3 +70,21 @@ def test_a_refusal_after_ds_is_kept_for_its_day(tmp_path: Path, lake: Lake) -> N
         ("u1", datetime(2022, 5, 8, 23, 59, 59, 999999, UTC)),
         ("u3", datetime(2022, 5, 8, 23, 59, 59, tzinfo=UTC)),
     ]
+
+
+@pytest.mark.parametrize(
+    "column", ["id", {"template": "p{id}"}, {"from": "id", "transform": ["trim", "hash"]}], ids=str
+)
+def test_a_word_for_a_missing_id_is_nobody(tmp_path: Path, lake: Lake, column: object) -> None:
+    words = ["null", " NULL", "None", "nan", "NaN", "undefined", "N/A", "#N/A", ""]
+    lines = [f"{word},1,1990,CN,2022-05-01,t" for word in [*words, "none", "NA", "nullam"]]
+    output = {**PROFILES, "columns": {**PROFILES["columns"], "user_id": column}}
+    result = run_import(
+        load_settings(),
+        mapping(tmp_path, output),
+        [people(tmp_path, *lines)],
+        ds="2022-05-08",
+        max_reject_pct=100.0,
+    )
+    assert result["outputs"][0]["rejected"] == {"user_id: null": len(words)}
+    assert len(read(lake, "user_profiles", ds="2022-05-08")) == 3

@@ -38,6 +38,7 @@ def parsed(**fields: Any) -> Draft | Refusal:
     [
         ({"user_id": "a b"}, "format", "user_id"),
         ({"user_id": "x" * 65}, "format", "user_id"),
+        ({"user_id": "undefined"}, "format", "user_id"),
         ({"user_id": 7}, "wrong_type", "user_id"),
         ({"user_id": "u\u0000"}, "format", "user_id"),
         ({"campaign_id": "Cart"}, "format", "campaign_id"),

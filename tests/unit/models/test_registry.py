@@ -31,11 +31,48 @@ def damage(registry: Registry, tmp_path: Path, key: str, data: bytes | None) -> 
 def test_the_same_files_are_the_same_version(registry: Registry) -> None:
     version = registry.add(DS, files())
     assert version.startswith(f"{DS}-")
-    # Metrics compare with the champion of the moment, and are no part of a version's identity.
-    assert registry.add(DS, {**files(), "metrics.json": b"other"}) == version
+    assert registry.add(DS, files()) == version
     assert registry.add(DS, files(b"y")) != version
     assert registry.load(version) == files()
     assert len(registry.versions()) == 2
+
+
+def test_a_version_that_is_judged_anew_has_its_newest_metrics(registry: Registry) -> None:
+    """They compare with the champion of the moment, and are no part of a version's identity."""
+    version = registry.add(DS, files())
+    path = registry.store.local_path(f"p_open/versions/{version}/metrics.json")
+    for text in (b"other", b"third", b"other"):
+        anew = {**files(), "metrics.json": text, "card.md": b"# " + text}
+        assert registry.add(DS, anew) == version
+        assert registry.load(version) == anew
+        assert path.read_bytes() == text, "people read it there"
+    assert registry.versions() == [version]
+
+
+def test_who_reads_a_version_while_it_is_judged_anew(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each write the version is whole: with the old metrics or the new."""
+    version = registry.add(DS, files())
+    anew, seen = {**files(), "metrics.json": b"other", "card.md": b"# other"}, []
+    put = registry.store.put
+
+    def watched(key: str, data: bytes) -> None:
+        put(key, data)
+        seen.append(registry.load(version))
+
+    monkeypatch.setattr(registry.store, "put", watched)
+    registry.add(DS, anew)
+    assert seen == [files()] * 2 + [anew] * 3
+
+
+def test_newer_metrics_that_were_changed_are_named(registry: Registry, tmp_path: Path) -> None:
+    version = registry.add(DS, files())
+    registry.add(DS, {**files(), "metrics.json": b"other"})
+    (name,) = [name for name in registry.store.children(f"p_open/versions/{version}") if "metrics-" in name]
+    damage(registry, tmp_path, f"versions/{version}/{name}", b"changed")
+    with pytest.raises(Corrupt, match=f"{name} was changed after it was stored"):
+        registry.load(version)
 
 
 def test_a_version_has_all_its_files_and_no_other(registry: Registry) -> None:

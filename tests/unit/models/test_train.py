@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from models.train import train
 
 DS, CUTOFF = "2026-11-14", "2026-11-07"
 AT = "2026-11-15T03:00:00+00:00"
+WORDS = {"train": ["--ds", DS], "promote": ["--version", "v", "--by", "ada", "--reason", "good"]}
 
 
 def test_the_life_of_a_model(week, registry, tmp_path, night) -> None:
@@ -191,3 +195,18 @@ def test_history_without_propensities_and_profiles_trains(lake, registry, night)
     assert trained.metrics["test"]["auc"] > 0.55
     assert not trained.metrics["off_policy"]
     assert "What would drawing" not in registry.load(trained.version)["card.md"].decode()
+
+
+@pytest.mark.parametrize("module", ["train", "promote"])
+def test_an_interrupt_is_one_line(module: str, settings_home: Path) -> None:
+    """A real Ctrl-C, once the command has begun and looks for its settings."""
+    code = f"""
+import signal, sys
+from models import {module}
+{module}.load_settings = lambda: signal.raise_signal(signal.SIGINT)
+sys.exit({module}.main({WORDS[module]}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (130, 1)
+    assert "interrupted; rerun the same command" in done.stderr
+    assert not (settings_home / "models").exists()

@@ -41,6 +41,8 @@ def test_a_sentence_names_column_count_share_and_limit() -> None:
     )
     assert bad.sentence() == "user_events.item: null in 1,300 of 10,000 rows (13 %, at most 1 % allowed)"
     assert replace(bad, tolerated_pct=0.0).sentence().endswith("rows (13 %)")
+    few = replace(bad, n_bad=1, n_rows=10_000_000, bad_pct=0.00001, tolerated_pct=0.0)
+    assert few.sentence().endswith("1 of 10,000,000 rows (0.000010 %)")
     assert replace(bad, column="a, b", n_rows=None).sentence() == "user_events: null"
     crashed = replace(bad, crashed=True, error="IOException").sentence()
     assert crashed == (

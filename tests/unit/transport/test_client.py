@@ -208,3 +208,35 @@ def test_garbage_from_the_server_ends_the_connection_only() -> None:
 def test_addresses_that_are_none(url: str) -> None:
     with pytest.raises(InvalidInput):
         Http2Client(url)
+
+
+def test_what_cannot_be_written_is_answered_and_stops_nobody() -> None:
+    async def main() -> list[Answer]:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Reference(echo, {}), "127.0.0.1", 0)
+        client = Http2Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", connections=1)
+        good = Request(b"/v1/x", ((b"content-type", b"text/plain"),), b"good")
+        long = good._replace(headers=((b"x-long", b"y" * 20_000),))
+        wrong: Any = good._replace(body="text")
+        async with asyncio.timeout(10):
+            # The first waits for its connection, the others have one.
+            answers = [await client.fetch(request) for request in (long, good, long, wrong, good)]
+        await client.close()
+        server.close()
+        await server.wait_closed()
+        return answers
+
+    answers = asyncio.run(main())
+    assert [answer.failure for answer in answers] == ["not_sent", None, "not_sent", "not_sent", None]
+
+
+def test_a_host_that_no_name_can_have_is_not_sent(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> Answer:
+        client = Http2Client(f"https://{'a' * 64}.example", timeout_s=0.3)
+        answer = await client.fetch(Request(b"/", (), b"{}"))
+        await client.close()
+        return answer
+
+    answer = asyncio.run(main())
+    assert (answer.failure, answer.detail) == ("not_sent", "UnicodeError")
+    assert "never retrieved" not in caplog.text

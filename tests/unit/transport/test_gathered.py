@@ -38,13 +38,32 @@ class Lines:
         return [answer._replace(body=request.body) for request in requests]
 
 
+class Broken(Lines):
+    """Meets an error of its own in one of its steps, where a body says so."""
+
+    def key(self, request: Request) -> bytes | None:
+        return {}[request.body] if request.body == b"key" else b""
+
+    def join(self, requests: Sequence[Request]) -> Request:
+        return {}["join"] if any(request.body == b"join" for request in requests) else super().join(requests)
+
+    def split(self, answer: Answer, requests: Sequence[Request]) -> list[Answer]:
+        if any(request.body == b"split" for request in requests):
+            raise UnicodeError
+        return super().split(answer, requests)[any(request.body == b"fewer" for request in requests) :]
+
+
 def gather(
-    answer: Answer, rows: Sequence[tuple[bytes, bytes]], *, wait: bool = True
+    answer: Answer,
+    rows: Sequence[tuple[bytes, bytes]],
+    *,
+    wait: bool = True,
+    gatherer: Lines = Lines(),
 ) -> tuple[Inner, dict[int, Answer]]:
     inner, taken = Inner(answer), {}
 
     async def main() -> None:
-        transport = GatheredHttp(inner, Lines(), 3)  # type: ignore[arg-type]
+        transport = GatheredHttp(inner, gatherer, 3)  # type: ignore[arg-type]
         for number, (body, token) in enumerate(rows):
             transport.submit(Request(b"/", (), body), token, taken.__setitem__, number)
         if wait:
@@ -85,3 +104,18 @@ def test_who_still_waits_at_the_end_was_not_sent() -> None:
     assert inner.sent == []
     assert {answer.failure for answer in taken.values()} == {NOT_SENT}
     assert len(taken) == 2
+
+
+@pytest.mark.parametrize("body", [b"key", b"join"])
+def test_what_cannot_be_joined_goes_out_alone(body: bytes) -> None:
+    inner, taken = gather(Answer(200, b"whole"), [(body, b""), (b"b", b"")], gatherer=Broken())
+    assert sorted(inner.sent) == sorted([(body, b""), (b"b", b"")])
+    assert {answer.status for answer in taken.values()} == {200}
+    assert len(taken) == 2
+
+
+@pytest.mark.parametrize("body", [b"split", b"fewer"])
+def test_an_answer_that_cannot_be_split_is_unknown(body: bytes) -> None:
+    inner, taken = gather(Answer(200, b"whole"), [(body, b""), (b"b", b"")], gatherer=Broken())
+    assert len(inner.sent) == 1
+    assert [(taken[n].failure, taken[n].shared) for n in range(2)] == [(UNKNOWN, 1)] * 2

@@ -111,3 +111,34 @@ def test_a_token_travels_in_its_one_place(place: TokenPlace, line: bytes, header
         assert header.lower() in head.lower()
         assert f"content-length: {5 + len(tail)}".encode() in head.lower()
         assert b"x-own: 1" in head
+
+
+@pytest.mark.parametrize("request_", [REQUEST._replace(path="/\xe4".encode()), REQUEST._replace(body=None)])
+def test_what_cannot_be_written_is_answered(request_: Request, caplog: pytest.LogCaptureFixture) -> None:
+    taken: list[Answer] = []
+
+    async def main() -> None:
+        client = PooledHttp("http://127.0.0.1:1", 0.5, token=TokenPlace(FORM, "token"))
+        client.submit(request_, b"secret", lambda _, answer: taken.append(answer), None)
+        await asyncio.sleep(0.05)
+        await client.close()
+
+    asyncio.run(main())
+    assert [answer.failure for answer in taken] == [NOT_SENT]
+    assert "secret" not in caplog.text
+
+
+def test_a_client_that_closes_answers_what_is_under_way() -> None:
+    taken: list[Answer] = []
+
+    async def main() -> None:
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        client = PooledHttp(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 5.0)
+        client.submit(REQUEST, b"", lambda _, answer: taken.append(answer), None)
+        await asyncio.sleep(0.1)
+        await client.close()
+        server.close()
+        await asyncio.sleep(0.05)
+
+    asyncio.run(main())
+    assert [answer.failure for answer in taken] == [UNKNOWN]

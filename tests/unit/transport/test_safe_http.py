@@ -239,3 +239,19 @@ def test_a_busy_receiver_keeps_its_connection(
     assert len(opened) == n_connections
     assert all(head.startswith(b"POST /a%2Fb?c=%20d HTTP/1.1\r\n") for head in heads)
     assert not any(b"cookie" in head.lower() for head in heads)
+
+
+def test_a_look_up_that_meets_an_error_of_ours_is_not_sent() -> None:
+    async def look_up(host: str, port: int) -> Sequence[str]:
+        return {}[host]
+
+    taken: list[Answer] = []
+
+    async def main() -> None:
+        http = SafeHttp(1.0, resolver=look_up)
+        http.submit(Request(b"https://shop.example/", (), b"{}"), b"", lambda _, a: taken.append(a), None)
+        await asyncio.sleep(0.05)
+        await http.close()
+
+    asyncio.run(main())
+    assert [answer.failure for answer in taken] == [NOT_SENT]

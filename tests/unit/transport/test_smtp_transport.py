@@ -91,3 +91,31 @@ def test_mail_that_took_too_long_is_not_ended(pause_s: float, failure: str | Non
     answer, lines = asyncio.run(main())
     assert answer.failure == failure
     assert (b".\r\n" in lines) is (failure is None)
+
+
+def test_mail_that_cannot_be_written_is_answered(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> Answer:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 here\r\n")
+            while line := await reader.readline():
+                writer.write(b"354 go on\r\n" if line[:4].upper() == b"DATA" else b"250 ok\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=make_tls(tmp_path, ("127.0.0.1",)))
+        port = server.sockets[0].getsockname()[1]
+        transport = SmtpTransport(
+            "127.0.0.1", port, "a@b.example", None, 1.0, is_implicit=True, ca_file=tmp_path / "ca.pem"
+        )
+        done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        mail = MAIL.build_request(MESSAGE._replace(address="ann@people.example"))
+        transport.submit(mail._replace(body=None), b"", lambda _, answer: done.set_result(answer), None)  # type: ignore[arg-type]
+        answer = await asyncio.wait_for(done, 5)
+        await transport.close()
+        await asyncio.sleep(0.05)
+        server.close()
+        await server.wait_closed()
+        return answer
+
+    answer = asyncio.run(main())
+    assert (answer.failure, answer.detail) == (NOT_SENT, "TypeError")
+    assert "ann" not in caplog.text

@@ -33,6 +33,7 @@ def test_ids_are_kept_shown_and_named_by_messages(ask: Ask) -> None:
         ({"user_id": "anna", "external_id": {"namespace": "crm", "id": "K-7"}}, "invalid", "user_id"),
         ({"external_id": {"namespace": "crm", "id": "K-8"}}, "unknown_external_id", "external_id"),
         ({"external_id": {"namespace": "CRM", "id": "K-7"}}, "format", "external_id"),
+        ({"external_id": {"namespace": "crm", "id": "None"}}, "format", "external_id"),
         ({"external_id": "K-7"}, "wrong_type", "external_id"),
     ],
 )

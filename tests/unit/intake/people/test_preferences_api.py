@@ -68,6 +68,7 @@ def test_what_was_closed_for_good_stays_closed(ask: Ask, lake: Lake) -> None:
         (ANNA, {"quiet_hours": {"start": 24, "end": 8}}, 422, "invalid"),
         (ANNA, {"topics": {"x" * 60: True}, "channels": {"c" * 20_000: True}}, 413, "too_large"),
         ("/v1/users/an na/preferences", {}, 422, "invalid"),
+        ("/v1/users/null/preferences", {}, 422, "invalid"),
     ],
 )
 def test_other_forms_are_refused_by_code(ask: Ask, path: str, body: Any, status: int, code: str) -> None:

@@ -60,14 +60,14 @@ def index(lake: Lake, people: int = 8, men: Sequence[int] = (7,)) -> None:
         attempt.publish(meta={"shard_bits": BITS, "block_bits": BITS, **sizes})
 
 
-def arrive(lake: Lake, *events: tuple[int, str, int], keep: bool = True, name: str = "part") -> None:
-    """Let events arrive today: (number of the person, type, instant)."""
+def arrive(lake: Lake, *events: tuple[int | str, str, int], keep: bool = True, name: str = "part") -> None:
+    """Let events arrive today: (number of the person, or their id, type, instant)."""
     ds = datetime.now(UTC).date().isoformat()
     head = lake.head("user_events", ds=ds)
     rows = [
         {
             "event_id": f"e{who}-{event}-{at}",
-            "user_id": sample_night.user(who),
+            "user_id": who if isinstance(who, str) else sample_night.user(who),
             "event_type": event,
             "item": "camera",
             "value": 1.0,

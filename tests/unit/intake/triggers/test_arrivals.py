@@ -36,4 +36,6 @@ def test_only_new_files_are_read(shop: Bench, monkeypatch: pytest.MonkeyPatch) -
 def test_events_nobody_can_believe_are_counted(shop: Bench) -> None:
     arrive(shop.lake, (0, "cart", T + 24 * 60 * MINUTE))
     assert run(shop, T).dropped == {"in_the_future": 1}
+    arrive(shop.lake, ("null", "cart", T), ("a b", "cart", T), name="more")
+    assert run(shop, T).dropped == {"not_valid": 2}
     assert run(shop, T).dropped == {}

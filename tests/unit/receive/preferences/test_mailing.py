@@ -34,3 +34,10 @@ def test_a_person_is_asked_again_after_ten_minutes(lake: Lake, wire: MailWire) -
     assert len(wire.mails) == 2
     assert "To: ann@mail.example" in wire.mails[1]  # the newest of two addresses
     assert not ask(timedelta(), "u0000002")  # who has no address cannot be asked
+
+
+def test_an_address_that_takes_no_mail_promises_nothing(lake: Lake, wire: MailWire) -> None:
+    mails, channel = ConfirmationMails(lake), parse_document(MAIL)
+    assert isinstance(channel, Channel)
+    assert not asyncio.run(mails.ask(USER, channel, "https://back.example/c", NOW, given="a@b\r\nBcc: c@d.e"))
+    assert wire.mails == []

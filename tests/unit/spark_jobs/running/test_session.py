@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,21 @@ def test_operators_error_of_an_executor_is_one_line(spark, capsys) -> None:
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: user_events ds=2026-11-14 has no column item; import the day again"
     )
+
+
+@pytest.mark.parametrize("is_hidden", [False, True])
+def test_an_interrupted_job_ends_with_one_line(is_hidden: bool, capsys) -> None:
+    def main(_argv):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            if is_hidden:
+                raise ConnectionError("Spark is gone")  # noqa: B904 - as it happens
+            raise
+
+    assert run_job(main, []) == 130
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: interrupted; rerun")
 
 
 def test_fault_of_an_executor_stays_a_traceback(spark) -> None:
