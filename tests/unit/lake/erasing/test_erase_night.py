@@ -5,6 +5,7 @@ Every person keeps ordinal and counts; no message is planned for the erased one.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -102,9 +103,23 @@ def night(lake: Lake, models: Path) -> dict[str, pa.Table]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("spark")
-def test_the_same_night_again(settings_home: Path, lake: Lake, spark: SparkSession) -> None:
+def unlimited(folder: Path) -> Path:
+    """Return the sample's campaigns without its limit on refusals.
+
+    That has one price for the night, which everybody's hours move, those of somebody who goes, too.
+    """
+    shutil.copytree(CAMPAIGNS, folder)
+    policy = folder / "policy.yaml"
+    lines = policy.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith("fatigue:")]
+    assert len(kept) == len(lines) - 1
+    policy.write_text("".join(kept))
+    return folder
+
+
+def test_the_same_night_again(settings_home: Path, lake: Lake, spark: SparkSession, tmp_path: Path) -> None:
     angelia("world", "create", "--users", "300", "--days", DAYS, "--seed", "7")
-    angelia("catalog", "apply", str(CAMPAIGNS), "--actor", "test")
+    angelia("catalog", "apply", str(unlimited(tmp_path / "campaigns")), "--actor", "test")
     angelia("catalog", "snapshot", "--ds", DS)
     before = night(lake, settings_home / "models")
     features = before["user_features"].to_pylist()
