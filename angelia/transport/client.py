@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.transport.connection import Connection, Stream
-from angelia.transport.exchanges import Done, log_error
-from angelia.transport.wire import NOT_SENT, Answer, Request
+from angelia.transport.exchanges import log_error
+from angelia.transport.wire import NOT_SENT, Answer, Done, Request
 
 
 class Http2Client:

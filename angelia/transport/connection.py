@@ -11,9 +11,8 @@ from typing import Any
 
 from angelia.errors import InvalidInput
 from angelia.transport import http2
-from angelia.transport.exchanges import Done
 from angelia.transport.header_blocks import Headers, WireError, plain_block
-from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
+from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Done, Request
 
 _BODY_LIMIT = 1 << 20
 _STREAMS_PER_CONNECTION = 1_000_000  # then a fresh one takes over; ids end at 2^31

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from angelia.transport.wire import UNKNOWN, Answer
+from angelia.transport.wire import UNKNOWN, Answer, Done
 
 log = logging.getLogger(__name__)
-Done = Callable[[Any, Answer], None]
 
 
 class Exchanges:

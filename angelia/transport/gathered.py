@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from angelia.transport.exchanges import Done, Exchanges, log_error
+from angelia.transport.exchanges import Exchanges, log_error
 from angelia.transport.pooled_http import PooledHttp
-from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
+from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Done, Request
 
 WAIT_S = 0.01  # for company; a row that has none goes out alone
 

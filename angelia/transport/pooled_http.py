@@ -9,7 +9,6 @@ with them tokens; only their type is passed on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from string import printable
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from yarl import URL
 
 from angelia.transport.client import tls_context
 from angelia.transport.exchanges import Exchanges, log_error
-from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
+from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Done, Request
 
 ANSWER_LIMIT = 1 << 16
 _KEPT_S = 4.0  # an idle connection; servers of the field keep theirs for five seconds and more
@@ -77,9 +76,7 @@ class PooledHttp:
         self._session: aiohttp.ClientSession | None = None  # made by the first request: it belongs to a loop
         self._exchanges = Exchanges()
 
-    def submit(
-        self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
-    ) -> None:
+    def submit(self, request: Request, authorization: bytes, done: Done, tag: Any) -> None:
         """See `Transport.submit`."""
         self._exchanges.begin(self.exchange(request, authorization), done, tag)
 

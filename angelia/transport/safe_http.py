@@ -21,7 +21,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from angelia.transport.exchanges import Exchanges
 from angelia.transport.pooled_http import NotPublicError, PooledHttp
-from angelia.transport.wire import Answer, Request
+from angelia.transport.wire import Answer, Done, Request
 from angelia.users.addresses import ascii_url
 
 REFUSED_ADDRESS = "address_refused"
@@ -157,9 +157,7 @@ class SafeHttp:
         )  # fmt: skip
         self._exchanges = Exchanges()
 
-    def submit(
-        self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
-    ) -> None:
+    def submit(self, request: Request, authorization: bytes, done: Done, tag: Any) -> None:
         """See `Transport.submit`."""
         self._exchanges.begin(self._exchange(request), done, tag)
 

@@ -14,7 +14,6 @@ import smtplib
 import ssl
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 
 from angelia.transport.client import tls_context
 from angelia.transport.exchanges import Exchanges, log_error
-from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Request
+from angelia.transport.wire import NOT_SENT, UNKNOWN, Answer, Done, Request
 
 CONNECTIONS = 8
 _STUFF = re.compile(rb"^\.", re.MULTILINE)
@@ -57,9 +56,7 @@ class SmtpTransport:
         self._open: list[smtplib.SMTP] = []
         self._exchanges = Exchanges()
 
-    def submit(
-        self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
-    ) -> None:
+    def submit(self, request: Request, authorization: bytes, done: Done, tag: Any) -> None:
         """See `Transport.submit`."""
         self._exchanges.begin(self._exchange(request, time.monotonic() + self._timeout_s), done, tag)
 

@@ -51,15 +51,16 @@ class Answer(NamedTuple):
         return None
 
 
+Done = Callable[[Any, Answer], None]  # takes a request's tag and its answer
+
+
 class Transport(Protocol):
     """Carries requests and answers each exactly once.
 
     It calls `done(tag, answer)` later, from the event loop.
     """
 
-    def submit(
-        self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
-    ) -> None:
+    def submit(self, request: Request, authorization: bytes, done: Done, tag: Any) -> None:
         """Take one request. Never blocks; queues what the connections cannot take yet."""
 
     async def close(self) -> None:

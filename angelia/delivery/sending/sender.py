@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import random
 from collections import Counter, deque
-from collections.abc import Callable
 from typing import Any
 
 from angelia.contracts.outcomes import QUOTA_SPENT
@@ -22,7 +21,7 @@ from angelia.delivery.sending.pacing import Breaker, TokenBucket, backoff
 from angelia.delivery.sending.shared_pace import SharedPace
 from angelia.errors import AngeliaError
 from angelia.transport.exchanges import log_error
-from angelia.transport.wire import UNKNOWN, Answer, Request, Transport
+from angelia.transport.wire import UNKNOWN, Answer, Done, Request, Transport
 
 _ROOM_WAIT_S = 1.0
 _HALT_AFTER = 10  # configuration answers in a row, with no success between
@@ -31,9 +30,7 @@ _HALT_AFTER = 10  # configuration answers in a row, with no success between
 class Nowhere:
     """The transport of a channel that sends nothing."""
 
-    def submit(
-        self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
-    ) -> None:
+    def submit(self, request: Request, authorization: bytes, done: Done, tag: Any) -> None:
         """See `Transport.submit`."""
         raise AssertionError("a closed channel sends nothing")
 
@@ -196,9 +193,7 @@ class Sender:
                 f"channel's credentials"
             )
 
-    def submit(
-        self, request: Request, authorization: bytes, done: Callable[[Any, Answer], None], tag: Any
-    ) -> None:
+    def submit(self, request: Request, authorization: bytes, done: Done, tag: Any) -> None:
         """Send one request; `done(tag, answer)` is called once it is over, and calls `left`."""
         self.in_flight += 1
         self.n_requests += 1

@@ -36,9 +36,9 @@ def samples() -> dict[tuple[str, str], AnyDocument]:
 
 
 def test_a_policy_without_a_price_of_refusals_keeps_its_text(samples) -> None:
-    said = json.loads(canonical(samples["policy", "default"]))
-    del said["fatigue"]["refusals_at_most"]
-    policy = parse_document(said)
+    document = json.loads(canonical(samples["policy", "default"]))
+    del document["fatigue"]["refusals_at_most"]
+    policy = parse_document(document)
     assert "refusal_opens" not in canonical(policy)
     priced = json.loads(canonical(policy))
     priced["fatigue"]["refusal_opens"] = 60
