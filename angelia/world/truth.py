@@ -294,15 +294,25 @@ def felt_pushes(person: People, rows: Ints, hours: Ints | Floats, category: Ints
         hours: when, UTC hours since 1970 (fractions allowed), (m,).
         category: of what, (m,).
     """
-    order = np.lexsort((hours, rows))
-    felt, felt_category = np.zeros(len(rows)), np.zeros(len(rows))
-    who, when, what = rows[order], np.asarray(hours, dtype=np.float64)[order], category[order]
-    starts = np.r_[0, np.flatnonzero(np.diff(who)) + 1] if len(who) else np.zeros(0, dtype=np.int64)
-    rank = np.arange(len(who)) - np.repeat(starts, np.diff(np.r_[starts, len(who)]))
-    for back in range(1, int(rank.max(initial=0)) + 1):
-        now = np.flatnonzero(rank >= back)
-        before = now - back
-        still = np.exp(-(when[now] - when[before]) / (24.0 * person.fatigue_days[who[now]]))
-        felt[order[now]] += still
-        felt_category[order[now]] += np.where(what[now] == what[before], still, 0.0)
-    return felt, felt_category
+    when = np.asarray(hours, dtype=np.float64)
+    felt = _felt_before(person, rows, when, rows)
+    return felt, _felt_before(person, rows, when, rows * (int(category.max(initial=0)) + 1) + category)
+
+
+def _felt_before(person: People, rows: Ints, hours: Floats, group: Ints) -> Floats:
+    """Return the sum of exp(-age / time constant) over earlier pushes of the same group, (m,)."""
+    first, last = hours.min(initial=np.inf), hours.max(initial=-np.inf)
+    # One sort of one number a push: a group's pushes lie together, the earliest first.
+    order = np.argsort(group * (last - first + 1.0) + (hours - first), kind="stable")
+    of, when = group[order], hours[order]
+    gap = np.diff(when, prepend=when[:1]) / (24.0 * person.fatigue_days[rows[order]])
+    starts = np.r_[0, np.flatnonzero(np.diff(of)) + 1] if len(of) else np.zeros(0, dtype=np.int64)
+    size = np.diff(np.r_[starts, len(of)])
+    felt, left = np.zeros(len(of)), np.exp(-gap)
+    # What the push before it felt, and that push itself, both faded: one step for all groups at a time.
+    for back in range(1, int(size.max(initial=0))):
+        now = starts[size > back] + back
+        felt[now] = (felt[now - 1] + 1.0) * left[now]
+    whole = np.empty(len(of))
+    whole[order] = felt
+    return whole

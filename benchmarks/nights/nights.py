@@ -26,6 +26,8 @@ from models.train import TRAIN_DAYS, train
 WEEK = 7
 # Those that look at our curves and scores; the others ask the lake only who may get what.
 WITH_CURVES = ("ours", "true_material", "true_hour", "unexplored", "unpriced")
+# Those that obey a limit on refusals, which counts looks by the curves; other products know no limit.
+WITH_LIMIT = (*WITH_CURVES, "oracle")
 
 LIMIT = "max"  # `ours@max1`: ours with refusals of at most those of the usual way
 
@@ -104,8 +106,7 @@ def night(site: Site, name: str, number: int, volume: int | None) -> dict[str, f
         ds,
         name,
         volume,
-        # A limit counts looks by the curves, whoever plans.
-        curves=name in WITH_CURVES or is_limit or has_limit(site.lake, ds),
+        curves=name in WITH_CURVES or (name in WITH_LIMIT and (is_limit or has_limit(site.lake, ds))),
         refusal_opens=float(price) if price and not is_limit else None,
         refusals_at_most=float(price.removeprefix(LIMIT)) if is_limit else None,
         ready=number == 0,

@@ -112,10 +112,12 @@ def test_each_price_of_a_refusal_has_its_own_volume(tmp_path: Path, monkeypatch:
         with pytest.raises(KeyError, match=name.partition("@")[0]):
             lived_nights.night(site, name, 0, None)
     site.lake = "limited"
-    with pytest.raises(KeyError):
-        lived_nights.night(site, "usual", 0, None)
-    # A limit counts looks by the curves, so that whoever plans with one needs them.
-    assert prices == [(None, None, True), (60.0, None, False), (None, 0.98, True), (None, None, True)]
+    for name in ("oracle", "usual", "random@max0.98"):
+        with pytest.raises(KeyError):
+            lived_nights.night(site, name, 0, None)
+    # A limit counts looks by the curves, so that whoever obeys it needs them; other products know none.
+    assert prices[:3] == [(None, None, True), (60.0, None, False), (None, 0.98, True)]
+    assert prices[3:] == [(None, None, True), (None, None, False), (None, 0.98, False)]
     assert uplift.beside("oracle@max0.98") == "ours@max0.98"
     assert [uplift.beside(name) for name in ("usual", "ours@60", "usual@60")] == ["ours", "ours", "ours@60"]
 

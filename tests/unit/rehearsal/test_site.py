@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from angelia.rehearsal.site import ANCHOR, PushLog, Sent, Site
+from angelia.rehearsal.push_log import PushLog, Sent
+from angelia.rehearsal.site import ANCHOR, Site
 from angelia.world.clock import day_name, day_number
 
 DAY = day_number(ANCHOR) + 1
@@ -59,7 +60,7 @@ def test_a_push_and_its_open_stand_on_their_own_days(shop: Site, tmp_path: Path)
     name = shop.log.sent.material[0]
     # One is opened in the day's last second, one in the next day's first, one never.
     opened = np.array([midnight - 1, midnight, -1])
-    twin.log = PushLog.empty().and_(sent(0, 1, 2, material=name), np.full(3, midnight - 60), opened)
+    twin.log = PushLog().and_(sent(0, 1, 2, material=name), np.full(3, midnight - 60), opened)
     days = []
     for day in (DAY, DAY + 1):
         twin.live(day)

@@ -114,11 +114,15 @@ def test_curves_are_judged_by_the_three_hours_from_a_push() -> None:
 def test_a_walk_ends_at_the_best_of_the_grid() -> None:
     target = Habit(14.0, 2.0, 0.0, 160.0, 320.0, 1.0)
 
+    asked: list[Habit] = []
+
     def score(habit: Habit) -> float:
+        asked.append(habit)
         return -sum(abs(values.index(getattr(habit, name)) - values.index(getattr(target, name)))
                     for name, values in GRID.items())  # fmt: skip
 
     assert walk(Habit(), GRID, score) == (target, 0.0)
+    assert len(asked) == len(set(asked)), "a score takes its time, so nobody is asked twice"
     assert all(getattr(Habit(), name) in values for name, values in GRID.items())
     assert all(getattr(Strength(), name) in values for name, values in STRENGTH_GRID.items())
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from angelia.users.history import OPEN_RATE_STRENGTH, event_features, push_features
+from angelia.users.history import OPEN_RATE_STRENGTH, days_of, event_features, push_features
 
 
 def event_row(*rows: tuple[int, int, int, bool, float], n: int = 2) -> dict[str, list[Any]]:
@@ -44,6 +44,13 @@ def test_what_never_happened_is_null_and_today_is_nought() -> None:
 def test_several_rows_of_a_day_are_one_active_day() -> None:
     features = event_row((1, 3, 2, False, 0.0), (1, 3, 1, True, 1.0), (1, 4, 1, False, 0.0))
     assert features["n_active_days_28d"] == [0, 2]
+
+
+def test_days_are_those_of_distinct_numbers() -> None:
+    rng = np.random.default_rng(3)
+    user, age = rng.integers(0, 50, 900), rng.integers(0, 28, 900)
+    row, day = days_of(user, age, 60)
+    assert np.array_equal(row * 28 + day, np.unique(user * 28 + age))
 
 
 def test_a_count_beyond_its_column_is_cut_off() -> None:
