@@ -34,6 +34,8 @@ from benchmarks.harness.result import Result
 DEFAULT = ("ours", "usual", "random", "oracle")
 Nights = list[dict[str, float]]
 KNOWLEDGE = ("auc", "auc_truth", "log_loss", "log_loss_truth", "log_loss_rate", "correlation")
+HOURS = ("hours_correlation", "hours_correlation_curve")
+HOURS += ("hours_response", "hours_response_curve", "hours_response_best")
 
 
 def main(argv: Sequence[str]) -> Result:
@@ -192,7 +194,7 @@ def learned(known: Nights) -> dict[str, float]:
 
     `way_*_pct` is how far they came from knowing nothing (an AUC of .5, one rate for all) to the truth.
     """
-    row = {name: float(np.mean([night[name] for night in known])) for name in KNOWLEDGE}
+    row = {name: float(np.mean([night[name] for night in known])) for name in KNOWLEDGE + HOURS}
     row["way_auc_pct"] = 100.0 * (row["auc"] - 0.5) / (row["auc_truth"] - 0.5)
     row["way_log_loss_pct"] = 100.0 * (
         (row["log_loss_rate"] - row["log_loss"]) / (row["log_loss_rate"] - row["log_loss_truth"])

@@ -25,6 +25,9 @@ Matrix = npt.NDArray[np.float32]
 VERSION = 3
 MAX_VALUES = 250
 MIN_COUNT = 20  # a value seen less often in training says nothing
+# What a shop sends is known however seldom it was sent; more columns than this make the fit take minutes.
+SENT = ("campaign_id", "material_id")
+MAX_SENT = 2000
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,17 @@ class Context:
 
 
 def learn_vocabulary(rows: pa.Table) -> dict[str, list[str]]:
-    """Return each category feature's frequent values, most frequent first, ties by name."""
+    """Return each category feature's frequent values, most frequent first, ties by name.
+
+    Of campaigns and materials every value counts, since the rarest is the one to learn about.
+    """
     vocabulary = {}
     for feature in FEATURES:
         if feature.kind == "category":
             counts = Counter(value for value in rows[feature.name].to_pylist() if value is not None)
-            frequent = sorted(((-count, value) for value, count in counts.items() if count >= MIN_COUNT))
-            vocabulary[feature.name] = [value for _, value in frequent[:MAX_VALUES]]
+            least, most = (1, MAX_SENT) if feature.name in SENT else (MIN_COUNT, MAX_VALUES)
+            frequent = sorted(((-count, value) for value, count in counts.items() if count >= least))
+            vocabulary[feature.name] = [value for _, value in frequent[:most]]
     return vocabulary
 
 

@@ -30,7 +30,7 @@ from models.answering.standing import MaterialStanding, read_standing
 from models.calibration import fit_platt, sigmoid
 from models.card import write_card
 from models.dataset import Examples, read_examples
-from models.features import CATEGORICAL, NAMES, Vocabulary, encode_rows, learn_vocabulary
+from models.features import CATEGORICAL, MAX_SENT, NAMES, SENT, Vocabulary, encode_rows, learn_vocabulary
 from models.judging import BARS, evaluate, objections
 from models.logistic import Logistic, Seen, choose
 from models.prior import make_prior
@@ -202,7 +202,12 @@ def train(
             fix="choose an earlier cutoff; where there is none, make a prior: --prior 0.05",
         )
     progress(f"train: {examples.rows.num_rows} pushes after {cutoff}, {label.mean():.4f} opened")
-    vocabulary = learn_vocabulary(examples.rows.slice(0, part.stop))
+    # Of all days: names tell nothing of opens, and what ships is fitted on all of them.
+    vocabulary = learn_vocabulary(examples.rows)
+    for name in SENT:
+        lost = len(set(examples.rows[name].to_pylist()) - {None, *vocabulary[name]})
+        if lost:
+            progress(f"train: {lost} values of {name} beyond {MAX_SENT} are scored as average ones")
     matrix = encode_rows(examples.rows, vocabulary)
     standing = read_standing(lake, last=cutoff)
     held, shipped = fit(examples, matrix, vocabulary, seed=seed, trees=trees, standing=standing)

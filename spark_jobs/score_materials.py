@@ -1,12 +1,15 @@
 """Score materials: p(open) for each user, campaign and material.
 
 Grain: user x campaign x material. Reads user_features, user_days, user_pushes, audience_members,
-catalog_snapshot and the champion model; writes material_scores, and once a week user_looks.
+catalog_snapshot, the champion model, and what it said on earlier nights (material_scores, send_times); writes
+material_scores, and once a week user_looks.
 
 Scored are the members of a campaign's audience, for campaigns that run in the 24 planned hours and materials
 valid then; a material with an audience of its own is scored for people in both. The commit's meta names the
-model version; a model with other features is refused. A campaign that counts lift gets its people's lift by
-the newest kept model of the name that it gives; without that model lift is null, and a line says so.
+model version; a model with other features is refused. What was opened since the model was trained moves its
+scores, by material and segment (`models.answering.lately`); the meta says by how much. A campaign that counts
+lift gets its people's lift by the newest kept model of the name that it gives; without that model lift is
+null, and a line says so.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
 from angelia.output import progress
 from angelia.users.index import require_index
+from models.answering.lately import ScoreShift, read_lately, segments_of
 from models.behaviour import DAY_US, WINDOW_DAYS, Behaviour, Population, behaviour
 from models.compiled import compiled_files
 from models.features import Context
@@ -53,6 +57,7 @@ from spark_jobs.shard_work.past_looks import past_looks
 
 Ordinals = npt.NDArray[np.int64]
 Lift = npt.NDArray[np.float64]
+UNMOVED = ScoreShift()
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,7 @@ def score_shard(
     wanted: Sequence[Candidate],
     scorer: Scorer,
     lift: Mapping[str, Lift] | None = None,
+    shift: ScoreShift = UNMOVED,
 ) -> pa.Table:
     """Return one shard's material_scores.
 
@@ -120,9 +126,11 @@ def score_shard(
         behaved: the same people's behaviour, in the same order.
         members: each audience's ordinals.
         lift: what a message adds for each of these people, by campaign, (n,); others have none.
+        shift: what the nights since the training move scores by.
     """
     ordinal = users["ordinal"].to_numpy().astype(np.int64)
     encoded = scorer.encode_users(users, behaved)
+    segments, segment = segments_of(users)
     parts: list[tuple[Ordinals, npt.NDArray[np.int32], npt.NDArray[np.float64], Lift]] = []
     rows_of: dict[tuple[str, ...], Ordinals] = {}
     for number, candidate in enumerate(wanted):
@@ -133,6 +141,7 @@ def score_shard(
             )
         rows = rows_of[candidate.audiences]
         scores = scorer.predict(encoded, [candidate.context], rows)[:, 0]
+        scores = shift.moved(scores, candidate.context.material_id, segments, segment[rows])
         own = (lift or {}).get(candidate.context.campaign_id)
         moved = np.full(len(rows), np.nan) if own is None else own[rows]
         parts.append((ordinal[rows], np.full(len(rows), number, np.int32), scores, moved))
@@ -164,6 +173,7 @@ def write_scores(
     shard_bits: int,
     folder: str,
     lifts: Mapping[str, tuple[str, bytes]],
+    shift: ScoreShift,
     shard: int,
 ) -> ShardResult:
     """Score one shard and write its file; `lifts` is each campaign's lift model, name and text."""
@@ -175,7 +185,7 @@ def write_scores(
     members = read_members(lake, audiences, shard)
     scorer = Scorer(files)
     behaved = shard_behaviour(lake, past, scorer.population, users, shard_bits, shard)
-    table = score_shard(users, behaved, members, wanted, scorer, lift_of(users, lifts))
+    table = score_shard(users, behaved, members, wanted, scorer, lift_of(users, lifts), shift)
     return ShardResult(
         shard,
         [
@@ -288,11 +298,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     category_of = {name: m.category for name, m in catalog.materials.items() if m.category is not None}
     before = (date.fromisoformat(ds) - timedelta(days=WINDOW_DAYS)).isoformat()
+    lately, counted = read_lately(
+        lake, features, category_of, ds=ds, model=version, lead_hours=settings.lead_hours
+    )
+    shift = lately.shift()
     with spark_session("score_materials") as spark, lake.attempt("material_scores", ds=ds) as attempt:
         looks = past_looks(spark, lake, features, before, shards, bits, category_of)
         past = PastDays.of(lake, ds, category_of, looks)
         work = partial(
-            write_scores, lake, features, audiences, past, wanted, files, bits, attempt.folder, lifts
+            write_scores, lake, features, audiences, past, wanted, files, bits, attempt.folder, lifts, shift
         )
         for result in run_shards(spark, shards, work):
             for entry in result.files:
@@ -302,6 +316,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 features,
                 audiences,
                 *(commit for _, commit in (*past.days, *past.pushes)),
+                # Days of pushes are cited already: they lie within the window.
+                *(commit for commit in counted if commit.dataset != "user_pushes"),
                 *([looks] if looks else []),
                 *([catalog.commit] if catalog.commit else []),
             ],
@@ -310,8 +326,12 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "model": version,
                 "campaigns": len({c.context.campaign_id for c in wanted}),
                 "materials": len(wanted),
-                # A material that the model has not seen yet is wholly unknown.
-                "doubt": {c.context.material_id: doubt.get(c.context.material_id, 1.0) for c in wanted},
+                # A material that the model has not seen yet is wholly unknown, until nights tell of it.
+                "doubt": lately.doubt(
+                    {c.context.material_id: doubt.get(c.context.material_id, 1.0) for c in wanted}
+                ),
+                "lately": lately.as_dict(),
+                "shift": shift.by,
                 # What the plan prices: how messages tire people.
                 "fatigue": {name: value for name, value in scorer.fatigue.items() if name != "evidence"},
                 **({"lift": lift_meta} if lift_meta else {}),

@@ -21,6 +21,7 @@ from angelia.errors import AngeliaError, NotFound
 from angelia.lake import Commit, Lake
 from angelia.planning.inputs import SCORE_BITS
 from angelia.users.one_person import PersonLake
+from models.answering.lately import ScoreShift, segments_of
 from models.behaviour import DAY_US, WINDOW_DAYS, Behaviour, Population, behaviour
 from models.features import NAMES, Context, Matrix, encode_pairs
 from models.registry import Registry
@@ -32,6 +33,7 @@ LEAST = 0.005  # log-odds; less moves no score by one part in two hundred
 DAY_COLUMNS = ("event_type", "item", "n_events", "hours")
 # What caps, scores and the fate of messages ask of a day's pushes; the ids of the rest cost most to decode.
 PUSH_COLUMNS = ("ordinal", "message_id", "campaign_id", "material_id", "kind", "at_ts", "sent_ts")
+LATELY = "opens since the training"  # a part of a score that no feature of the model makes
 SAME = 2e-9 + 0.5 * 2.0**-SCORE_BITS  # scores are stored with nine digits, and planned in binary places
 
 
@@ -52,6 +54,7 @@ class PersonScores:
         category = {name: m.category for name, m in night.catalog.materials.items() if m.category is not None}
         behaved = _behaviour(lake, resident, category, self.scorer.population, rows)
         self.user = self.scorer.encode_users(rows, behaved)
+        self.shift, self.segment = ScoreShift(night.inputs.scores.meta.get("shift") or {}), segments_of(rows)
 
     def matrix(self, campaign: Campaign, material: str) -> Matrix:
         """Return the features of the person and one material of a campaign, (1, features)."""
@@ -69,7 +72,8 @@ class PersonScores:
         """
         document = self.night.catalog.campaigns[campaign]
         matrix = self.matrix(document, material)
-        again = round(float(self.scorer.predict_matrix(matrix)[0]), 9)
+        score = self.shift.moved(self.scorer.predict_matrix(matrix), material, *self.segment)
+        again = round(float(score[0]), 9)
         if abs(again - p_open) > SAME:
             raise NotFound(
                 f"the night scored {material} {p_open:.6f}, and the same rows give {again:.6f} today",
@@ -77,6 +81,9 @@ class PersonScores:
             )
         both = matrix if runner_up is None else np.vstack([matrix, self.matrix(document, runner_up)])
         names, adds = self.scorer.parts(both)
+        each = (material,) if runner_up is None else (material, runner_up)
+        moved = [self.shift.log_odds(name, *self.segment) for name in each]
+        names, adds = [*names, LATELY], np.hstack([adds, np.array(moved)])
         over = None if runner_up is None else adds[0] - adds[1]
         weight = np.abs(adds[0]) if over is None else np.maximum(np.abs(adds[0]), np.abs(over))
         order = [i for i in np.argsort(-weight, kind="stable").tolist() if weight[i] >= LEAST]
@@ -98,6 +105,8 @@ class PersonScores:
 
     def _value(self, name: str, matrix: Matrix) -> str:
         """Return the person's value of a feature, as the model saw it."""
+        if name == LATELY:
+            return "beside what was expected"
         if name not in NAMES:
             return " x ".join(self._value(one, matrix) for one in name.split(" x "))
         value = float(matrix[0, NAMES.index(name)])

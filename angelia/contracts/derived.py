@@ -276,7 +276,7 @@ MATERIAL_SCORES = Dataset(
     ),
     ("score_materials",),
     layout=("shards",),
-    notes="Meta: model version, and each campaign's lift model.",
+    notes="Meta: model version, what its nights tell (`lately`, `shift`), and each campaign's lift model.",
 )
 
 DECISION_FIELDS = (

@@ -3,7 +3,9 @@
 Everybody is offered one material of each campaign, drawn evenly among those that they may get, at an hour
 drawn evenly among those that are not quiet: so neither our choices nor our hours make it easy. The night lies
 after everything that the model was trained on. Labels are expectations under the truth, so only people and
-draws add chance. Reads a night as policies see it, and asks the world.
+draws add chance. Hours are compared over all that are not quiet, each with the mean of them for the same
+person and material: what the person's curve knows of the true shape, and what the curve and the category's
+hours know together. Reads a night as policies see it, and asks the world.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from angelia.contracts.ids import uniform
-from angelia.planning.eligibility import F64, open_hours, slot_chance
+from angelia.planning.eligibility import F64, Bools, open_hours, slot_chance, slot_response
 from angelia.rehearsal.policies import PolicyView, Truth, evenly, nth_true
 from models.evaluate import logloss
 
@@ -26,7 +28,9 @@ def knowledge(night: PolicyView) -> dict[str, float]:
     lot = uniform(people.keys[pairs.user] + pairs.campaign.astype(np.uint64), "knowledge hour", night.ds)
     slot = nth_true(open_slots, lot)[has]
     names = [str(shard.material[i]) for i in has.tolist()]
-    truth = Truth(night).of(pairs.user[has], names)[np.arange(len(has)), slot]
+    by_slot = Truth(night).of(pairs.user[has], names)
+    truth = by_slot[np.arange(len(has)), slot]
+    curve, factor = (response[has] for response in slot_response(people, pairs, local, off))
     ours = slot_chance(people, pairs, local, off)[has, slot]
     rate = np.full(len(has), truth.mean())
     return {
@@ -37,6 +41,29 @@ def knowledge(night: PolicyView) -> dict[str, float]:
         "log_loss_truth": logloss(truth, truth),
         "log_loss_rate": logloss(truth, rate),
         "correlation": float(np.corrcoef(ours, truth)[0, 1]),
+    } | hours(by_slot, curve, factor, open_slots[pairs.user[has]])
+
+
+def hours(truth: F64, curve: F64, factor: F64, is_open: Bools) -> dict[str, float]:
+    """Return how well the hours of offers are known, beside the person's curve alone.
+
+    All are (m, h). A shape is a value over the mean of the offer's open hours: `hours_correlation` is that of
+    our shape with the true one over all open hours, `hours_response` the true shape at our best hour,
+    `hours_response_best` at the truly best one.
+    """
+
+    def shape(values: F64) -> F64:
+        opened = np.where(is_open, values, 0.0)
+        return np.asarray(opened / (opened.sum(axis=1) / is_open.sum(axis=1))[:, None])
+
+    true, row = shape(truth), np.arange(len(truth))
+    known = {"hours_correlation": shape(curve * factor), "hours_correlation_curve": shape(curve)}
+    best = {"hours_response": curve * factor, "hours_response_curve": curve, "hours_response_best": truth}
+    return {
+        name: float(np.corrcoef(values[is_open], true[is_open])[0, 1]) for name, values in known.items()
+    } | {
+        name: float(true[row, np.where(is_open, values, -1.0).argmax(axis=1)].mean())
+        for name, values in best.items()
     }
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from models.features import (
     FEATURES,
+    MAX_SENT,
     MAX_VALUES,
     MIN_COUNT,
     NAMES,
@@ -46,6 +47,14 @@ def test_a_value_counts_from_twenty_on_the_frequent_first() -> None:
 def test_a_vocabulary_has_a_bound() -> None:
     names = [f"v{n:03d}" for n in range(MAX_VALUES + 5) for _ in range(MIN_COUNT)]
     assert len(learn_vocabulary(rows(len(names), province=names))["province"]) == MAX_VALUES
+
+
+def test_what_was_sent_is_never_lost() -> None:
+    names = [f"m{n:03d}" for n in range(MAX_VALUES + 50)]
+    learned = learn_vocabulary(rows(len(names), material_id=names, campaign_id=names))
+    assert learned["material_id"] == learned["campaign_id"] == names
+    many = [f"m{n:04d}" for n in range(MAX_SENT)] * 2 + ["seldom"]
+    assert len(learn_vocabulary(rows(len(many), material_id=many))["material_id"]) == MAX_SENT
 
 
 def test_what_the_vocabulary_lacks_is_missing_like_no_value() -> None:

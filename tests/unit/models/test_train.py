@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import models.features
 from angelia.errors import InvalidInput, NotFound
 from models.behaviour import behaviour
 from models.features import Context, encode_pairs, encode_rows
+from models.logistic import material_columns
 from models.past import read_past
 from models.promote import main as promote_main
 from models.registry import FILES, Registry
@@ -146,6 +148,24 @@ def test_commands(week, settings_home, capsys) -> None:
     assert promote_main(["--version", "../../etc", "--by", "ada", "--reason", "x"]) == 2
     with pytest.raises(SystemExit):
         train_main(["--d", DS])
+
+
+def test_a_material_of_the_last_days_is_known(week, registry, night, monkeypatch, capsys) -> None:
+    """Sent to few, and only after the days that the held-out figures are trained on."""
+    known = week.read(week.require("user_pushes", ds="2026-11-13")).to_pylist()
+    new = [night.push(i, 5, 3, "sale_new", kind, 0.5 * k, message_id=f"n{i:031d}")
+           for i in range(15) for k, kind in enumerate(("sent", "opened"))]  # fmt: skip
+    night.write_pushes(week, [*known, *new])
+    trained = train(week, registry, ds=DS, cutoff=CUTOFF, trees=5)
+    files = registry.load(trained.version)
+    vocabulary = json.loads(files["features.json"])["vocabulary"]["material_id"]
+    assert sorted(vocabulary) == ["sale_camera", "sale_new", "sale_shoes"]
+    weights = Scorer(files).logistic.weights[material_columns(Scorer(files).vocabulary)]
+    assert weights[vocabulary.index("sale_new")] > 1e-7
+    assert "are scored as average ones" not in capsys.readouterr().err
+    monkeypatch.setattr(models.features, "MAX_SENT", 2)
+    train(week, registry, ds=DS, cutoff=CUTOFF, trees=5)
+    assert "1 values of material_id beyond" in capsys.readouterr().err
 
 
 def test_pushes_with_one_label_cannot_be_trained_on(lake, registry, night) -> None:

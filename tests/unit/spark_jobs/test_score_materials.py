@@ -1,6 +1,6 @@
 import json
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,7 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
 from models import logistic
+from models.answering.lately import segments_of
 from models.behaviour import Behaviour, Population, behaviour
 from models.features import CATEGORICAL, FEATURES, Context
 from models.registry import FILES, Registry
@@ -218,6 +219,43 @@ def test_members_of_running_campaigns_are_scored(spark, night, settings_home, fi
     }
     assert run_job(score_materials.main, ["--ds", DS, "--model", registry.add(DS, other)]) == 2
     assert "feature list version 99" in capsys.readouterr().err
+
+
+def test_opens_since_the_training_move_the_next_scores(night, settings_home, files, monkeypatch) -> None:
+    monkeypatch.setenv("ANGELIA_SPARK_MASTER", "inline")
+    registry = Registry.open(settings_home / "models")
+    # A slope that keeps the little model from being sure.
+    version = registry.add("2026-11-10", files | {"calibration.json": b'{"slope": 0.05, "offset": -1.0}'})
+    # All who got `plain` opened it, and nobody opened `bold`.
+    at = datetime(2026, 11, 13, 12, tzinfo=UTC)
+    pushes = []
+    for i in range(300):
+        row = {"ordinal": i, "message_id": f"{i:032x}", "campaign_id": "tried", "channel": "fcm",
+               "material_id": ("bold", "plain")[i % 2], "at_ts": at, "sent_ts": at}  # fmt: skip
+        pushes += [row | {"kind": kind} for kind in ("sent", "opened")[: 1 + i % 2]]
+    with night.attempt("user_pushes", ds="2026-11-13") as attempt:
+        attempt.write(table("user_pushes", pushes), "part.parquet")
+        attempt.publish()
+    score_materials.main(["--ds", DS, "--model", version])
+    before = night.require("material_scores", ds=DS)
+    assert (before.meta["shift"], before.meta["lately"]["until"]) == ({}, "")
+    # Two nights ago the scores were the same: what was opened on the 13th is news of them.
+    with night.attempt("material_scores", ds="2026-11-12") as attempt:
+        attempt.write(night.read(before), "part.parquet")
+        attempt.publish(meta=before.meta)
+    score_materials.main(["--ds", DS, "--model", version])
+    after = night.require("material_scores", ds=DS)
+    assert after.meta["lately"]["until"] == "2026-11-12"
+    shift = {name: mine[""] for name, mine in after.meta["shift"].items()}
+    assert shift["plain"] > 0.3 > -0.3 > shift["bold"]
+    assert after.meta["doubt"]["bold"] < before.meta["doubt"]["bold"] == 1.0
+    was, now = (night.read(one)["p_open"].to_numpy() for one in (before, after))
+    names, code = segments_of(valid_rows("user_features", N, ds=DS))
+    by = [after.meta["shift"].get(row["material_id"], {}) for row in night.read(after).to_pylist()]
+    segment = [names[code[row["ordinal"]]] for row in night.read(after).to_pylist()]
+    odds = np.exp([mine.get(name, mine.get("", 0.0)) for mine, name in zip(by, segment, strict=True)])
+    assert now == pytest.approx(was * odds / (was * odds + 1 - was), abs=1e-8)
+    assert "material_scores/ds=2026-11-12@1" in " ".join(after.inputs)
 
 
 def catalog_that_asks(lake: Lake) -> Catalog:
