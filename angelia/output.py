@@ -18,9 +18,8 @@ from typing import Annotated, Any
 import typer
 
 from angelia.days import parse_day
-from angelia.errors import AngeliaError, InvalidInput
+from angelia.errors import INTERRUPTED, AngeliaError, InvalidInput
 
-INTERRUPTED = "error: interrupted; rerun the same command, it continues or starts over safely\n"
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 DsOption = Annotated[
     str,
