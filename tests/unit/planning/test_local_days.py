@@ -1,4 +1,4 @@
-"""A daily campaign counts by nights; what a person's own days get of it, in every kind of zone."""
+"""What a person's own days get of a daily campaign, in every kind of zone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ZONES = (
 
 
 def days_with_two(campaign: CampaignTerms, zone: str, terms: Terms = TERMS) -> int:
-    """Count the choices of two nights by which somebody there has both messages on one local day."""
+    """Count the choices of two nights that come to one local day there."""
     night = replace(terms, campaigns=(campaign,))
     later = replace(night, ds="2026-11-15", start=night.start + timedelta(days=1))
     then = replace(later, campaigns=(replace(campaign, occurrence="2026-11-16"),))
