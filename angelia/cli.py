@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -15,8 +16,8 @@ from typer.exceptions import TyperException
 
 from angelia import __version__, logs
 from angelia.commands.examples import EXAMPLES
-from angelia.errors import AngeliaError
-from angelia.output import INTERRUPTED, print_lines, speak_utf8
+from angelia.errors import INTERRUPTED, AngeliaError
+from angelia.output import print_lines, speak_utf8
 
 HELP, VERSION = ("--help", "-h", "help"), "--version"
 # name -> (module, attribute, one line for the list of commands)
@@ -147,6 +148,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             sys.exit(0)
         with logs.step(_step_name(args), args, always=False) as step:
             code = build([args[0]])(args, prog_name="angelia", standalone_mode=False)
+            if code == 128 + signal.SIGINT:  # Typer has taken Ctrl-C without a word
+                raise KeyboardInterrupt
             step.result = "error" if isinstance(code, int) and code else "ok"
     except TyperException as error:
         message = " ".join(error.format_message().split()).removesuffix(".")

@@ -7,7 +7,10 @@ defect.
 from __future__ import annotations
 
 import re
+import sys
+from types import TracebackType
 
+INTERRUPTED = "error: interrupted; rerun the same command, it continues or starts over safely\n"
 _QUOTED = re.compile(r"(['\"])(.*?)\1")
 _PART = r"[^\s@<>\"'`,;:/=()\[\]{}]"  # what may stand in a mailbox
 _ADDRESS = re.compile(
@@ -31,6 +34,18 @@ def unquoted(text: str) -> str:
 def without_addresses(text: str) -> str:
     """Return text in which mailboxes, phone numbers and device tokens are replaced by `…`."""
     return _ADDRESS.sub("…", text)
+
+
+def end_on_interrupt() -> None:
+    """Let Ctrl-C outside a command's own handling be one line and exit code 130."""
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.stderr.write(INTERRUPTED)
+            sys.exit(130)
+        sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = hook
 
 
 class AngeliaError(Exception):

@@ -13,14 +13,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
 
 from angelia.days import parse_day
-from angelia.errors import AngeliaError, InvalidInput
+from angelia.errors import INTERRUPTED, AngeliaError, InvalidInput
 
-INTERRUPTED = "error: interrupted; rerun the same command, it continues or starts over safely\n"
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 DsOption = Annotated[
     str,
@@ -112,6 +112,16 @@ def percent(pct: float) -> str:
         return f"{pct:.0f} %"
     digits = 1 if abs(pct) >= 0.995 else 1 - math.floor(math.log10(abs(pct)))
     return f"{pct:.{digits}f} %"
+
+
+def written_out(value: float, digits: int = 6, *, signed: bool = False) -> str:
+    """Return a number in so many digits that count, never as a power of ten.
+
+    `0.00001` and `123,000`, where a format `g` says `1e-05` and `1.23e+05`.
+    """
+    sign = "+" if signed else ""
+    short = f"{value:{sign}.{digits}g}"
+    return f"{Decimal(short):{sign},f}" if math.isfinite(value) else short
 
 
 def progress(message: str) -> None:

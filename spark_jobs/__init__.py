@@ -7,6 +7,8 @@ NAME [NAME ...] --ds D`.
 import sys
 from pathlib import Path
 
+import angelia  # noqa: F401  takes Ctrl-C before the heavy imports
+
 JOBS = (
     "index_users",
     "aggregate_days",

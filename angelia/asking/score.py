@@ -19,6 +19,7 @@ from angelia.catalog.documents import Campaign
 from angelia.contracts import dataset
 from angelia.errors import AngeliaError, NotFound
 from angelia.lake import Commit, Lake
+from angelia.output import written_out
 from angelia.planning.inputs import SCORE_BITS
 from angelia.users.one_person import PersonLake
 from models.answering.lately import ScoreShift, segments_of
@@ -114,7 +115,7 @@ class PersonScores:
             return "unknown"
         if name in self.scorer.vocabulary:
             return self.scorer.vocabulary[name][int(value)]
-        return f"{value:.4g}"
+        return written_out(value, 4)
 
 
 def _behaviour(

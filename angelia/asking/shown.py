@@ -29,6 +29,20 @@ PARTS = " ▏▎▍▌▋▊▉"
 BARS = "▁▂▃▄▅▆▇█"
 WIDE = 30
 PRICE_WIDE = 8
+# What the commit of a plan of today says, and one of an older release may not.
+_FIGURES = (
+    "messages",
+    "constraints",
+    "start",
+    "hours_passed",
+    "outcomes",
+    "primal_micros",
+    "bound_micros",
+    "gap_pct",
+    "n_explore",
+    "by_campaign",
+    "by_hour",
+)
 SCREEN, BESIDE = 80, 45  # columns; of them beside a bar and its count
 
 
@@ -111,13 +125,13 @@ def shown(lake: Lake, ds: str | None = None) -> PlanShown:
         NotFound: the night has no plan, or one that says less than plans of today.
     """
     commit = require_plan(lake, ds)
-    try:
-        return _shown(commit)
-    except KeyError as error:
+    # Looked up first: a name that is missing within a figure would be a defect, and no older plan's.
+    if lacking := [name for name in _FIGURES if name not in commit.meta]:
         raise NotFound(
-            f"{commit.ref} says no {error.args[0]}, as plans of today do",
+            f"{commit.ref} says no {lacking[0]}, as plans of today do",
             fix=f"plan the night again: `python -m spark_jobs.plan_dispatch --ds {commit.partition['ds']}`",
-        ) from None
+        )
+    return _shown(commit)
 
 
 def _shown(commit: Commit) -> PlanShown:

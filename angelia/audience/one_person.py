@@ -26,6 +26,7 @@ from angelia.audience.evaluate import evaluate
 from angelia.audience.language import nodes
 from angelia.audience.language.fields import FIELDS, FieldKind
 from angelia.audience.language.plan import AllOf, AnyOf, Plan, PlanStep, make_plan
+from angelia.output import written_out
 
 HELD, FAILED, UNKNOWN = "held", "failed", "unknown"
 
@@ -183,7 +184,7 @@ def _term(term: nodes.Term, block: PersonBlock, person: Mapping[str, Any]) -> st
     return (
         str(value).lower()
         if field.kind is FieldKind.FLAG
-        else f"{value:,.6g}"
+        else written_out(value)
         if _is_real(value)
         else str(value)
     )

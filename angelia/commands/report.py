@@ -45,7 +45,7 @@ from angelia.errors import GateClosed, InvalidInput, NotFound
 from angelia.lake import Commit, Lake
 from angelia.lake.configured import open_lake
 from angelia.lake.views import scratch_connection
-from angelia.output import DsOption, JsonFlag, days_between, emit
+from angelia.output import DsOption, JsonFlag, days_between, emit, written_out
 
 effects_app = typer.Typer(no_args_is_help=True, help="What messages were worth over many nights.")
 FirstDay = Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First night.")]
@@ -253,13 +253,13 @@ def until_seen(
         return f"not within {MOST_NIGHTS} nights" if nights is None else f"after {nights} nights"
 
     lines = [
-        f"{metric} of {scope}: {growth.mean:.4g} a person and night, {n_treated:,.0f} people and "
+        f"{metric} of {scope}: {written_out(growth.mean, 4)} a person and night, {n_treated:,.0f} people and "
         f"{n_holdout:,.0f} held out",
         f"an effect of {effect_pct:+g} % is seen four times of five",
         f"  by one look at the end  {after(answer.fixed_nights)}",
         f"  looking every day       {after(answer.sequential_nights)}",
         "smallest effect seen by one look: "
-        + ", ".join(f"{n} nights {100 * least:.3g} %" for n, least in answer.smallest),
+        + ", ".join(f"{n} nights {written_out(100 * least, 3)} %" for n, least in answer.smallest),
     ]
     emit(result, lines, as_json)
 
@@ -301,16 +301,15 @@ def comparison_lines(panel: Panel, rows: list[Effect], tests: list[Ratio]) -> It
 
     # `once` holds for a night chosen beforehand, `always` however often somebody looks.
     def span(estimate: EffectEstimate) -> str:
-        return (
-            f"{estimate.difference:+.4g}  once [{estimate.low:+.4g}, {estimate.high:+.4g}]  "
-            f"always [{estimate.always_low:+.4g}, {estimate.always_high:+.4g}]"
-        )
+        ends = (estimate.low, estimate.high, estimate.always_low, estimate.always_high)
+        shown = [written_out(value, 4, signed=True) for value in (estimate.difference, *ends)]
+        return "{}  once [{}, {}]  always [{}, {}]".format(*shown)
 
     yield f"nights {panel.nights[0].ds} to {panel.nights[-1].ds}: {len(panel.nights)} planned"
     for row in rows:
         yield (
-            f"{row.scope}  {row.metric}  {row.n_treated:,} people {row.mean_treated:.4g}, "
-            f"{row.n_holdout:,} held out {row.mean_holdout:.4g}"
+            f"{row.scope}  {row.metric}  {row.n_treated:,} people {written_out(row.mean_treated, 4)}, "
+            f"{row.n_holdout:,} held out {written_out(row.mean_holdout, 4)}"
             + ("  STANDS OUT" if row.stands_out else "  stands out if looked at once" * row.stands_out_once)
         )
         for name in ("unadjusted", "adjusted", "total"):
@@ -319,7 +318,7 @@ def comparison_lines(panel: Panel, rows: list[Effect], tests: list[Ratio]) -> It
         if row.why_none:
             yield f"  no interval: {row.why_none}"
     for test in tests:
-        p = "share changed between nights" if test.p_value is None else f"p {test.p_value:.3g}"
+        p = "share changed between nights" if test.p_value is None else f"p {written_out(test.p_value, 3)}"
         yield f"sides of {test.scope}: {p}" + ("  ALARM" if test.alarm else "")
     if panel.cap.amount is not None:
         yield (

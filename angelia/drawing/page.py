@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from angelia.drawing.svg import number
+from angelia.output import written_out
 
 STYLE = (Path(__file__).parent / "style.css").read_text("utf-8")
 
@@ -62,6 +63,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return number(value)
     if isinstance(value, float):
+        if 0 < abs(value) < 0.001:  # four decimals would call a rare rate none
+            return written_out(value, 2)
         return number(value, 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 4) if value else "0"
     return escape(str(value))
 

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from html import escape
 
+from angelia.output import written_out
+
 WIDE, NARROW = 776, 336
 CHARACTER = 7.6  # mean width of a character of a name, in pixels; names are cut to fit beside their note
 
@@ -26,7 +28,7 @@ def short(value: float) -> str:
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
+    return written_out(value, 3)
 
 
 def nice_ticks(highest: float, wanted: int = 4) -> list[float]:

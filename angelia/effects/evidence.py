@@ -18,6 +18,7 @@ from angelia.drawing.svg import number
 from angelia.effects.findings import Findings
 from angelia.effects.summary import manifest_sha256
 from angelia.effects.tables import Check
+from angelia.output import written_out
 
 
 def certificate(findings: Findings) -> str:
@@ -250,7 +251,7 @@ def _worst(verdicts: Sequence[Mapping[str, Any]]) -> str:
 
 def _example(check: Check) -> str:
     return ", ".join(
-        f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"
+        f"{name} {written_out(value, 4)}" if isinstance(value, float) else f"{name} {value}"
         for name, value in check.example.items()
     )
 

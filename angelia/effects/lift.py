@@ -14,6 +14,7 @@ from angelia.drawing.svg import number
 from angelia.effects.findings import Findings
 from angelia.effects.multiple import holm
 from angelia.effects.sources import AFTER_HOURS
+from angelia.output import written_out
 
 
 def caused(findings: Findings) -> tuple[str, str, str]:
@@ -77,7 +78,9 @@ def lift(findings: Findings) -> str:
                 unit * row["difference"],
                 unit * row["low"],
                 unit * row["high"],
-                f"{unit * row['difference']:+.3g}  [{unit * row['low']:+.3g}, {unit * row['high']:+.3g}]",
+                "{}  [{}, {}]".format(
+                    *(written_out(unit * row[name], 3, signed=True) for name in ("difference", "low", "high"))
+                ),
             )
             for row in chosen
         ]

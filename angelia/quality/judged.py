@@ -40,11 +40,20 @@ class JudgedLake(Lake):
                 self._gates |= {(name, day): gate for day in days_for(name, ds)}
             for verdict in verdicts:
                 for text in verdict.commits if (verdict.dataset, ds) in self._gates else ():
-                    self._cited[_leaf_of(text)] = text
+                    self._bind(text, gate)
             beside = (seen or {}).get(gate, {})
             for name in beside.keys() & set(chosen.windows):
                 self._gates |= {(name, day): gate for day in days_before(name, ds)}
-                self._cited |= {_leaf_of(text): text for text in beside[name]}
+                for text in beside[name]:
+                    self._bind(text, gate)
+
+    def _bind(self, text: str, gate: str) -> None:
+        """Let readers see this commit of its partition."""
+        leaf = _leaf_of(text)
+        self._cited[leaf] = text
+        # The gate may have noted days that the settings of now no longer reach.
+        name, day = leaf.split("/ds=", 1)
+        self._gates[name, day.partition("/")[0]] = gate
 
     def head(self, name: str, **partition: str) -> Commit | None:
         """Return the commit that was judged, its content compared with what was; see `Lake.head`."""

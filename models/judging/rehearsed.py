@@ -13,6 +13,7 @@ import json
 from typing import Any
 
 from angelia.errors import Corrupt, NotFound
+from angelia.output import written_out
 from models.registry import Registry, to_json
 
 MARGIN = 0.05  # of the other's figure: what two small worlds may differ by chance
@@ -31,9 +32,12 @@ def shortfalls(verdict: Verdict) -> list[str]:
             if gain["low"] > least:
                 continue
             certain = "are credibly fewer than" if gain["high"] < 0 else "may be fewer than"
+            value, low, high, bar = (
+                written_out(number, 5) for number in (gain["value"], gain["low"], gain["high"], least)
+            )
             lines.append(
-                f"in the rehearsal its {words} {certain} those of {WHO[other]} ({gain['value']:.5g}, 95 % "
-                f"from {gain['low']:.5g} to {gain['high']:.5g}; the bar is above {least:.5g})"
+                f"in the rehearsal its {words} {certain} those of {WHO[other]} ({value}, 95 % from {low} to "
+                f"{high}; the bar is above {bar})"
             )
     return lines
 

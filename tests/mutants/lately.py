@@ -106,8 +106,8 @@ LATELY = (
     # ---- days before, which a gate notes
     Mutant(
         "a day before that came in after its gate is read",
-        "self._cited |= {_leaf_of(text): text for text in beside[name]}",
-        "pass",
+        "for text in beside[name]:",
+        "for text in ():",
         _BEFORE,
     ),
     Mutant(

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from angelia import __version__, cli
 from angelia.contracts import CONTRACTS
-from angelia.errors import InvalidInput
+from angelia.errors import INTERRUPTED, InvalidInput
 
 
 def run(capsys, *words):
@@ -144,6 +145,17 @@ def in_locale_c(home, *words):
     }
     argv = [sys.executable, "-m", "angelia.cli", *words]
     return subprocess.run(argv, env=env, capture_output=True, check=False, cwd=home)
+
+
+def press_ctrl_c() -> None:
+    """A command in which Ctrl-C is pressed."""
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_within_a_command_is_one_line(capsys, settings_home, monkeypatch):
+    """Typer itself takes it, and says nothing."""
+    monkeypatch.setitem(cli.COMMANDS, "doctor", (__name__, "press_ctrl_c", ""))
+    assert run(capsys, "doctor") == (130, "", INTERRUPTED)
 
 
 def test_the_version_is_printed(capsys):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from angelia.errors import AngeliaError, InvalidInput
-from angelia.output import days_between, emit, exit_code, parse_ds, percent, run_module
+from angelia.output import days_between, emit, exit_code, parse_ds, percent, run_module, written_out
 
 
 def test_json_is_one_object_of_plain_values(capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,3 +64,11 @@ def test_a_command_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     refused, interrupted = capsys.readouterr().err.splitlines()
     assert refused == "error: --ds is no day; write 2026-11-14"
     assert interrupted.startswith("error: interrupted; rerun")
+
+
+def test_a_number_is_written_out_in_digits_that_count() -> None:
+    rates = [0.00001, -0.000012345, 0.5, 123_456.7, 0.0, 2.0, float("nan")]
+    shown = ["0.00001", "-0.0000123", "0.5", "123,000", "0", "2", "nan"]
+    assert [written_out(rate, 3) for rate in rates] == shown
+    assert written_out(1_234_567.25) == "1,234,570"
+    assert [written_out(rate, 3, signed=True) for rate in (1e-5, 0.0, -2.0)] == ["+0.00001", "+0", "-2"]

@@ -14,6 +14,7 @@ from angelia.catalog.documents import AnyDocument, Campaign, Channel, Policy
 from angelia.catalog.problems import Doubt, Key
 from angelia.config import load_settings
 from angelia.contracts.sending import steady_per_minute
+from angelia.output import written_out
 
 Documents = Mapping[Key, AnyDocument]
 WEIGHTS = {"high": 4, "medium": 2, "low": 1}  # as planning.terms has them
@@ -31,9 +32,9 @@ def of_campaign(campaign: Campaign, documents: Documents) -> Iterator[Doubt]:
     # What lift adds by person is not known here.
     if campaign.uplift is None and cheapest is not None and 0 < worth <= cheapest.cost_micros:
         says = (
-            f"{campaign.value_per_open:g} at priority {campaign.priority} is worth no more than the "
-            f"{cheapest.cost_per_message:g} that a message by {cheapest.id} costs, even if everybody opened "
-            f"it: {NOTHING}; give more, or a cheaper channel"
+            f"{written_out(campaign.value_per_open)} at priority {campaign.priority} is worth no more than "
+            f"the {written_out(cheapest.cost_per_message)} that a message by {cheapest.id} costs, even if "
+            f"everybody opened it: {NOTHING}; give more, or a cheaper channel"
         )
         yield Doubt(("value_per_open",), says, about, empties=True)
     if not isinstance(policy, Policy):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from angelia.catalog.documents import AnyDocument, Campaign, Channel
 from angelia.catalog.problems import Doubt, Key
 from angelia.contracts.sending import ALL, BEST, MOST_DEVICES
+from angelia.output import written_out
 
 
 def of_campaign(campaign: Campaign, documents: Mapping[Key, AnyDocument]) -> Iterator[Doubt]:
@@ -24,8 +25,8 @@ def of_campaign(campaign: Campaign, documents: Mapping[Key, AnyDocument]) -> Ite
         if isinstance(channel, Channel) and channel.enabled and channel.cost_micros:
             says = (
                 f"all: up to {MOST_DEVICES} messages a person by {channel.id}, which cost "
-                f"{channel.cost_per_message:g} each, and the plan counts one; leave it out, or name channels "
-                "without a cost"
+                f"{written_out(channel.cost_per_message)} each, and the plan counts one; leave it out, "
+                "or name channels without a cost"
             )
             yield Doubt(("devices",), says, (("channel", channel.id),))
 

@@ -17,7 +17,7 @@ from angelia.console.engine import Engine
 from angelia.drawing.charts import Trend, intervals, trends
 from angelia.errors import NotFound
 from angelia.lake import Lake
-from angelia.output import percent
+from angelia.output import percent, written_out
 from angelia.quality.pages import ReportPages
 from angelia.quality.publish import report_name
 
@@ -122,7 +122,7 @@ def lift_charts(kept: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             difference = float(best["difference"])
             for rows, low, high in ((once, "low", "high"), (always, "always_low", "always_high")):
                 ends = float(best[low]), float(best[high])
-                note = f"{difference:+.4g} [{ends[0]:+.4g}, {ends[1]:+.4g}]"
+                note = "{} [{}, {}]".format(*(written_out(v, 4, signed=True) for v in (difference, *ends)))
                 rows.append((str(row["scope"]), difference, *ends, note))
             coloured.append(bool(row["stands_out"]))
         if once:

@@ -89,16 +89,7 @@ def plan_of(engine: Engine, lake: Lake, ds: str) -> PlanShown:
     """
     head = lake.require("decisions", ds=ds)
 
-    def read() -> PlanShown:
-        try:
-            return shown(lake, ds)
-        except KeyError as error:
-            raise NotFound(
-                f"{head.ref} does not say its {error.args[0]}: an older version planned it",
-                fix="choose a younger night, or plan this one again",
-            ) from None
-
-    return engine.kept(("plan", lake.store.url, head.citation()), read)
+    return engine.kept(("plan", lake.store.url, head.citation()), lambda: shown(lake, ds))
 
 
 def plans_of(engine: Engine, lake: Lake, days: Sequence[str]) -> tuple[list[PlanShown], list[str]]:

@@ -146,3 +146,11 @@ def test_a_plan_that_says_less_is_named(lake: Lake) -> None:
     with pytest.raises(NotFound, match="says no messages, as plans of today do") as caught:
         shown(lake, DS)
     assert "plan the night again" in caught.value.one_line()
+
+
+def test_a_defect_within_a_figure_is_no_older_plan(tight: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = tight.require("decisions", ds=DS)
+    broken = replace(plan, meta={**plan.meta, "by_value": ["digest"]})  # and no channel_responses
+    monkeypatch.setattr("angelia.asking.shown.require_plan", lambda *_: broken)
+    with pytest.raises(KeyError):
+        shown(tight, DS)

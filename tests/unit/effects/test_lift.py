@@ -36,6 +36,9 @@ def test_a_share_is_shown_in_points_and_a_count_as_it_is() -> None:
     text = lift(findings(holdout_lift=[ROW, days]))
     assert "All marketing (global holdout): +10  [+8, +12]" in text
     assert "sale: +0.1  [+0.08, +0.12]" in text
+    rare = lift(findings(holdout_lift=[days | {"mean_holdout": 0.00002, "difference": 0.00002}]))
+    assert "sale: +0.00002  [+0.08" in rare
+    assert rare.count('<td class="n">0.00002</td>') == 2
     assert "&lt;purchase&gt;" in text
     assert "<purchase>" not in text
 

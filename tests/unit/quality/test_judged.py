@@ -127,6 +127,20 @@ def test_days_no_gate_looked_at_are_read_as_they_stand(judged: Lake) -> None:
     assert reader.require("user_days", ds=DS).number == 1
 
 
+def test_a_gate_may_have_noted_more_days_than_settings_reach(
+    judged: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = put(judged, "user_events", ds="2026-10-20")
+    judge(judged)
+    monkeypatch.setenv("ANGELIA_HISTORY_DAYS", "14")
+    put(judged, "user_events", 41, ds="2026-10-20")
+    assert bound(judged).require("user_events", ds="2026-10-20") == first
+    assert "noted user_events/ds=2026-10-20@1; a newer commit" in capsys.readouterr().err
+    judged.store.create(first.key.replace(".json", ".expired"), b"{}")
+    with pytest.raises(NotFound, match="which the gate sources of 2026-11-14 judged, has expired"):
+        bound(judged).require("user_events", ds="2026-10-20")
+
+
 def test_days_before_are_read_as_the_gate_noted_them(
     judged: Lake, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 import typer.main
 
 from angelia import logs
+from angelia.audience.language.predicate import parse
 from angelia.cli import COMMANDS, _step_name, build
 from angelia.commands.examples import EXAMPLES
 from angelia.console.failures import failures
@@ -37,6 +38,11 @@ def test_the_commands_own_parser_takes_it(name, tmp_path, monkeypatch):
     (tmp_path / "campaigns").mkdir()
     words = shlex.split(EXAMPLES[name])[1 + len(name.split()) :]
     BY_NAME[name].make_context(name, words)
+
+
+@pytest.mark.parametrize("name", ["audience count", "audience explain", "audience save"])
+def test_a_predicate_of_an_example_is_one(name):
+    parse(next(word for word in shlex.split(EXAMPLES[name]) if "'" in word))
 
 
 # The desk shows failures of main alone.
