@@ -10,11 +10,14 @@ import re
 import shlex
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from angelia.errors import InvalidInput
 
 MAX_LEAD_HOURS = 48
+# An address of somewhere else, also with a slash too few: a folder's path begins with no scheme.
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 class Settings(BaseModel):
@@ -67,6 +70,16 @@ class Settings(BaseModel):
     )
     s3_endpoint: str | None = Field(None, description="S3 endpoint URL where it is not the provider's own")
 
+    @field_validator("home", mode="before")
+    @classmethod
+    def _is_here(cls, value: object) -> object:
+        if ADDRESS.match(str(value)):
+            raise PydanticCustomError(
+                "folder",
+                "a folder of this machine is needed; only lake, models and reports may be in a bucket",
+            )
+        return value
+
     def lake_url(self) -> str:
         """Return the lake root, absolute if it is a local folder."""
         return self.lake or str(self.home.absolute() / "lake")
@@ -117,7 +130,7 @@ class Settings(BaseModel):
 
     def reports_bucket(self) -> str:
         """Return the bucket that report pages are copied to, or an empty text."""
-        return self.reports if "://" in self.reports else ""
+        return self.reports if ADDRESS.match(self.reports) else ""
 
 
 def load_settings() -> Settings:

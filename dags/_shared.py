@@ -79,18 +79,6 @@ def spark_home() -> str:
     return str(Path(spec.origin).parent) if spec and spec.origin else ""
 
 
-def spark_options() -> dict[str, str]:
-    """Return the options of every job: ANGELIA_SPARK_CONF, and executors' environment.
-
-    Executors on other machines inherit nothing of the driver's.
-    """
-    names = [
-        name for name in ("ANGELIA_HOME", "ANGELIA_S3_ENDPOINT", "ANGELIA_CACHE") if os.environ.get(name)
-    ]
-    passed = {f"spark.executorEnv.{name}": os.environ[name] for name in names}
-    return passed | load_settings().spark_options()
-
-
 def question_dag(runbook: str | None, hours: int, tags: Sequence[str], **kwargs: Any) -> Callable[..., Any]:
     """Return the decorator of a DAG that answers one question with one command.
 
@@ -238,7 +226,7 @@ def spark_job(job: str, *arguments: str, outlets: Sequence[str], **kwargs: Any) 
         conn_id="spark_default",
         name=job,
         driver_memory=os.environ.get("ANGELIA_DRIVER_MEMORY", "4g"),
-        conf=spark_options(),
+        conf=load_settings().spark_options(),
         env_vars={
             "PYSPARK_PYTHON": sys.executable,
             "PYSPARK_DRIVER_PYTHON": sys.executable,

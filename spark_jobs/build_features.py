@@ -44,7 +44,7 @@ from spark_jobs.running.session import (
     ShardResult,
     all_shards,
     arg_parser,
-    fix_in_traceback,
+    on_executor,
     open_judged,
     run_job,
     run_shards,
@@ -311,7 +311,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         folder, zone = attempt.folder, settings.default_timezone
 
         def write(group: pa.Table) -> pa.Table:
-            with fix_in_traceback():
+            with on_executor():
                 shard = group["shard"][0].as_py()
                 table, refused = shard_features(
                     group.sort_by("ordinal"),

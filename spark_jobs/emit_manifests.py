@@ -51,7 +51,7 @@ from spark_jobs.running.reading import read_dataset
 from spark_jobs.running.session import (
     all_shards,
     arg_parser,
-    fix_in_traceback,
+    on_executor,
     open_judged,
     run_job,
     spark_session,
@@ -220,7 +220,7 @@ def spread(
 
     def step(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for place in (place for batch in batches for place in batch.column(0).to_pylist()):
-            with fix_in_traceback():
+            with on_executor():
                 table = messages_of_shard(lake, decisions, features, catalog, held, shards[place])
             # Spark has no unsigned numbers.
             table = table.set_column(3, "ordinal", table["ordinal"].cast(pa.int64()))

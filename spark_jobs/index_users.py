@@ -32,7 +32,7 @@ from angelia.users.index import append_written, file_bits, index_head
 from spark_jobs.running.reading import read_dataset
 from spark_jobs.running.session import (
     arg_parser,
-    fix_in_traceback,
+    on_executor,
     open_judged,
     run_job,
     spark_session,
@@ -99,7 +99,7 @@ def write_fresh(
     def write(table: pa.Table) -> pa.Table:
         rows = table.select(["user_id", "ordinal"]).sort_by("ordinal")
         rows = rows.set_column(1, "ordinal", rows["ordinal"].cast(pa.uint32()))
-        with fix_in_traceback():
+        with on_executor():
             return pa.table({"entry": [write_users(lake, "user_index", folder, rows, shard_bits).to_json()]})
 
     # Kept on disk, so that all readings see the same pieces.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from angelia.config import ADDRESS
 from angelia.errors import InvalidInput
 from angelia.lake.store import LocalStore, Store
 
@@ -20,7 +21,7 @@ def open_store(url: str, endpoint: str | None = None) -> Store:
 
         store: Store = S3Store(url, endpoint)
         return store
-    if "://" in url:
+    if ADDRESS.match(url):
         raise InvalidInput(
             f"lake address {url!r} has an unknown scheme", fix="use a folder or s3://bucket/prefix"
         )

@@ -23,7 +23,7 @@ from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.cache import FETCH_THREADS, with_copies
 from angelia.lake.commit import in_shard
 from angelia.lake.lake import MAIN
-from spark_jobs.running.session import PARTITION_BYTES, fix_in_traceback
+from spark_jobs.running.session import PARTITION_BYTES, on_executor
 
 Window = list[tuple[int, Commit]]
 
@@ -70,7 +70,7 @@ def read_files(
     def spread(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
-                with fix_in_traceback():
+                with on_executor():
                     table = lake.read_file(files[index], columns, contract=contract)
                     table = table if change is None else change(table)
                 for position, field in enumerate(table.schema):

@@ -24,6 +24,7 @@ from angelia import logs
 from angelia.config import load_settings
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Commit, FileEntry, Lake
+from angelia.lake.attempt import code_version
 from angelia.lake.configured import open_lake
 from angelia.output import exit_code, parse_ds, progress, speak_utf8
 from angelia.quality.judged import judged_lake
@@ -91,6 +92,12 @@ OPTIONS = {
 # Bytes of Parquet that an exchange has a partition for, beyond its first eight (`reading.read_dataset` counts
 # them): ten million people's first load is 9 GB of sources. Left out where the operator names the partitions.
 PARTITION_BYTES = ("spark.angelia.partition.bytes", str(32 * 2**20))
+# What executors are told of the driver's environment: those of other machines inherit nothing.
+PASSED = ("ANGELIA_HOME", "ANGELIA_S3_ENDPOINT", "ANGELIA_CACHE", "ANGELIA_CACHE_GIB")
+_NAMED = "correct the Airflow connection spark_default, or ANGELIA_SPARK_MASTER"
+_SAME_IMAGE = "give executors the driver's image, or a packed environment (docs/DOCKER.md)"
+DRIVERS_CODE = "ANGELIA_DRIVERS_CODE"
+MASTERS = re.compile(r"local(\[.+\])?|local-cluster\[.+\]|spark://.+|k8s://.+|yarn")
 # The value of ANGELIA_SPARK_MASTER that does the shards of a job one after the other in this process: for
 # benchmarks of many small nights. Jobs with an exchange need a real session.
 INLINE = "inline"
@@ -122,27 +129,60 @@ def spark_session(name: str) -> Iterator[SparkSession]:
     options = OPTIONS | {"spark.pyspark.python": sys.executable} | load_settings().spark_options()
     if "SPARK_ENV_LOADED" in os.environ:  # under spark-submit, which was told its master and options
         given = submitted()
-        master = given.get("spark.master", "")
+        master = given.get("spark.master") or given.get("spark.remote", "")
     else:
         given = {}
         master = os.environ.get("ANGELIA_SPARK_MASTER", "local[2]")
         options = {"spark.driver.memory": "4g"} | options
         builder = builder.master(master)
+    require_master(master)
     if master.startswith("local"):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    options = driver_host(master) | options
+    options = executors_environment(master) | driver_host(master) | options
     if "spark.sql.shuffle.partitions" not in given | load_settings().spark_options():
         options |= [PARTITION_BYTES]
     os.environ["PYSPARK_PYTHON"] = given.get("spark.pyspark.python", options["spark.pyspark.python"])
     options = {option: value for option, value in options.items() if option not in given}
     for option, value in options.items():
         builder = builder.config(option, value)
-    session = builder.getOrCreate()
+    try:
+        session = builder.getOrCreate()
+    except Exception as error:
+        # Spark asks a master three times, for a minute and a half, and then stops its own context.
+        if "stopped SparkContext" not in str(error) or not master.startswith("spark://"):
+            raise
+        raise AngeliaError(
+            f"the Spark master {master} does not answer", fix=f"start it, or {_NAMED}"
+        ) from None
     session.sparkContext.setLogLevel("ERROR")
     try:
         yield session
     finally:
         session.stop()
+
+
+def require_master(master: str) -> None:
+    """Refuse what cannot be a master, before a JVM starts and ends in a traceback of its own.
+
+    Raises:
+        AngeliaError: it is none, or it needs a setting that is missing.
+    """
+    if not MASTERS.fullmatch(master):
+        why = ", as Spark Connect gives jobs no context" if master.startswith("sc://") else ""
+        raise AngeliaError(
+            f"jobs cannot run on the Spark master {master!r}{why}",
+            fix=f"take local[N], spark://HOST:PORT, k8s://URL or yarn: {_NAMED}",
+        )
+    if master == "yarn" and not {"HADOOP_CONF_DIR", "YARN_CONF_DIR"} & set(os.environ):
+        raise AngeliaError("YARN's address is unknown", fix="set HADOOP_CONF_DIR or YARN_CONF_DIR")
+
+
+def executors_environment(master: str) -> dict[str, str]:
+    """Return the options that tell executors some settings, and the code that they must have."""
+    wanted = {name: os.environ[name] for name in PASSED if os.environ.get(name)}
+    if not master.startswith("local"):
+        wanted[DRIVERS_CODE] = code_version()
+    return {f"spark.executorEnv.{name}": value for name, value in wanted.items()}
 
 
 def driver_host(master: str) -> dict[str, str]:
@@ -171,7 +211,7 @@ def driver_host(master: str) -> dict[str, str]:
             continue
     raise AngeliaError(
         f"no Spark master of {master} can be looked up",
-        fix="correct the Airflow connection spark_default, or ANGELIA_SPARK_MASTER",
+        fix=_NAMED,
     )
 
 
@@ -203,7 +243,7 @@ def run_shards(
     def spread(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
-                with fix_in_traceback():
+                with on_executor():
                     result = work(shards[index])
                 answer = json.dumps(
                     {"files": [entry.to_json() for entry in result.files], "stats": result.stats}
@@ -241,12 +281,20 @@ def all_shards(index: Commit) -> range:
 
 
 @contextmanager
-def fix_in_traceback() -> Iterator[None]:
-    """Add the fix of an operator's error to its traceback.
+def on_executor() -> Iterator[None]:
+    """Refuse work by another release's code, and keep the fix of an error.
 
-    The traceback is all that comes back from an executor.
+    The traceback is all that comes back from an executor, so the fix of an operator's error is added to it.
+
+    Raises:
+        AngeliaError: this executor's code is not the driver's, under whose name its files would be committed.
     """
     try:
+        drivers = os.environ.get(DRIVERS_CODE, "")
+        if drivers and drivers != code_version():
+            raise AngeliaError(
+                f"an executor has Angelia {code_version()}, unlike this driver's {drivers}", fix=_SAME_IMAGE
+            )
         yield
     except AngeliaError as error:
         if error.fix:
@@ -260,8 +308,10 @@ _LACKS = {
     r"ModuleNotFoundError: No module named '([\w.]+)'": "an executor has no Python module %s",
     r'Cannot run program "([^"]+)"': "an executor cannot run %s as its Python",
     r"Python in worker has different version: ([\d.]+)": "an executor has Python %s, unlike this driver",
+    r"Can't get attribute '(\w+)' on <module '(?:angelia|models|spark_jobs)\b": (
+        "an executor has another release of Angelia, without %s"
+    ),
 }
-_SAME_IMAGE = "give executors the driver's image, or a packed environment (docs/DOCKER.md)"
 
 
 def from_executor(error: Exception) -> str | None:

@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame
 from angelia.contracts import dataset
 from angelia.lake import FileEntry, Lake
 from angelia.users.days import aggregate_events, distinct_events, distinct_pushes
-from spark_jobs.running.session import fix_in_traceback
+from spark_jobs.running.session import on_executor
 
 Writer = Callable[[tuple[pa.Scalar, ...], pa.Table], pa.Table]
 
@@ -45,7 +45,7 @@ class Target:
         first = (group << self.group_bits) >> self.shard_bits
         last = (((group + 1) << self.group_bits) - 1) >> self.shard_bits
         name = f"shards-{first:05d}-{last:05d}.parquet"
-        with fix_in_traceback():
+        with on_executor():
             lake = Lake.open(self.url, branch=self.branch, endpoint=self.endpoint)
             return lake.write_file(self.name, self.folders[day], rows, name, shards=(first, last)).to_json()
 

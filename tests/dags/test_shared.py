@@ -116,3 +116,17 @@ def test_a_wrong_connection_is_one_line(backend, monkeypatch, extra, line):
     with pytest.raises(AirflowFailException, match=line):
         importlib.import_module("_shared").take_secrets({})
     assert os.environ["AWS_SECRET_ACCESS_KEY"] == "the worker's own"
+
+
+def test_options_of_every_job_reach_the_dags(dags, monkeypatch):
+    shared = importlib.import_module("_shared")
+    monkeypatch.setenv(
+        "ANGELIA_SPARK_CONF",
+        "spark.executor.memory=8g spark.executor.cores=2 spark.executor.instances=4",
+    )
+    task = shared.spark_job("index_users", "--ds", "2026-11-14", outlets=["user_index"])
+    assert task.conf == {
+        "spark.executor.memory": "8g",
+        "spark.executor.cores": "2",
+        "spark.executor.instances": "4",
+    }

@@ -23,8 +23,9 @@ def test_everything_local_stands_below_home_unless_named() -> None:
     assert (named.lake_url(), named.models_url()) == ("s3://b/p", "s3://b/m")
     assert (named.catalog_url(), named.intake_url()) == ("postgresql://h/c", "postgresql://h/i")
     assert Settings(reports="/srv/www").reports_dir() == Path("/srv/www")
-    shared = Settings(home=Path("/srv/angelia"), reports="s3://b/r")
-    assert (shared.reports_dir(), shared.reports_bucket()) == (Path("/srv/angelia/reports"), "s3://b/r")
+    for bucket in ("s3://b/r", "s3:/b/r"):  # the second is refused once it is opened; no folder is called so
+        shared = Settings(home=Path("/srv/angelia"), reports=bucket)
+        assert (shared.reports_dir(), shared.reports_bucket()) == (Path("/srv/angelia/reports"), bucket)
 
 
 def test_a_relative_home_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +47,8 @@ def test_the_environment_is_read_and_empty_means_default(monkeypatch: pytest.Mon
         ("ANGELIA_SHARD_BITS", "25"),
         ("ANGELIA_LEAD_HOURS", "49"),
         ("ANGELIA_LATE_DAYS", "many"),
+        ("ANGELIA_HOME", "s3://bucket/home"),
+        ("ANGELIA_HOME", "s3:/bucket/home"),
         ("ANGELIA_BRANCH", "feature"),
         ("ANGELIA_BRANCH", "replay-" + "x" * 65),
     ],

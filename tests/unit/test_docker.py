@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -126,6 +127,9 @@ def test_the_manifests_for_kubernetes_agree_with_the_chart() -> None:
     account = options["spark.kubernetes.authenticate.executor.serviceAccountName"]
     assert ("ServiceAccount", account) in documents
     assert values["airflowVersion"] == _versions(DOCKER / "requirements.lock")["apache-airflow"]
+    # Airflow's Spark operator refuses a master of Kubernetes without this provider.
+    assert json.loads(settings["AIRFLOW_CONN_SPARK_DEFAULT"])["host"].startswith("k8s://")
+    assert "apache-airflow-providers-cncf-kubernetes" in _versions(DOCKER / "requirements.lock")
     known = {f"ANGELIA_{name.upper()}" for name in Settings.model_fields}
     spoken = (ROOT / "docs" / "OPERATING.md").read_text("utf-8")
     assert {name for name in settings if name.startswith("ANGELIA_") and name not in known} <= set(

@@ -30,7 +30,9 @@ def test_a_bucket_is_opened_at_its_prefix(monkeypatch: pytest.MonkeyPatch) -> No
     assert opened == [("s3://bucket/some/prefix", "http://here")]
 
 
-@pytest.mark.parametrize("url", ["gs://bucket/x", "S3://bucket", "file:///tmp/lake"])
+@pytest.mark.parametrize(
+    "url", ["gs://bucket/x", "S3://bucket", "file:///tmp/lake", "s3:/bucket/x", "s3a://bucket"]
+)
 def test_a_scheme_we_do_not_know_makes_no_folder(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidInput, match="unknown scheme") as caught:
         open_store(url)

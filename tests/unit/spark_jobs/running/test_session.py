@@ -16,8 +16,18 @@ from pyspark.errors import PythonException
 from angelia.config import load_settings
 from angelia.contracts import arrow, dataset
 from angelia.errors import AngeliaError, InvalidInput
+from angelia.lake.attempt import code_version
 from spark_jobs.running.reading import read_dataset
-from spark_jobs.running.session import driver_host, fix_in_traceback, from_executor, run_job
+from spark_jobs.running.session import (
+    DRIVERS_CODE,
+    driver_host,
+    executors_environment,
+    from_executor,
+    on_executor,
+    require_master,
+    run_job,
+    spark_session,
+)
 
 DS = "2026-11-14"
 PROJECT = Path(__file__).resolve().parents[4]
@@ -84,7 +94,7 @@ def test_conf_of_the_environment_is_checked(monkeypatch) -> None:
 
 def test_operators_error_of_an_executor_is_one_line(spark, capsys) -> None:
     def lose(_batches):
-        with fix_in_traceback():
+        with on_executor():
             raise InvalidInput("user_events ds=2026-11-14 has no column item", fix="import the day again")
         yield
 
@@ -133,6 +143,89 @@ def test_driver_is_where_the_master_sees_it(monkeypatch) -> None:
         assert driver_host(other) == {}
 
 
+@pytest.mark.parametrize("master", ["local", "local[*]", "local-cluster[2,1,1024]", "k8s://https://a:443"])
+def test_masters_that_jobs_can_use_are_taken(master: str) -> None:
+    require_master(master)
+
+
+@pytest.mark.parametrize("master", ["", "locl[2]", "local[2", "spark://", "host:7077", "mesos://host"])
+def test_what_is_no_master_is_refused(master: str) -> None:
+    with pytest.raises(AngeliaError, match="jobs cannot run on the Spark master") as raised:
+        require_master(master)
+    assert "spark_default" in str(raised.value.fix)
+
+
+JOB = """
+import sys
+from spark_jobs.running.session import ShardResult, run_job, run_shards, spark_session
+
+def main(argv):
+    with spark_session("probe") as spark:
+        print(run_shards(spark, [3], lambda shard: ShardResult(shard, [])))
+
+sys.exit(run_job(main, []))
+"""
+
+
+def job(**more: str) -> tuple[int, str]:
+    """Run a job in a process of its own; return its exit code and the last line that it says."""
+    not_given = {"SPARK_ENV_LOADED", "YARN_CONF_DIR", "HADOOP_CONF_DIR"}
+    given = {name: value for name, value in os.environ.items() if name not in not_given}
+    done = subprocess.run(
+        [sys.executable, "-c", JOB],
+        env={**given, "PYTHONPATH": str(PROJECT), **more},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done.returncode, done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("master", "line"),
+    [
+        ("sc://localhost:15002", "as Spark Connect gives jobs no context"),
+        ("yarn", "set HADOOP_CONF_DIR"),
+    ],
+)
+def test_a_master_out_of_use_ends_before_a_jvm(master: str, line: str) -> None:
+    code, last = job(ANGELIA_SPARK_MASTER=master)
+    assert (code, last[:7]) == (2, "error: ")
+    assert line in last
+
+
+def test_an_executor_of_another_release_is_one_line() -> None:
+    conf = f"spark.driver.memory=512m spark.executorEnv.{DRIVERS_CODE}=0.1.0+older"
+    code, last = job(ANGELIA_SPARK_MASTER="local[1]", ANGELIA_SPARK_CONF=conf)
+    wrong = (
+        f"error: an executor has Angelia {code_version()}, unlike this driver's 0.1.0+older; give executors"
+    )
+    assert (code, last[: len(wrong)]) == (2, wrong)
+
+
+def test_executors_get_our_settings_and_no_keys(monkeypatch) -> None:
+    for name in ("ANGELIA_HOME", "ANGELIA_S3_ENDPOINT", "ANGELIA_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ANGELIA_CACHE_GIB", "5")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret")
+    ours = {"spark.executorEnv.ANGELIA_CACHE_GIB": "5"}
+    assert executors_environment("local[2]") == ours
+    there = {f"spark.executorEnv.{DRIVERS_CODE}": code_version()}
+    assert executors_environment("spark://host:7077") == ours | there
+
+
+def test_a_master_that_does_not_answer_is_one_line(monkeypatch) -> None:
+    def give_up(_builder):
+        # Spark's own words, a minute and a half after the first try.
+        raise RuntimeError("IllegalStateException: Cannot call methods on a stopped SparkContext.")
+
+    monkeypatch.setattr("pyspark.sql.SparkSession.getActiveSession", lambda: None)
+    monkeypatch.setattr("pyspark.sql.SparkSession.Builder.getOrCreate", give_up)
+    monkeypatch.setenv("ANGELIA_SPARK_MASTER", "spark://127.0.0.1:1")
+    with pytest.raises(AngeliaError, match=r"spark://127\.0\.0\.1:1 does not answer"), spark_session("probe"):
+        pass
+
+
 def test_master_nobody_knows_is_one_line() -> None:
     with pytest.raises(AngeliaError, match=r"no Spark master of spark://nowhere\.invalid:7077") as raised:
         driver_host("spark://nowhere.invalid:7077")
@@ -149,6 +242,10 @@ def test_master_nobody_knows_is_one_line() -> None:
         (
             'java.io.IOException: Cannot run program "/v/python": error=2',
             "cannot run /v/python as its Python",
+        ),
+        (
+            "AttributeError: Can't get attribute 'on_executor' on <module 'spark_jobs.running.session' from",
+            "has another release of Angelia, without on_executor",
         ),
         ("different version: 3.9 than that in driver: 3.11, PySpark", "has Python 3.9, unlike this driver"),
     ],
