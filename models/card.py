@@ -34,6 +34,7 @@ def write_card(metrics: Mapping[str, Any], lineage: Mapping[str, Any], gain: Map
             f"{lineage['seed']}."
         ),
         _form(metrics["chosen"]["trees"], lineage["trees"]),
+        _bend(metrics["chosen"].get("calibration", "platt")),
         "",
         "## Is it any good?",
         "",
@@ -125,6 +126,13 @@ def _form(kept: int, tried: int) -> str:
         f"- **Form**: a logistic line and {kept} trees on what it leaves over (of up to {tried}), which "
         "lowered its loss on the calibration days."
     )
+
+
+def _bend(method: str) -> str:
+    """Say which calibration won: two numbers are the floor."""
+    if method == "platt":
+        return "- **Calibration**: two numbers (Platt); a bend (isotonic) suited unseen pushes no better."
+    return "- **Calibration**: two numbers and a bend (isotonic), which suited unseen pushes better."
 
 
 def _fatigue(figures: Mapping[str, Any]) -> list[str]:

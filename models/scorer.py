@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from angelia.errors import Corrupt, InvalidInput
 from models.behaviour import Behaviour, Population
-from models.calibration import sigmoid
+from models.calibration import Calibration, sigmoid
 from models.compiled import CompiledTrees
 from models.features import (
     FEATURES,
@@ -57,8 +57,7 @@ class Scorer:
                 fix="train again with `python -m models.train`, or run the code version in the model's card",
             )
         self.vocabulary: dict[str, list[str]] = declared["vocabulary"]
-        calibration = json.loads(files["calibration.json"])
-        self.slope, self.offset = float(calibration["slope"]), float(calibration["offset"])
+        self.calibration = Calibration.from_dict(json.loads(files["calibration.json"]))
         self.threads = threads
         line = json.loads(files["logistic.json"])
         self.logistic = Logistic.from_dict(line)
@@ -76,11 +75,11 @@ class Scorer:
         """Return calibrated p(open) of encoded pairs, shape (n,)."""
         if not len(matrix):
             return np.zeros(0)
-        return sigmoid(self.slope * self.raw(matrix) + self.offset)
+        return sigmoid(self.calibration.log_odds(self.raw(matrix)))
 
     def calibrated(self, matrix: Matrix, offset: Floats) -> Floats:
         """Return p(open) of encoded pairs at hours that add `offset` to the log-odds, both (n,)."""
-        return sigmoid(self.slope * self.raw(matrix) + self.offset + offset)
+        return sigmoid(self.calibration.log_odds(self.raw(matrix)) + offset)
 
     def raw(self, matrix: Matrix) -> Floats:
         """Return log-odds before calibration, (n,): the line's, and the trees' where there are any."""
@@ -96,7 +95,7 @@ class Scorer:
         """Return what features add to the calibrated log-odds: their names, and (n, names).
 
         The trees' share by feature is LightGBM's own (SHAP values of the path). What is missing to the
-        log-odds is the same for every example.
+        log-odds is the same for every example, but for the bend of a calibration that has one.
         """
         names, values = part_names(), self.logistic.parts(matrix, self.vocabulary)
         if self.booster is not None:
@@ -104,7 +103,7 @@ class Scorer:
                 self.booster.predict(matrix, pred_contrib=True, num_threads=self.threads), np.float64
             )
             values[:, : len(NAMES)] += trees[:, : len(NAMES)]
-        return names, self.slope * values
+        return names, self.calibration.slope * values
 
     def predict(
         self, users: EncodedUsers, contexts: Sequence[Context], rows: npt.NDArray[np.int64] | None = None

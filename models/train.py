@@ -27,7 +27,7 @@ from angelia.lake.configured import open_lake
 from angelia.output import emit, exit_code, parse_ds, progress, speak_utf8
 from models import logistic
 from models.answering.standing import MaterialStanding, read_standing
-from models.calibration import fit_platt, sigmoid
+from models.calibration import choose_calibration, sigmoid
 from models.card import write_card
 from models.dataset import Examples, read_examples
 from models.features import CATEGORICAL, MAX_SENT, NAMES, SENT, Vocabulary, encode_rows, learn_vocabulary
@@ -213,24 +213,23 @@ def train(
     held, shipped = fit(examples, matrix, vocabulary, seed=seed, trees=trees, standing=standing)
     calibration = examples.part("calibration")
     raw, offset = held.raw(matrix, vocabulary), examples.offset
-    slope, shift = fit_platt(
-        raw[calibration], label[calibration], weight[calibration], known=offset[calibration]
+    chosen = choose_calibration(
+        raw[calibration], label[calibration], weight[calibration], offset[calibration]
     )
     common = {
         "features.json": to_json(features_json(vocabulary)),
-        "calibration.json": to_json(
-            {"method": "platt", "slope": slope, "offset": shift, "n": calibration.stop - calibration.start}
-        ),
+        "calibration.json": to_json(chosen.as_dict(calibration.stop - calibration.start)),
     }
     # Judged on rows it has not seen, yet as it would draw: with the doubt that is left after all rows.
     judged = replace(held, doubt=shipped.doubt)
     metrics = evaluate(
         examples,
-        sigmoid(slope * raw + shift + offset),
+        sigmoid(chosen.log_odds(raw) + offset),
         Scorer(common | model_files(judged, examples), threads=2),
         registry,
     )
-    metrics["chosen"] = {"strength": held.strength, "trees": held.trees}
+    bend = "platt" if chosen.knots is None else "isotonic"
+    metrics["chosen"] = {"strength": held.strength, "trees": held.trees, "calibration": bend}
     kept = read_kept(lake, ds=ds, most=max_rows)
     metrics["fatigue"] = learn(examples, kept)
     files = common | model_files(shipped, examples, metrics["fatigue"])

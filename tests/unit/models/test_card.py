@@ -60,3 +60,9 @@ def test_the_card_says_whether_trees_beat_the_line() -> None:
     assert "none ship" in alone
     more = write_card({**METRICS, "chosen": {"trees": 12}}, LINEAGE, {})
     assert "**Form**: a logistic line and 12 trees on what it leaves over (of up to 40)" in more
+
+
+def test_the_card_says_which_calibration_won() -> None:
+    assert "two numbers (Platt); a bend (isotonic) suited" in write_card(METRICS, LINEAGE, {})
+    bent = write_card({**METRICS, "chosen": {"trees": 0, "calibration": "isotonic"}}, LINEAGE, {})
+    assert "two numbers and a bend (isotonic), which suited" in bent

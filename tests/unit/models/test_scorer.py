@@ -32,7 +32,7 @@ def test_the_scorer_refuses_other_features(week, registry, monkeypatch) -> None:
     scorer = Scorer(files | {"model.txt": trees.encode()})
     names, parts = scorer.parts(known.astype(np.float32))
     assert len(names) == parts.shape[1] > len(features.NAMES)
-    rest = scorer.slope * scorer.raw(known.astype(np.float32)) - parts.sum(axis=1)
+    rest = scorer.calibration.slope * scorer.raw(known.astype(np.float32)) - parts.sum(axis=1)
     assert np.ptp(rest) < 1e-6  # the trees' share of each feature is counted, too
     with pytest.raises(InvalidInput, match=r"model\.txt has other features"):
         Scorer(files | {"model.txt": trees.replace("age_years", "shoe_size").encode()})
