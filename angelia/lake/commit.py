@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
+
+from angelia.contracts import CONTRACTS
+from angelia.errors import InvalidInput
 
 MEND = "run `angelia lake verify`, then rerun the job that wrote it"  # what helps if bytes are damaged
 
@@ -160,8 +163,26 @@ class Commit:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Commit:
-        """Return the commit of a commit file."""
+        """Return the commit of a commit file.
+
+        Raises:
+            InvalidInput: a newer release wrote it, in a way that this one does not know.
+        """
         raw = json.loads(data)
+        contract, names = CONTRACTS.get(raw["dataset"]), {item.name for item in fields(cls)}
+        known = (
+            contract.version if contract else raw["contract_version"]
+        )  # a damaged name is the caller's to find
+        # A damaged field is one too many and one too few.
+        has_more = set(raw) > names
+        if raw["contract_version"] > known or has_more:
+            what = (
+                "fields" if has_more else f"version {raw['contract_version']} of its contract (here {known})"
+            )
+            raise InvalidInput(
+                f"commit {raw['number']} of {raw['dataset']} has {what} that this release does not know",
+                fix="use the release that wrote it, or a newer one, on every machine",
+            )
         raw["files"] = tuple(FileEntry.from_dict(entry) for entry in raw["files"])
         raw["inputs"] = tuple(raw["inputs"])
         return cls(**raw)

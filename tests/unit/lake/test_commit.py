@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 import pytest
 
+from angelia.errors import InvalidInput
+from angelia.lake import Lake
 from angelia.lake.commit import Commit, FileEntry, in_shard, leaf_folder, plain
 
 ENTRY = FileEntry("main/user_days/ds=2026-11-14/attempt-1/send_hour=04/p.parquet", 10, "ab" * 32, 3, (0, 7))
 COMMIT = Commit(
     branch="main",
     dataset="user_days",
-    contract_version=3,
+    contract_version=1,
     partition={"ds": "2026-11-14", "part": "p"},
     number=7,
     files=(ENTRY, replace(ENTRY, sha256="cd" * 32, rows=4)),
@@ -26,6 +29,7 @@ COMMIT = Commit(
     created_ts="2026-11-15T02:00:00Z",
     nonce="n",
 )
+COMMIT_KEY = "main/user_days/ds=2026-11-14/_commits/00000007.json"
 
 
 def test_a_commit_comes_back_from_its_file() -> None:
@@ -34,6 +38,21 @@ def test_a_commit_comes_back_from_its_file() -> None:
     # Files of earlier releases lack the later fields.
     old = {"path": "p", "bytes": 1, "sha256": "a", "rows": 2}
     assert FileEntry.from_dict(old) == FileEntry("p", 1, "a", 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [({"contract_version": 2}, r"version 2 of its contract \(here 1\)"), ({"more": 1}, "fields")],
+)
+def test_what_a_newer_release_wrote_is_refused(lake: Lake, change: dict[str, int], what: str) -> None:
+    raw = json.loads(replace(COMMIT, partition={"ds": "2026-11-14"}).to_bytes())
+    lake.store.create(COMMIT_KEY, json.dumps(raw | change).encode())
+    with pytest.raises(InvalidInput, match=f"commit 7 of user_days has {what} that this release") as refused:
+        lake.require("user_days", ds="2026-11-14")
+    assert "use the release that wrote it" in refused.value.one_line()
+    raw["nonse"] = raw.pop("nonce")  # damaged, and not newer
+    with pytest.raises(TypeError):
+        Commit.from_bytes(json.dumps(raw).encode())
 
 
 def test_names_and_places_follow_the_partition() -> None:
