@@ -10,7 +10,7 @@ import re
 import shlex
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from angelia.errors import InvalidInput
@@ -70,15 +70,16 @@ class Settings(BaseModel):
     )
     s3_endpoint: str | None = Field(None, description="S3 endpoint URL where it is not the provider's own")
 
-    @field_validator("home", mode="before")
+    @field_validator("home", "lake", "models", "reports", mode="before")
     @classmethod
-    def _is_here(cls, value: object) -> object:
-        if ADDRESS.match(str(value)):
-            raise PydanticCustomError(
-                "folder",
-                "a folder of this machine is needed; only lake, models and reports may be in a bucket",
-            )
-        return value
+    def _place(cls, value: object, info: ValidationInfo) -> object:
+        """Read `~`, which no shell reads in a file of variables; refuse an address of another kind."""
+        if not isinstance(value, str):
+            return value
+        kinds = "a folder" if info.field_name == "home" else "a folder or s3://bucket/prefix"
+        if ADDRESS.match(value) and (info.field_name == "home" or not value.startswith("s3:/")):
+            raise PydanticCustomError("place", "should be {kinds}", {"kinds": kinds})
+        return str(Path.home() / value[2:]) if value.startswith("~/") else value
 
     def lake_url(self) -> str:
         """Return the lake root, absolute if it is a local folder."""

@@ -74,3 +74,32 @@ def test_options_of_spark_are_words_with_quotes() -> None:
 def test_what_is_no_option_of_spark_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="ANGELIA_SPARK_CONF"):
         Settings(spark_conf=text).spark_options()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kinds"),
+    [
+        ("HOME", "s3://bucket/home", "a folder"),
+        ("HOME", "file:///srv/angelia", "a folder"),
+        ("LAKE", "gs://bucket/lake", "a folder or s3://bucket/prefix"),
+        ("MODELS", "gs://bucket/models", "a folder or s3://bucket/prefix"),
+        ("REPORTS", "S3://bucket", "a folder or s3://bucket/prefix"),
+    ],
+)
+def test_an_address_of_another_kind_is_refused(
+    name: str, value: str, kinds: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It became a folder of that name, without a word."""
+    monkeypatch.setenv(f"ANGELIA_{name}", value)
+    with pytest.raises(InvalidInput) as refused:
+        load_settings()
+    assert refused.value.one_line() == f"ANGELIA_{name}: should be {kinds}, got {value!r}"
+
+
+def test_a_tilde_is_the_home_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker and systemd hand it over as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("ANGELIA_HOME", "~/angelia")
+    monkeypatch.setenv("ANGELIA_LAKE", "~/lake")
+    settings = load_settings()
+    assert (settings.home, settings.lake_url()) == (tmp_path / "angelia", str(tmp_path / "lake"))

@@ -95,7 +95,7 @@ def _campaign(campaign: Campaign, documents: Documents, today: date) -> Iterator
         yield Doubt(("start_date",), says)
     if campaign.trigger is not None:
         yield from _triggered(campaign)
-    elif campaign.value_per_open == 0 and campaign.uplift is None:
+    elif campaign.value_micros == 0 and campaign.uplift is None:
         says = "an open worth 0 never covers its cost: nothing will be sent; give more"
         yield Doubt(("value_per_open",), says, empties=True)
     if campaign.holdout_pct == 100:

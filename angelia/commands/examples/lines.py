@@ -33,7 +33,7 @@ audience overlap regulars cart_leavers
 audience export regulars regulars.csv
 audience list vip vip.csv
 audience import-ldap staff --mapping directory.yaml
-audience save frequent_buyers "count_events('purchase', 28) >= 3" --description "three purchases in four weeks"
+audience save frequent_buyers "count_events('purchase', 28) >= 3" --description "buy often"
 audience lookalike like_buyers --seed recent_buyers --size 5000
 plan show --ds 2026-11-14
 plan guard --ds 2026-11-14

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from angelia.config import Settings
-from angelia.errors import InvalidInput
 from angelia.lake.store import LocalStore
 from angelia.quality import pages
 from angelia.quality.pages import ReportPages
@@ -55,10 +54,3 @@ def test_a_folder_of_pages_replaces_the_older_one(tmp_path: Path, bucket: LocalS
     assert own.share("data_docs") == bucket.uri("data_docs")
     assert list(bucket.list("")) == ["data_docs/index.html", "data_docs/static/a.css"]
     assert own.there(["data_docs"]) == {"data_docs"}
-
-
-def test_a_place_that_is_none_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InvalidInput, match="unknown scheme"):
-        ReportPages(Settings(home=tmp_path, reports="gs://b/reports"))
-    assert not list(tmp_path.iterdir())

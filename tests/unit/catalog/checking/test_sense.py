@@ -96,6 +96,7 @@ NIGHTLY = {"send_window": {"start": 22, "end": 24}}
         ),
         (SALE | {"start_date": "2062-11-01", "end_date": "2062-12-01"}, "campaign.start_date", "is the year"),
         (SALE | {"value_per_open": 0}, "campaign.value_per_open", "an open worth 0 never covers its cost"),
+        (SALE | {"value_per_open": 4e-7}, "campaign.value_per_open", "an open worth 0 never"),  # micro-units
         (
             {
                 "kind": "experiment",
