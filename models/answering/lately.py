@@ -229,7 +229,7 @@ def count_night(
     commits = [*pushed, *([curves] if curves is not None else [])]
     pushes = _pushes(lake, pushed, start, end)
     people = pc.unique(pushes["ordinal"])
-    if not len(people):
+    if not len(people) or not scores.files or not features.files:
         return {}, commits
     of_people = _read(lake, features, ["ordinal", "gender", "age_years", "timezone", "country"], people)
     of_people = of_people.sort_by("ordinal")

@@ -154,6 +154,14 @@ def test_a_ripe_night_is_counted_beside_its_scores(shop: tuple[Lake, Commit]) ->
     assert [commit.ref for commit in inputs] == ["material_scores/ds=2026-11-12@1"]
 
 
+def test_a_night_without_files_is_no_news(shop: tuple[Lake, Commit]) -> None:
+    lake, features = shop
+    with lake.attempt("material_scores", ds=NIGHT) as attempt:
+        attempt.publish(meta={"model": "v"})
+    lately, _ = read_lately(lake, features, {}, ds=DS, model="v", lead_hours=28)
+    assert (lately.counts, lately.until) == ({}, NIGHT)
+
+
 def test_nobody_written_to_is_no_news(shop: tuple[Lake, Commit]) -> None:
     lake, features = shop
     for day in ("2026-11-11", "2026-11-12"):
