@@ -134,19 +134,34 @@ class Settings(BaseModel):
         return self.reports if ADDRESS.match(self.reports) else ""
 
 
+def _given() -> dict[str, str]:
+    return {
+        name: os.environ[f"ANGELIA_{name.upper()}"]
+        for name in Settings.model_fields
+        if os.environ.get(f"ANGELIA_{name.upper()}")
+    }
+
+
+def lasting() -> dict[str, str]:
+    """Return the variables that a home's later shells need.
+
+    Folders are absolute. Where a home stands and which branch is written is said anew each time.
+    """
+    given = {name: value for name, value in _given().items() if name not in ("home", "branch")}
+    for name in ("lake", "models", "reports", "events"):
+        if name in given and not ADDRESS.match(given[name]):
+            given[name] = str(Path(given[name]).absolute())
+    return {f"ANGELIA_{name.upper()}": value for name, value in given.items()}
+
+
 def load_settings() -> Settings:
     """Read `ANGELIA_*` from the environment.
 
     Raises:
         InvalidInput: a value is out of range, naming the variable.
     """
-    given = {
-        name: os.environ[f"ANGELIA_{name.upper()}"]
-        for name in Settings.model_fields
-        if os.environ.get(f"ANGELIA_{name.upper()}")
-    }
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        return Settings(**_given())  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidInput(

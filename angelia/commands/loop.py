@@ -28,7 +28,7 @@ from urllib.parse import quote
 
 import typer
 
-from angelia.config import load_settings
+from angelia.config import lasting, load_settings
 from angelia.delivery.pools import airflow_pools
 from angelia.errors import AngeliaError, InvalidInput
 from angelia.lake import Lake
@@ -68,7 +68,9 @@ def environment(home: Path) -> dict[str, str]:
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(airflow / "plugins"),
         **_who_may(os.environ.get("ANGELIA_AIRFLOW_USER", ""), airflow),
-        "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": "local[2]"}),
+        "AIRFLOW_CONN_SPARK_DEFAULT": os.environ.get(
+            "AIRFLOW_CONN_SPARK_DEFAULT", json.dumps({"conn_type": "spark", "host": "local[2]"})
+        ),
         "SPARK_HOME": spark_home,
         "SPARK_SUBMIT_OPTS": os.environ.get("SPARK_SUBMIT_OPTS", QUICK_JVM + archived),
         "SPARK_LAUNCHER_OPTS": QUICK_JVM,
@@ -164,10 +166,11 @@ def prepare_airflow(steps: Steps) -> None:
     ready = folder / "ready"
     (folder / "plugins").mkdir(parents=True, exist_ok=True)
     shutil.copyfile(PROJECT / "dags" / "_host_check.py", folder / "plugins" / "angelia_host_check.py")
-    wanted = environment(steps.home)
-    (folder / "env.sh").write_text(
-        "".join(f"export {name}={shlex.quote(value)}\n" for name, value in wanted.items())
-    )
+    wanted = {**lasting(), **environment(steps.home)}
+    file = folder / "env.sh"
+    file.touch(mode=0o600)
+    file.chmod(0o600)  # addresses of databases hold passwords
+    file.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in wanted.items()))
     if "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE" in wanted:
         # Airflow writes the password into it; nobody else reads it.
         (folder / "passwords.json").touch(mode=0o600)

@@ -6,13 +6,16 @@ The whole loop runs in tests/integration/test_loop.py.
 from __future__ import annotations
 
 import importlib.util
+import os
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 import yaml
 
-from angelia.commands.loop import environment, start_as_it_was
+from angelia.commands.loop import Steps, environment, prepare_airflow, start_as_it_was
 
 SCHEMA = """
 CREATE TABLE dag_run (dag_id TEXT, run_id TEXT, logical_date TEXT, start_date TEXT, end_date TEXT);
@@ -62,3 +65,37 @@ def test_every_path_of_airflows_own_follows_a_moved_home(tmp_path: Path) -> None
     assert len(of_home) > 3
     assert of_home <= moved.keys()
     assert str(tmp_path / "moved") in moved["AIRFLOW__LOGGING__BASE_LOG_FOLDER"]
+
+
+GIVEN = {
+    "ANGELIA_LAKE": "s3://bucket/lake",
+    "ANGELIA_S3_ENDPOINT": "http://127.0.0.1:8333",
+    "ANGELIA_CATALOG": "postgresql+psycopg://angelia:a secret@db/angelia",
+    "ANGELIA_SPARK_CONF": "spark.executor.memory=8g",
+    "AIRFLOW_CONN_SPARK_DEFAULT": '{"conn_type": "spark", "host": "spark://host:7077"}',
+}
+
+
+def test_a_later_shell_has_the_settings_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "a home"
+    (home / "airflow").mkdir(parents=True)
+    (home / "airflow" / "ready").touch()  # Airflow's database is not asked
+    monkeypatch.chdir(tmp_path)
+    more = {"ANGELIA_MODELS": "models of mine", "ANGELIA_BRANCH": "replay-1", "ANGELIA_HOME": "elsewhere"}
+    for name, value in {**GIVEN, **more}.items():
+        monkeypatch.setenv(name, value)
+    prepare_airflow(Steps(home))
+    file = home / "airflow" / "env.sh"
+    assert file.stat().st_mode & 0o777 == 0o600
+    printed = subprocess.run(
+        ["bash", "-c", '. "$0" && env -0', str(file)],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    there = dict(line.split("=", 1) for line in printed.split("\0") if line)
+    assert {name: there.get(name) for name in GIVEN} == GIVEN
+    assert there["ANGELIA_MODELS"] == str(tmp_path / "models of mine")
+    assert there["ANGELIA_HOME"] == str(home)
+    assert "ANGELIA_BRANCH" not in there
