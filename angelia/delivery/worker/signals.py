@@ -1,7 +1,8 @@
-"""Signals to a worker: it drains, so that no message is left of which nobody knows whether it was sent.
+"""Signals to a worker: SIGTERM and Ctrl-C let it drain.
 
-Grain: a run. Surprise: Ctrl-C drains as SIGTERM does, and a second Ctrl-C ends the process at once: messages
-under way are then ambiguous, and marketing that is ambiguous is not sent again.
+Grain: a run. Surprise: after a drain no message is left of which nobody knows whether it was sent; a second
+Ctrl-C ends the process at once: messages under way are then ambiguous, and marketing that is ambiguous is
+not sent again.
 """
 
 from __future__ import annotations
