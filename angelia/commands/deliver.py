@@ -131,14 +131,11 @@ def deliver(
 
     result = asyncio.run(main())
     lines = [
-        "delivered: "
-        + (", ".join(f"{name} {n:,}" for name, n in sorted(result.delivered.items())) or "nothing")
-    ]
-    lines.append(f"already delivered: {result.already_delivered}")
-    lines.append(
+        "delivered: " + (", ".join(f"{name} {n:,}" for name, n in result.added().items()) or "nothing"),
+        f"already delivered: {result.already_delivered}",
         f"parts finished: {result.parts}, held by others: {result.busy}, unfinished: "
-        f"{result.unfinished}; {result.seconds:.1f} s"
-    )
+        f"{result.unfinished}; {result.seconds:.1f} s",
+    ]
     if result.waiting:
         lines.append(
             f"parts that wait for their campaign's speed limit and continue in the next run: {result.waiting}"

@@ -233,12 +233,13 @@ def intake_dispatch(
 ) -> None:
     """Send the intake's due messages through the delivery worker.
 
-    It runs until SIGTERM. Several may run at once; if one is killed, the next sends what it held.
+    It runs until SIGTERM or Ctrl-C. Several may run at once; if one is killed, the next sends what it held.
     """
     import asyncio
     import logging
 
     from angelia.delivery.ledger.ledger import Owner
+    from angelia.delivery.worker.signals import drains_on_signal
     from angelia.intake.codes import Codes, Secret
     from angelia.intake.database import connect
     from angelia.intake.dispatching.batches import Batches
@@ -254,12 +255,11 @@ def intake_dispatch(
     )  # fmt: skip
     engine = connect(settings.intake_url())
     batches = Batches(engine, Owner.this_process(), int(LEASE_S * 1e6))
-    codes = Codes(engine, Secret.of(settings.home))
 
     async def main() -> Report:
-        dispatcher = Dispatcher(open_lake(), batches, terms, codes)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, dispatcher.draining.set)
-        return await dispatcher.run()
+        dispatcher = Dispatcher(open_lake(), batches, terms, Codes(engine, Secret.of(settings.home)))
+        with drains_on_signal(dispatcher.draining):
+            return await dispatcher.run()
 
     tune_interpreter()
     report = asyncio.run(main())

@@ -83,10 +83,17 @@ class RunResult:
             if not self.delivered[outcome]:
                 del self.delivered[outcome]
 
+    def added(self) -> dict[str, int]:
+        """Return the outcomes that this run adds, by name.
+
+        That rows of an earlier run are no longer deferred is no outcome.
+        """
+        return {name: n for name, n in sorted(self.delivered.items()) if n > 0}
+
     def to_json(self) -> dict[str, Any]:
         """Return the object of `--json`."""
         return {
-            "delivered": {name: n for name, n in sorted(self.delivered.items()) if n > 0},
+            "delivered": self.added(),
             "already_delivered": self.already_delivered, "parts": self.parts,
             "busy_parts": self.busy, "unfinished_parts": self.unfinished, "waiting_parts": self.waiting,
             "halted": self.halted, "damaged": [error.message for error in self.damaged],

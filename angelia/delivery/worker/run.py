@@ -11,10 +11,10 @@ damaged object of the ledger stops the parts that need it, and no other.
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -36,6 +36,7 @@ from angelia.delivery.worker.part import PartRun
 from angelia.delivery.worker.plan_snapshot import PlanSnapshot
 from angelia.delivery.worker.senders import OpenTransport, Senders
 from angelia.delivery.worker.settling import Settling
+from angelia.delivery.worker.signals import drains_on_signal
 from angelia.delivery.worker.takeover import await_lease
 from angelia.errors import Corrupt
 from angelia.lake import Commit, Lake
@@ -97,20 +98,12 @@ class Delivery:
         """
         began, result = time.monotonic(), self.result
         self._paced_until = lease_now() + int(self.options.paced_s * 1e6)
-        loop = asyncio.get_running_loop()
-        if self._shared is None:
-            loop.add_signal_handler(signal.SIGTERM, self._draining.set)
+        own = drains_on_signal(self._draining) if self._shared is None else nullcontext()
         try:
-            plan = await asyncio.to_thread(self._choice.plan)
-            async with asyncio.TaskGroup() as group:
-                reporter = group.create_task(self._report(plan))
-                await self._send(plan)
-                reporter.cancel()
-        except BaseExceptionGroup as problems:
-            raise _innermost(problems) from None
+            with own:
+                await self._deliver()
         finally:
             if self._shared is None:
-                loop.remove_signal_handler(signal.SIGTERM)
                 await self.senders.close()
             self.senders.write_metrics()
         result.drained = self._draining.is_set()
@@ -119,6 +112,16 @@ class Delivery:
         if result.damaged and not (result.parts or result.delivered):
             raise result.damaged[0]
         return result
+
+    async def _deliver(self) -> None:
+        try:
+            plan = await asyncio.to_thread(self._choice.plan)
+            async with asyncio.TaskGroup() as group:
+                reporter = group.create_task(self._report(plan))
+                await self._send(plan)
+                reporter.cancel()
+        except BaseExceptionGroup as problems:
+            raise _innermost(problems) from None
 
     async def _send(self, plan: list[PlannedHour]) -> None:
         if isinstance(self.clock, SimulatedClock):

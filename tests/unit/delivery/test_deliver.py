@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import struct
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from angelia.delivery.clock import SimulatedClock
 from angelia.delivery.ledger.status import status
 from angelia.delivery.manifest import sample_plan
 from angelia.delivery.manifest.parts import due_parts
+from angelia.delivery.worker.options import RunResult
+from angelia.delivery.worker.run import Delivery
 from angelia.lake import Lake
 from tests.unit.delivery.given import DS, HOUR
 from tests.unit.delivery.typing_in import run
@@ -69,6 +72,21 @@ def test_an_hour_that_has_not_begun_is_not_sealed(
     assert run("deliver", "--ds", "2090-01-01", "--send-hour", "2090-01-02T04") == 2
     assert "has not begun" in capsys.readouterr().err
     assert not list(lake.store.list("seals"))
+
+
+def test_rows_that_were_deferred_are_no_negative_count(
+    settings_home: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that was stopped had deferred them; this one sent them."""
+
+    async def goes_on(self: Delivery) -> RunResult:
+        self.result.count(Counter(deferred=3), Counter(accepted=3))
+        return self.result
+
+    sample_plan.make(lake, DS, 3)
+    monkeypatch.setattr(Delivery, "run", goes_on)
+    assert run("deliver", "--ds", DS, "--send-hour", HOUR, "--clock", "simulated") == 0
+    assert capsys.readouterr().out.splitlines()[0] == "delivered: accepted 3"
 
 
 def test_credentials_that_are_none(

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from angelia.cli import main
+from angelia.intake import serving
+from angelia.intake.dispatching.dispatcher import Dispatcher
+from angelia.intake.dispatching.terms import Report
 from angelia.lake import Lake
 from angelia.receive import folding
 from angelia.receive.journal import Journal, parse
@@ -74,3 +77,24 @@ def test_the_command_says_what_is_damaged(
     assert stop.value.code == 3
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["damaged"] == 1
     assert f"{key} is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_the_dispatcher_end(
+    number: signal.Signals,
+    settings_home: Any,
+    lake: Lake,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def until_drained(self: Dispatcher) -> Report:
+        signal.raise_signal(number)
+        await self.draining.wait()
+        return self.report
+
+    monkeypatch.setattr(Dispatcher, "run", until_drained)
+    monkeypatch.setattr(serving, "tune_interpreter", lambda: None)  # it would tune all tests
+    with pytest.raises(SystemExit) as stop:
+        main(["intake", "dispatch"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("nothing was due")
