@@ -122,8 +122,9 @@ def write_curves(
     table = curve_table(part.ordinal, part.timezones, activity, counts, sums, choice)
     curve = np.hstack([lists_of(table["workday"]), lists_of(table["day_off"])])
     tables = cohort_tables(sums, choice.strength)
-    pushes, opens = (count.weighted(tables.scale) for count in counts)
-    rate = shrunk_rates(pushes, opens, tables.rate)
+    # Beside a person's own curve chosen hours are news of how much they open, and of categories.
+    pushes, opens = (count.weighted(tables.scale) for count in part.all_counts())
+    rate = shrunk_rates(pushes * curve, opens, tables.rate)
     split, names = inputs.n_days * 3 // 4, inputs.categories
     halves = {
         half: dict(

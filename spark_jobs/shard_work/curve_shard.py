@@ -155,7 +155,7 @@ class CurveShard:
             inputs.lake,
             "user_pushes",
             inputs.pushes,
-            ["kind", "material_id", "at_ts", "sent_ts", "slot_propensity"],
+            ["kind", "material_id", "at_ts", "sent_ts", "slot_propensity", "material_propensity"],
             shard,
             inputs.shard_bits,
         )
@@ -168,6 +168,9 @@ class CurveShard:
             (ints(rows["row"])[kind], sent_us[kind] // HOUR_US, propensity[kind])
             for kind in (is_sent, is_open)
         )
+        # A plan draws a material with a known chance even where it chooses the hour.
+        chosen = np.isnan(propensity) & np.asarray(pc.is_valid(rows["material_propensity"]).to_numpy())
+        self._chosen = chosen[is_sent], chosen[is_open]
         category = category_numbers(inputs, rows["material_id"])
         self._categories = category[is_sent], category[is_open]
 
@@ -229,10 +232,21 @@ class CurveShard:
         return both[0], both[1]
 
     def counts(self, first: int = 0, last: int | None = None) -> tuple[PushCounts, PushCounts]:
-        """Return pushes and opens by cell of sending."""
-        return count_pushes(self.clock, *self._sent, first=first, last=last), count_pushes(
-            self.clock, *self._opened, first=first, last=last
+        """Return pushes and opens by cell of sending, but those whose hour a plan of ours chose.
+
+        Everybody gets those at hours that are good for them, and rather where their curve is too high than
+        too low: taken for news of the hours they make curves flat and parameters loose (ADR 70).
+        """
+        sent, opened = (
+            count_pushes(self.clock, *(column[~chosen] for column in rows), first=first, last=last)
+            for rows, chosen in zip((self._sent, self._opened), self._chosen, strict=True)
         )
+        return sent, opened
+
+    def all_counts(self) -> tuple[PushCounts, PushCounts]:
+        """Return pushes and opens by cell of sending, whoever chose the hour."""
+        sent, opened = (count_pushes(self.clock, *rows) for rows in (self._sent, self._opened))
+        return sent, opened
 
 
 def category_pushes(clock: LocalClock, user: Ints, at: Ints, category: Ints, age: Ints) -> CategoryPushes:

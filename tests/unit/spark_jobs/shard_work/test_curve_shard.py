@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
@@ -45,6 +48,36 @@ def test_who_is_newer_than_the_features_is_left_out(lake: Lake) -> None:
     assert activity.shape == (2, 48)
     assert (activity[0].sum() > 0, activity[1].sum()) == (True, 0.0)
     assert np.count_nonzero(activity[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("slot", "material", "counts"),
+    [(None, 0.9, 0), (0.05, 0.9, 2), (0.05, None, 2), (None, None, 2)],
+    ids=["chosen by a plan", "drawn by a plan", "drawn alone", "of another product"],
+)
+def test_an_hour_that_a_plan_chose_moves_no_curve(
+    lake: Lake, slot: float | None, material: float | None, counts: int
+) -> None:
+    features(lake, 6)
+    sent = datetime(2026, 11, 13, 9, tzinfo=UTC)
+    push = {"ordinal": 4, "message_id": "0" * 32, "campaign_id": "sale", "material_id": "boot",
+            "channel": "fcm", "sent_ts": sent, "slot_propensity": slot,
+            "material_propensity": material}  # fmt: skip
+    kinds = [
+        push | {"kind": "sent", "at_ts": sent},
+        push | {"kind": "opened", "at_ts": sent + timedelta(0, 60)},
+    ]
+    table = pa.Table.from_pylist(kinds, schema=arrow.schema(dataset("user_pushes")))
+    write(lake, "user_pushes", table, "2026-11-13")
+    window = [(0, lake.require("user_pushes", ds="2026-11-13"))]
+    people = lake.require("user_features", ds=DS)
+    inputs = CurveInputs(lake, people, [], window, DS, 2, 14.0, BITS, {"boot": "shoes"})
+    part = CurveShard(inputs, 1)
+    each = [count.unknown + count.known_plain for count in part.counts()]
+    assert sum(np.count_nonzero(count) for count in each) == counts
+    # Beside a person's own curve it says how much they open, and what of.
+    assert sum(np.count_nonzero(count.unknown + count.known_plain) for count in part.all_counts()) == 2
+    assert sum(len(pushes.user) for pushes in part.by_category(0, 2)) == 2
 
 
 def test_days_strictly_between_two_dates() -> None:
