@@ -117,6 +117,15 @@ def answering(engine: Engine) -> Iterator[None]:
         ) from None
 
 
+def is_deadlock(error: sa.exc.DBAPIError) -> bool:
+    """Return whether a server ended one of two transactions that waited for each other.
+
+    Nothing of it was kept, so it can be tried again.
+    """
+    given = error.orig
+    return given is not None and (getattr(given, "sqlstate", None) == "40P01" or given.args[:1] == (1213,))
+
+
 def insert_rows(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows that have all columns, by the driver.
 

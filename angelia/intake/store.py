@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from angelia.intake.database import answering, insert_rows, writing
+from angelia.intake.database import answering, insert_rows, is_deadlock, writing
 from angelia.intake.exporting.changes import mark
 from angelia.intake.message import Draft, Refusal
 from angelia.intake.people.external_ids import owners_of
@@ -83,6 +83,10 @@ class IntakeStore:
                     # The key was used before, or by another process meanwhile: now it can be looked up.
                     self._looks, looks = _LOOKS_AFTER, True
                     if not left:
+                        raise
+                except sa.exc.OperationalError as error:
+                    # Two writers of the same keys may wait for each other; the server ends one of them.
+                    if not left or not is_deadlock(error):
                         raise
         raise AssertionError("unreachable")
 

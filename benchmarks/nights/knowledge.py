@@ -40,7 +40,7 @@ def knowledge(night: PolicyView) -> dict[str, float]:
         "log_loss": logloss(truth, ours),
         "log_loss_truth": logloss(truth, truth),
         "log_loss_rate": logloss(truth, rate),
-        "correlation": float(np.corrcoef(ours, truth)[0, 1]),
+        "correlation": correlation(ours, truth),
     } | hours(by_slot, curve, factor, open_slots[pairs.user[has]])
 
 
@@ -59,12 +59,15 @@ def hours(truth: F64, curve: F64, factor: F64, is_open: Bools) -> dict[str, floa
     true, row = shape(truth), np.arange(len(truth))
     known = {"hours_correlation": shape(curve * factor), "hours_correlation_curve": shape(curve)}
     best = {"hours_response": curve * factor, "hours_response_curve": curve, "hours_response_best": truth}
-    return {
-        name: float(np.corrcoef(values[is_open], true[is_open])[0, 1]) for name, values in known.items()
-    } | {
+    return {name: correlation(values[is_open], true[is_open]) for name, values in known.items()} | {
         name: float(true[row, np.where(is_open, values, -1.0).argmax(axis=1)].mean())
         for name, values in best.items()
     }
+
+
+def correlation(ours: F64, truth: F64) -> float:
+    """Return Pearson's correlation, 0 where one of them is the same everywhere."""
+    return float(np.corrcoef(ours, truth)[0, 1]) if min(np.ptp(ours), np.ptp(truth)) > 1e-12 else 0.0
 
 
 def expected_auc(chance: F64, score: F64) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import uplift
-from benchmarks.nights.knowledge import expected_auc, hours
+from benchmarks.nights.knowledge import correlation, expected_auc, hours
 
 
 def test_the_expected_auc_is_that_of_all_pairs() -> None:
@@ -55,3 +55,9 @@ def test_hours_are_compared_where_they_are_open() -> None:
     wanted = np.corrcoef(shapes[0].ravel(), shapes[1].ravel())[0, 1]
     assert row["hours_correlation_curve"] == pytest.approx(wanted)
     assert wanted < 0.9
+
+
+def test_what_is_the_same_everywhere_correlates_with_nothing() -> None:
+    rising = np.arange(5.0)
+    assert correlation(rising, 2 * rising) == pytest.approx(1.0)
+    assert correlation(np.ones(5), rising) == correlation(rising, np.full(5, 0.1) * 3) == 0.0

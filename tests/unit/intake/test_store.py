@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy.engine import Engine
 
 from angelia.delivery.ledger.ledger import Owner
+from angelia.errors import AngeliaError
 from angelia.intake.database import writing
 from angelia.intake.dispatching.batches import Batches
 from angelia.intake.dispatching.steps import OutcomeStep, note_steps
@@ -85,6 +86,31 @@ def test_writers_racing_on_keys_keep_each_once(any_engine: Engine, draft: Make) 
     accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
     assert len(accepted) == 180
     assert sum(not verdict.repeated for verdict in accepted) == 60 == len({v.id for v in accepted})
+
+
+def test_writers_that_wait_for_each_other_try_again(any_engine: Engine, draft: Make) -> None:
+    # One takes the keys in order, the other from the end, so each holds what the other asks for next.
+    store, verdicts = IntakeStore(any_engine), []
+    barrier, faults = threading.Barrier(2), []
+
+    def write(*, is_back: bool) -> None:
+        try:
+            for turn in range(12):
+                names = [f"t{turn}-{i}" for i in range(150)]
+                drafts = [draft(idempotency_key=name) for name in (names[::-1] if is_back else names)]
+                barrier.wait(30)
+                verdicts.extend(store.accept(drafts))
+        except (AngeliaError, threading.BrokenBarrierError) as error:
+            faults.append(error)
+            barrier.abort()
+
+    threads = [threading.Thread(target=write, kwargs={"is_back": back}) for back in (False, True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert sum(not v.repeated for v in verdicts if isinstance(v, Accepted)) == 12 * 150 == len(verdicts) / 2
 
 
 def test_lists_page_by_time_campaign_and_status(any_engine: Engine, draft: Make) -> None:
