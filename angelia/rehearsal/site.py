@@ -307,13 +307,15 @@ class Site:
         log, n, k = self.log, len(self.person), len(parameters().categories)
         recent = np.flatnonzero(log.at > int(hours[0]) * 3600 - FELT_DAYS * 86_400)
         row, sent_h = log.row[recent], log.at[recent] / 3600.0
-        place, days = row * k + log.category[recent], 24.0 * self.person.fatigue_days[row]
-        own = np.zeros((n, k, len(hours)))
+        # The last place of a person is for pushes of no category (-1).
+        kind = np.where(log.category[recent] < 0, k, log.category[recent])
+        place, days = row * (k + 1) + kind, 24.0 * self.person.fatigue_days[row]
+        each = np.zeros((n, k + 1, len(hours)))
         for s, hour in enumerate(hours.tolist()):
             age = hour + 0.5 - sent_h
             still = np.where(age > 0, np.exp(-age / days), 0.0)
-            own[:, :, s] = np.bincount(place, weights=still, minlength=n * k).reshape(n, k)
-        return own.sum(axis=1), own
+            each[:, :, s] = np.bincount(place, weights=still, minlength=n * (k + 1)).reshape(n, k + 1)
+        return each.sum(axis=1), each[:, :k]
 
     def activity(self, ds: str) -> Floats:
         """Return each person's decayed active hours by cell of local time, (n, 48)."""

@@ -295,8 +295,10 @@ def felt_pushes(person: People, rows: Ints, hours: Ints | Floats, category: Ints
         category: of what, (m,).
     """
     when = np.asarray(hours, dtype=np.float64)
+    # An operator's own material may have no category of the world's (-1), which is one of its own here.
+    code = category - category.min(initial=0)
     felt = _felt_before(person, rows, when, rows)
-    return felt, _felt_before(person, rows, when, rows * (int(category.max(initial=0)) + 1) + category)
+    return felt, _felt_before(person, rows, when, rows * (int(code.max(initial=0)) + 1) + code)
 
 
 def _felt_before(person: People, rows: Ints, hours: Floats, group: Ints) -> Floats:

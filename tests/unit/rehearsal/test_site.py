@@ -55,6 +55,17 @@ def test_a_copy_goes_its_own_way(shop: Site, tmp_path: Path) -> None:
     assert shop.lake.head("user_pushes", ds=day_name(DAY)) is None
 
 
+def test_pushes_of_no_category_are_felt_by_their_person(shop: Site, tmp_path: Path) -> None:
+    twin, name = shop.copy(tmp_path / "felt"), shop.log.sent.material[0]
+    at, never = np.array([86_400 * DAY]), np.array([-1])
+    twin.log = PushLog().and_(sent(0, material="of-their-own"), at, never)
+    twin.log = twin.log.and_(sent(1, material=name), at, never)
+    felt, own = twin.felt_grid(np.array([24 * (DAY + 1)]))
+    assert felt[:2, 0] == pytest.approx(np.exp(-24.5 / (24.0 * twin.person.fatigue_days[:2])))
+    assert own[:2].sum(axis=1)[:, 0] == pytest.approx([0.0, felt[1, 0]])
+    assert felt[2:].sum() == 0.0
+
+
 def test_a_push_and_its_open_stand_on_their_own_days(shop: Site, tmp_path: Path) -> None:
     twin, midnight = shop.copy(tmp_path / "twin"), 86_400 * (DAY + 1)
     name = shop.log.sent.material[0]

@@ -79,6 +79,15 @@ def test_felt_pushes_are_the_naive_sum_in_any_order() -> None:
         assert np.isclose(own[k], still[category[before] == category[k]].sum())
 
 
+def test_pushes_of_no_category_stay_with_their_person() -> None:
+    person = WORLD.people(np.arange(2))
+    row, hours = np.array([0, 1, 1]), np.array([NOON - 5.0, NOON - 3.0, NOON])
+    felt, own = felt_pushes(person, row, hours, np.array([2, -1, -1]))
+    still = np.exp(-3.0 / (24.0 * person.fatigue_days[1]))
+    assert np.allclose(felt, [0.0, 0.0, still])
+    assert np.allclose(own, felt)
+
+
 def test_truth_is_not_material_times_hour() -> None:
     names = list(parameters().materials()["price_drop"])
     grid = open_probability(WORLD, np.arange(300)[:, None, None], names, NOON + np.arange(12)[None, :, None])
