@@ -5,12 +5,12 @@ SQLite writes ahead and waits for the disk at each commit (`synchronous=FULL`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
@@ -23,6 +23,8 @@ from angelia.errors import AngeliaError
 from angelia.intake.repeating import used_keys
 from angelia.intake.tables import REVISION, messages, metadata, schema
 
+Kept = TypeVar("Kept")
+TRIES = 3
 _CONNECT_S = 5
 _OLD_DUE = "intake_due"
 _RUN_ROWS = 5_000  # keys of older messages a run
@@ -124,6 +126,24 @@ def is_deadlock(error: sa.exc.DBAPIError) -> bool:
     """
     given = error.orig
     return given is not None and (getattr(given, "sqlstate", None) == "40P01" or given.args[:1] == (1213,))
+
+
+def kept(engine: Engine, write: Callable[[Connection], Kept]) -> Kept:
+    """Return what a transaction returns; one that another writer's ends is tried again.
+
+    Raises:
+        Unavailable: the database did not answer; whether it kept anything is unknown.
+    """
+    with answering(engine):
+        for left in reversed(range(TRIES)):
+            try:
+                with writing(engine) as connection:
+                    return write(connection)
+            except sa.exc.DBAPIError as error:
+                # The same rows were written meanwhile, which the next look shows.
+                if not left or not (isinstance(error, sa.exc.IntegrityError) or is_deadlock(error)):
+                    raise
+    raise AssertionError("unreachable")
 
 
 def insert_rows(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:

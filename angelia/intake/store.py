@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from angelia.intake.database import answering, insert_rows, is_deadlock, writing
+from angelia.intake.database import TRIES, answering, insert_rows, is_deadlock, writing
 from angelia.intake.exporting.changes import mark
 from angelia.intake.message import Draft, Refusal
 from angelia.intake.people.external_ids import owners_of
@@ -21,7 +21,6 @@ from angelia.intake.repeating.used_keys import UsedKeys
 from angelia.intake.tables import message_addresses, messages, steps
 
 _AT_ONCE = 500  # keys a lookup: below every database's limit of parameters
-_TRIES = 3
 _CONFLICT = Refusal("idempotency_conflict", "idempotency_key", "this key came with another body before")
 _NOBODY = Refusal("unknown_external_id", "external_id", "nobody is linked to this id")
 
@@ -68,7 +67,7 @@ class IntakeStore:
         if self._used is not None and not self._used.has_read:
             self.read_keys()
         with answering(self._engine):
-            for left in reversed(range(_TRIES)):
+            for left in reversed(range(TRIES)):
                 try:
                     with writing(self._engine) as connection:
                         _name_people(connection, drafts)

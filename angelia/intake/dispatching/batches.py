@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from angelia.delivery.ledger.ledger import Owner
 from angelia.errors import Conflict
-from angelia.intake.database import answering, fetched, insert_rows, writing
+from angelia.intake.database import answering, fetched, insert_rows, kept, writing
 from angelia.intake.dispatching.steps import OutcomeStep, apply, note_steps
 from angelia.intake.exporting.changes import mark
 from angelia.intake.message import is_by_address
@@ -272,8 +272,7 @@ class Batches:
 
     def note_receipts(self, noted: Sequence[OutcomeStep]) -> int:
         """Write what came back from providers and phones; return how much of it is new."""
-        with answering(self._engine), writing(self._engine) as connection:
-            return apply(connection, noted)
+        return kept(self._engine, lambda connection: apply(connection, noted))
 
     def waiting(self, now_us: int) -> dict[str, int]:
         """Return how many messages are due and how many batches are open."""

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from angelia.contracts.sending import Micros
-from angelia.intake.database import answering, writing
+from angelia.intake.database import answering, kept, writing
 from angelia.intake.errors import refused
 from angelia.intake.message import microseconds
 from angelia.intake.tables import addresses
@@ -29,7 +29,6 @@ from angelia.users.suppressions import address_hashes, address_key, refusals_of
 
 GONE, THEIRS, WAITING = 0, 1, 2
 _KEY = ("user_id", "channel", "address_hash")
-_TRIES = 3
 _EXPORTED_AT_ONCE = 50_000  # words a commit: some megabytes
 Spelling = tuple[str, str]  # channel, and a spelling of an address
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -169,19 +168,15 @@ class PeopleAddresses:
     def _write(self, rows: Sequence[dict[str, Any]]) -> None:
         if not rows:
             return
-        with answering(self._engine):
-            for left in reversed(range(_TRIES)):
-                try:
-                    with writing(self._engine) as connection:
-                        for row in rows:
-                            of = [addresses.c[name] == row[name] for name in _KEY]
-                            connection.execute(sa.delete(addresses).where(*of))
-                        connection.execute(sa.insert(addresses), list(rows))
-                    return
-                except sa.exc.IntegrityError:
-                    # Somebody speaks of the same person meanwhile; the last word holds.
-                    if not left:
-                        raise
+
+        def write(connection: Connection) -> None:
+            for row in rows:
+                of = [addresses.c[name] == row[name] for name in _KEY]
+                connection.execute(sa.delete(addresses).where(*of))
+            connection.execute(sa.insert(addresses), list(rows))
+
+        # Where somebody speaks of the same person meanwhile, the last word holds.
+        kept(self._engine, write)
 
 
 class _Closed:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from angelia.contracts.sending import Micros
-from angelia.intake.database import answering, writing
+from angelia.intake.database import answering, kept, writing
 from angelia.intake.errors import refused
 from angelia.intake.tables import external_ids, imports
 from angelia.lake import Lake
@@ -23,7 +23,6 @@ EXTERNAL_IDS = "external_ids"
 ExternalId = tuple[str, str]  # namespace, and the id there
 _AT_ONCE = 500  # ids a statement: below every database's limit of parameters
 _ROWS = 10_000  # of a snapshot a transaction: writers wait for some tenths of a second
-_TRIES = 3
 
 
 class ExternalIds:
@@ -49,16 +48,7 @@ class ExternalIds:
             Refused: one of them is another person's; nothing was kept.
         """
         pairs = [(namespace, each) for namespace, listed in wanted.items() for each in dict.fromkeys(listed)]
-        with answering(self._engine):
-            for left in reversed(range(_TRIES)):
-                try:
-                    with writing(self._engine) as connection:
-                        _replace(connection, user, list(wanted), pairs, now_us)
-                    return
-                except sa.exc.IntegrityError:
-                    # Another request linked one of them meanwhile: the next look shows whose it is.
-                    if not left:
-                        raise
+        kept(self._engine, lambda connection: _replace(connection, user, list(wanted), pairs, now_us))
 
 
 def _replace(

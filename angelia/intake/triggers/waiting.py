@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from angelia.catalog.document_parts import Trigger
 from angelia.contracts.sending import Micros
-from angelia.intake.database import answering, writing
+from angelia.intake.database import answering, kept, writing
 from angelia.intake.store import slices
 from angelia.intake.tables import messages, trigger_events, trigger_moots, trigger_reads
 from angelia.intake.triggers.arrivals import Arrived
@@ -24,7 +24,6 @@ from angelia.lake.failpoint import failpoint
 KEPT_US = 32 * 86_400_000_000  # longer than any campaign's ttl after any wait
 OVER, WAITS, HANDED = 0, 1, 2  # stages
 HANDED_OVER, REPEATED = "handed_over", "occurrence_has_its_message"
-_TRIES = 3
 _Key = tuple[str, str, Micros]
 
 
@@ -78,19 +77,15 @@ class Waiting:
                 if trigger.event == event_type:
                     event = TriggerEvent(campaign, user, at_us, item, at_us + trigger.waits_us)
                     events.setdefault(event.key, event)
-        with answering(self._engine):
-            for left in reversed(range(_TRIES)):
-                try:
-                    with writing(self._engine) as connection:
-                        fresh = _insert(connection, events.values(), moots)
-                        _note_read(connection, arrived.leaf, arrived.number)
-                        failpoint("trigger.kept")
-                    return fresh
-                except sa.exc.IntegrityError:
-                    # Another run kept the same events meanwhile: now they are there, and are left out.
-                    if not left:
-                        raise
-        raise AssertionError("unreachable")
+
+        def write(connection: Connection) -> int:
+            # Where another run kept the same events meanwhile, they are there, and are left out.
+            fresh = _insert(connection, events.values(), moots)
+            _note_read(connection, arrived.leaf, arrived.number)
+            failpoint("trigger.kept")
+            return fresh
+
+        return kept(self._engine, write)
 
     def due(self, now: Micros, limit: int) -> list[TriggerEvent]:
         """Return open events whose moment has come, the oldest first."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from angelia.errors import AngeliaError, InvalidInput
-from angelia.intake.database import Unavailable, change_rows, connect, fetched, insert_rows, writing
+from angelia.intake.database import Unavailable, change_rows, connect, fetched, insert_rows, kept, writing
 from angelia.intake.store import IntakeStore
 from angelia.intake.tables import external_ids, messages, schema
 from tests.unit.intake.conftest import Make
@@ -86,3 +87,49 @@ def test_each_row_is_changed_by_its_own_values(any_engine: Engine) -> None:
     with any_engine.connect() as connection:
         query = sa.select(c.user_id, c.linked_us).order_by(c.external_id)
         assert list(map(tuple, connection.execute(query))) == [("new", 10), ("it's 2", 2), ("new", 30)]
+
+
+def test_writers_that_wait_for_each_other_both_finish(any_engine: Engine) -> None:
+    # Each holds the row that the other asks for next, and a server ends one of them; SQLite has one writer.
+    c, meeting, tries = external_ids.c, threading.Barrier(2), []
+    rows = [
+        {"namespace": "crm", "external_id": name, "user_id": "nobody", "linked_us": 1} for name in ("a", "b")
+    ]
+    with writing(any_engine) as connection:
+        connection.execute(sa.insert(external_ids), rows)
+
+    def write(user: str, names: tuple[str, str]) -> None:
+        def both(connection: Connection) -> None:
+            tries.append(user)
+            for name in names:
+                connection.execute(sa.update(external_ids).where(c.external_id == name).values(user_id=user))
+                with suppress(threading.BrokenBarrierError):
+                    meeting.wait(1)
+
+        kept(any_engine, both)
+
+    threads = [
+        threading.Thread(target=write, args=given) for given in (("u1", ("a", "b")), ("u2", ("b", "a")))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with any_engine.connect() as connection:
+        owners = set(connection.execute(sa.select(c.user_id)).scalars())
+    assert len(owners) == 1
+    assert owners < {"u1", "u2"}
+    assert len(tries) == (2 if any_engine.dialect.name == "sqlite" else 3)
+
+
+def test_a_fault_that_stays_is_tried_no_more_than_thrice(engine: Engine) -> None:
+    tries = []
+
+    def twice(connection: Connection) -> None:
+        tries.append(1)
+        row = {"namespace": "crm", "external_id": "a", "user_id": "u1", "linked_us": 1}
+        connection.execute(sa.insert(external_ids), [row, row])
+
+    with pytest.raises(sa.exc.IntegrityError):
+        kept(engine, twice)
+    assert len(tries) == 3
