@@ -156,11 +156,13 @@ test-celery: setup ## run a night and an hour in Airflow on Celery, PostgreSQL a
 test-images: setup ## run a night and an hour with Airflow, Spark and S3 in containers of an image that podman builds (as root; podman, debootstrap)
 	$(BIN)/python -m pytest -q -s -rs -m images tests/images
 
-test-kubernetes: setup ## check each object of docker/kubernetes against Kubernetes' schemas (kubectl; kubernetes-validate in an environment of its own)
+test-kubernetes: setup ## check each object of docker/kubernetes against Kubernetes' schemas, with CHART=… what Airflow's chart makes of our values, too (kubectl, helm; kubernetes-validate in an environment of its own)
 	@[ -x .venv-kubernetes/bin/kubernetes-validate ] || { $(BIN)/uv venv --quiet --python $(BIN)/python .venv-kubernetes && \
 	  $(BIN)/uv pip install --quiet --python .venv-kubernetes/bin/python kubernetes-validate==1.37.0; }
 	@folder="$$(mktemp -d)" && trap 'rm -r "$$folder"' EXIT && kubectl kustomize docker/kubernetes > "$$folder/angelia.yaml" && \
-	  .venv-kubernetes/bin/kubernetes-validate --strict "$$folder/angelia.yaml"
+	  .venv-kubernetes/bin/kubernetes-validate --strict "$$folder/angelia.yaml" && { [ -z "$(CHART)" ] || { \
+	  helm template airflow "$(CHART)" -n angelia -f docker/kubernetes/values.yaml > "$$folder/airflow.yaml" && \
+	  .venv-kubernetes/bin/kubernetes-validate --strict "$$folder/airflow.yaml"; }; }
 
 test-databases: setup ## run the catalog's tests on PostgreSQL and MariaDB (installed; the tests start and stop them); none may be skipped
 	CATALOG_SERVERS=required $(BIN)/python -m pytest -q tests/unit/catalog -k "postgresql or mariadb"

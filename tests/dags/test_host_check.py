@@ -78,12 +78,16 @@ def test_further_hosts_are_named_in_the_environment(home):
         "airflow.internal:8080",
         "evil.example",
         "localhost",
-        ANGELIA_AIRFLOW_HOSTS=" airflow.internal, ops.example ,",
+        "10.0.0.7:8080",
+        "[fd00::7]:8080",
+        ANGELIA_AIRFLOW_HOSTS=" airflow.internal, 10.0.0.7,[fd00::7] ,",
     )
     assert statuses == {
         "airflow.internal:8080": [200, 200],
         "evil.example": [400, 400],
         "localhost": [200, 200],
+        "10.0.0.7:8080": [200, 200],
+        "[fd00::7]:8080": [200, 200],
     }
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import yaml
@@ -135,6 +136,40 @@ def test_the_manifests_for_kubernetes_agree_with_the_chart() -> None:
     assert {name for name in settings if name.startswith("ANGELIA_") and name not in known} <= set(
         re.findall(r"ANGELIA_[A-Z_]+", spoken)
     )
+
+
+def test_values_for_the_chart_suit_our_image() -> None:
+    values = yaml.safe_load((KUBERNETES / "values.yaml").read_text("utf-8"))
+    # The chart's own first user is admin with the password admin.
+    assert values["createUserJob"] == {"enabled": False}
+    # /clean-logs, which the chart would run, is in Airflow's own image only.
+    for part in ("scheduler", "workers", "dagProcessor", "triggerer"):
+        assert values[part]["logGroomerSidecar"]["args"][:2] == ["bash", "-c"], part
+    # The host check would refuse workers, which ask by the service's name, and probes.
+    address, hosts = yaml.safe_load(values["extraEnv"])
+    assert address["valueFrom"]["fieldRef"]["fieldPath"] == "status.podIP"
+    assert (hosts["name"], f"$({address['name']})" in hosts["value"]) == ("ANGELIA_AIRFLOW_HOSTS", True)
+    assert hosts["value"].split(",")[0] == "airflow-api-server"
+
+
+def test_old_logs_go_and_new_ones_stay(tmp_path: Path) -> None:
+    values = yaml.safe_load((KUBERNETES / "values.yaml").read_text("utf-8"))
+    command = values["scheduler"]["logGroomerSidecar"]["args"]
+    old, new = (tmp_path / "logs" / "dag=a b" / name for name in ("old.log", "new.log"))
+    old.parent.mkdir(parents=True)
+    for path in (old, new):
+        path.write_text("")
+    os.utime(old, (0, 0))
+    environment = {
+        "PATH": os.environ["PATH"], "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__LOG_RETENTION_DAYS": "15",
+    }  # fmt: skip
+    with subprocess.Popen(command, env=environment) as process:
+        deadline = time.monotonic() + 30
+        while old.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        is_running = process.poll() is None
+        process.kill()
+    assert (is_running, old.exists(), new.exists()) == (True, False, True)
 
 
 def test_the_secret_for_kubernetes_is_written_out() -> None:
