@@ -136,7 +136,7 @@ test-cluster: setup ## run a first load and a night on a Spark cluster whose mac
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-servers/bin/python tests/servers.lock
 	$(BIN)/python -m pytest -q -m cluster tests/cluster/test_night.py
 
-test-upgrade: setup ## read, send and continue a lake that the last release wrote, with its code from the git history (about five minutes of processor)
+test-upgrade: setup ## read, send and continue lakes that 0.2.0 and 0.1.0 wrote, with their code from the git history (about ten minutes of processor)
 	$(BIN)/python -m pytest -q -m upgrade tests/integration
 
 test-alerts: setup ## check the dashboard's queries and the alert rules with promtool and Prometheus (fetched from Debian's package if not installed)

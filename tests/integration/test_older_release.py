@@ -1,4 +1,4 @@
-"""The present code takes up what an older release left: its lake, its model, its catalog.
+"""The present code takes up what older releases left: their lake, model and catalog.
 
 The older release's code comes out of the repository's history and makes the lake itself; nothing is kept as a
 fixture. Where the history is not there (a shallow clone, an archive), the tests are skipped.
@@ -19,19 +19,20 @@ from angelia.contracts import CONTRACTS, arrow, dataset
 from angelia.lake import Lake
 from tests.nights import run_night
 
-BEFORE_0_2_0 = "f1f597c26d"
+# Commits whose code calls itself so; the history has no tags.
+RELEASES = {"0.2.0": "75eebcb5", "0.1.0": "f1f597c2"}
 DAY, NEXT = "2026-11-14", "2026-11-15"
 CODE = ("angelia", "models", "spark_jobs", "sql", "dags", "campaigns", "tests/nights.py", "pyproject.toml")
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.upgrade]
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=RELEASES)
+def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the home of 400 people whose first load, model and night are an older release's."""
     code, made = tmp_path_factory.mktemp("older"), tmp_path_factory.mktemp("home")
     archive = code / "code.tar"
     done = subprocess.run(
-        ["git", "archive", "--output", str(archive), BEFORE_0_2_0, *CODE],
+        ["git", "archive", "--output", str(archive), RELEASES[request.param], *CODE],
         cwd=PROJECT,
         capture_output=True,
         text=True,
