@@ -68,7 +68,11 @@ def serve(
             timer = threading.Timer(max_seconds, setattr, (server, "should_exit", True))
             timer.daemon = True
             timer.start()
-        server.run(sockets=[listener])
+        try:
+            server.run(sockets=[listener])
+        except KeyboardInterrupt:
+            # Ctrl-C is how an operator ends a server: nothing of it is to be run again.
+            progress("stopped: requests under way were answered")
 
 
 def tune_interpreter() -> None:

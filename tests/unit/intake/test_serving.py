@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -51,6 +52,20 @@ def test_sigterm_ends_a_server_that_listened(sqlite_url: str, tmp_path: Path) ->
     assert caught == [signal.SIGTERM]
     mine = set(threading.enumerate()) - others
     assert not any(thread.name == "intake-writer" for thread in mine)
+
+
+def test_ctrl_c_ends_a_server_as_it_should(sqlite_url: str, tmp_path: Path) -> None:
+    ready, errors = tmp_path / "ready.json", tmp_path / "errors"
+    words = [sys.executable, "-m", "angelia.cli", "intake", "serve", "--port", "0", "--no-access-log"]
+    environment = {**os.environ, "ANGELIA_HOME": str(tmp_path), "ANGELIA_INTAKE": sqlite_url}
+    with errors.open("w") as file:
+        server = subprocess.Popen([*words, "--ready-file", str(ready)], env=environment, stderr=file)
+        deadline = time.monotonic() + 120
+        while not ready.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        server.send_signal(signal.SIGINT)
+        assert server.wait(120) == 0
+    assert errors.read_text().splitlines()[-1] == "stopped: requests under way were answered"
 
 
 def test_a_tuned_process_looks_for_circles_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
