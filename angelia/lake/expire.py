@@ -3,8 +3,10 @@
 An expired commit keeps its commit file (lineage, `lake log` and `lake show` go on working) and gets a marker
 `00000007.expired` beside it; its files are deleted after the marker stands, so a reader never finds a commit
 without files. Rerun after a crash: it ends the same. Never touched: the newest commit of a leaf within its
-retention, entries of a log that no later one replaces, all that a pending plan cites, however indirectly, and
-manifests of messages that may still be answered.
+retention, entries of a log that no later one replaces, all that a pending plan cites within its retention,
+however indirectly, and manifests of messages that may still be answered. Surprise: nights go on from each
+other, so what an earlier one left is kept where it is cited, and not what that was made of: else a pending
+plan would keep every night there ever was.
 """
 
 from __future__ import annotations
@@ -99,8 +101,9 @@ def _expire_leaf(
             days=older_than_days
         )
         # Of a log nothing is superseded unless a later commit says that it holds what still counts.
-        is_over = commit.number in replaced if "log" in leaf else is_past or is_old
-        if commit.ref in keep or not is_over:
+        is_over = commit.number in replaced if "log" in leaf else is_old
+        # Retention is what people were promised, and no citation is a reason to break it.
+        if not is_past and (commit.ref in keep or not is_over):
             live.append(commit)
             continue
         result.commits.append(commit.ref)
@@ -193,17 +196,24 @@ def _since(lake: Lake, name: str, first: date) -> list[Commit]:
 
 
 def _closure(lake: Lake, roots: Iterable[Commit]) -> set[str]:
-    seen: set[str] = set()
+    """Return the refs of plans, of what they cite, and of what that was made of; earlier nights' alone."""
     waiting = list(roots)
+    kept, followed = {commit.ref for commit in waiting}, set[str]()
     while waiting:
         commit = waiting.pop()
-        if commit.ref in seen:
+        if commit.ref in followed:
             continue
-        seen.add(commit.ref)
+        followed.add(commit.ref)
         for citation in commit.inputs:
-            if citation.partition("#")[0] not in seen:
-                try:
-                    waiting.append(lake.cited(citation))
-                except NotFound:
-                    continue  # `verify` reports it; there is nothing to keep
-    return seen
+            ref = citation.partition("#")[0]
+            if ref in followed:
+                continue
+            try:
+                cited = lake.cited(citation)
+            except NotFound:
+                continue  # `verify` reports it; there is nothing to keep
+            kept.add(ref)
+            # A record that goes on from the day before, and messages of a night before.
+            if cited.dataset not in (commit.dataset, *PLANS):
+                waiting.append(cited)
+    return kept

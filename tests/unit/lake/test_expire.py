@@ -104,6 +104,27 @@ def test_what_a_pending_plan_cites_stays_however_indirectly(store: Store) -> Non
     assert set(later.commits) == {profiles.ref, days.ref}
 
 
+def test_nights_that_go_on_from_each_other_are_not_kept_for_ever(store: Store) -> None:
+    # Each night's curves go on from the record of the night before, and know the messages that it sent.
+    nights = ["2026-10-16", "2026-10-17", "2026-11-17", "2026-11-18"]
+    cited: list[Commit] = []
+    days = []
+    for ds in nights:
+        made = lake_at(store, -60)
+        days.append(publish(made, "user_days", ds))
+        publish(made, "user_days", ds, seed=9)
+        curves = publish(made, "send_times", ds, inputs=[days[-1], *cited])
+        plan = publish(made, "decisions", ds, inputs=[curves])
+        cited = [curves, publish(made, "dispatch_manifest", ds, inputs=[plan])]
+    result = expire(lake_at(store), 1)
+    # Addresses of five weeks ago go, and so does what their nights were made of; what tonight's is stays.
+    assert set(result.commits) == {
+        days[0].ref, days[1].ref, "dispatch_manifest/ds=2026-10-16@1", "dispatch_manifest/ds=2026-10-17@1",
+    }  # fmt: skip
+    assert store.exists(days[2].files[0].path)
+    assert verify(lake_at(store)).problems == []
+
+
 def test_manifests_that_may_be_answered_stay(store: Store) -> None:
     """Callbacks answer eight days, a plan is sent for six, and a seal may name any commit."""
     early = lake_at(store, -60)
