@@ -196,7 +196,7 @@ def _since(lake: Lake, name: str, first: date) -> list[Commit]:
 
 
 def _closure(lake: Lake, roots: Iterable[Commit]) -> set[str]:
-    """Return the refs of plans, of what they cite, and of what that was made of; earlier nights' alone."""
+    """Return the refs of plans and of all that they cite; earlier nights are not followed."""
     waiting = list(roots)
     kept, followed = {commit.ref for commit in waiting}, set[str]()
     while waiting:
