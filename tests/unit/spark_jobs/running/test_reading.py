@@ -8,11 +8,18 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from pyspark.sql import SparkSession
 
 from angelia.contracts import arrow, dataset
 from angelia.lake import Lake
 from angelia.lake.store import LocalStore
-from spark_jobs.running.reading import grow_exchanges, read_window, window_commits
+from spark_jobs.running.reading import (
+    TASKS_A_CORE,
+    grow_exchanges,
+    read_files,
+    read_window,
+    window_commits,
+)
 from spark_jobs.running.session import PARTITION_BYTES
 
 DAY = {"event_type": "view", "item": None, "n_events": 1, "value_sum": 0.0, "hours": 1}
@@ -120,3 +127,15 @@ def test_exchanges_grow_with_what_is_read(read: tuple[int, ...], partitions: str
         grow_exchanges(named, n_bytes)
     assert session.get("spark.sql.shuffle.partitions") == partitions
     assert named.get("spark.sql.shuffle.partitions") == "8"  # the operator's word
+
+
+def test_a_task_reads_several_small_files(spark: SparkSession, lake: Lake) -> None:
+    files = []
+    for day in range(1, 25):
+        write(lake, f"2026-11-{day:02}", day)
+        files += lake.require("user_days", ds=f"2026-11-{day:02}").files
+    rows = read_files(spark, lake, "user_days", files, ["ordinal"])
+    assert rows.rdd.getNumPartitions() == spark.sparkContext.defaultParallelism * TASKS_A_CORE < len(files)
+    assert sorted(row.ordinal for row in rows.collect()) == list(range(1, 25))
+    few = read_files(spark, lake, "user_days", files[:2], ["ordinal"])
+    assert few.rdd.getNumPartitions() == 2
