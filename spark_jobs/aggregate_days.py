@@ -31,10 +31,11 @@ from spark_jobs.running.reading import looking, read_dataset
 from spark_jobs.running.session import arg_parser, open_judged, run_job, spark_session
 from spark_jobs.shard_work.day_files import DayAnswers, Target, event_writer, gather, push_writer
 from spark_jobs.shard_work.pushes import classify_pushes
-from spark_jobs.shard_work.valid import first_reason, valid
+from spark_jobs.shard_work.valid import BROKEN, breaks, first_reason, with_broken
 
 # A file holds at least this many users, so that small shards (tests, samples) do not make thousands of files.
 USERS_PER_FILE = 1 << 14
+RULED = ("event_id", "event_type", "item", "value")  # columns of user_events that a row may be left out for
 
 
 def classify_events(
@@ -45,7 +46,7 @@ def classify_events(
     A good event has a null reason; another has a group below 0, and the day it arrived.
 
     Args:
-        events: user_events rows with `arrival`, the day of their partition.
+        events: user_events rows with `broken` and `arrival`, the day of their partition.
         known_days: days that the source has; late rows alone do not make another (`before_history`).
     """
     known = events.join(index, on="user_id", how="left")
@@ -53,11 +54,11 @@ def classify_events(
     reason = first_reason(
         {
             "null_event_id": F.col("event_id").isNull(),
-            "invalid_event_id": ~valid("user_events", "event_id"),
+            "invalid_event_id": breaks(RULED, "event_id"),
             "unknown_user": F.col("ordinal").isNull(),
-            "invalid_type": ~valid("user_events", "event_type"),
-            "invalid_item": ~valid("user_events", "item"),
-            "invalid_value": ~valid("user_events", "value"),
+            "invalid_type": breaks(RULED, "event_type"),
+            "invalid_item": breaks(RULED, "item"),
+            "invalid_value": breaks(RULED, "value"),
             "null_event_ts": F.col("event_ts").isNull(),
             "future": day > F.col("arrival"),
             "too_late": day < F.date_sub(F.col("arrival"), late_days),
@@ -128,16 +129,19 @@ class ClosedDay:
             heads = pool.map(newest, days)
             self._heads |= {(name, day): commits for day, commits in zip(days, heads, strict=True)}
 
-    def read(self, name: str, days: Iterable[date], columns: Sequence[str]) -> DataFrame | None:
+    def read(
+        self, name: str, days: Iterable[date], columns: Sequence[str], ruled: Sequence[str] = ()
+    ) -> DataFrame | None:
         """Return the rows of several days with `arrival`, the day of their partition.
 
-        None if no day has files.
+        `broken` says which of the `ruled` columns break their rules. None if no day has files.
         """
+        how = {"change": with_broken(name, ruled), "adding": BROKEN} if ruled else {}
         days = list(days)
         self.look(name, days)
         parts = [
             # One scan a day, however many hours its receipts came in.
-            read_dataset(self.spark, self.lake, commits, columns).withColumn("arrival", F.lit(day))
+            read_dataset(self.spark, self.lake, commits, columns, **how).withColumn("arrival", F.lit(day))
             for day, commits in ((day, self.heads(name, day)) for day in days)
             if any(commit.files for commit in commits)
         ]
@@ -167,7 +171,7 @@ def run_events(night: ClosedDay) -> list[Commit]:
         )
     candidates = sorted({*arrivals, *night.covered})
     events = night.read(
-        "user_events", arrivals, ("event_id", "user_id", "event_type", "item", "value", "event_ts")
+        "user_events", arrivals, ("event_id", "user_id", "event_type", "item", "value", "event_ts"), RULED
     )
     # A late row may belong to a day up to late_days before the first arrival that is read.
     known = [*(day for day in older if night.heads("user_events", day)), *night.covered]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from angelia.contracts.constraints import type_name
-from angelia.contracts.core import Dataset
+from angelia.contracts.core import Column, Dataset
 from angelia.errors import InvalidInput
 
 
@@ -53,6 +54,26 @@ def conform(table: pa.Table, contract: Dataset) -> pa.Table:
             )
         columns.append(values)
     return pa.Table.from_arrays(columns, schema=schema(contract))
+
+
+def keeps(values: pa.Array, column: Column) -> pa.Array:
+    """Return which values keep their column's pattern, allowed values and range; never null.
+
+    A missing value keeps them if it may be missing.
+    """
+    holds = [pc.is_valid(values)]
+    if column.allowed is not None:
+        holds.append(pc.is_in(values, value_set=pa.array(column.allowed, values.type)))
+    if column.minimum is not None:
+        holds.append(pc.greater_equal(values, column.minimum))
+    if column.maximum is not None:
+        holds.append(pc.less_equal(values, column.maximum))  # NaN is neither
+    if column.pattern is not None:
+        holds.append(pc.match_substring_regex(values, column.pattern))
+    good = holds[0]
+    for each in holds[1:]:
+        good = pc.and_(good, pc.fill_null(each, False))
+    return pc.or_(good, pc.is_null(values)) if column.nullable else good
 
 
 def names_in(have: Sequence[str], wanted: Sequence[str], contract: Dataset | None, path: str) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.contracts.arrow import keeps
 from angelia.contracts.core import Column
 from angelia.contracts.sources import CHANNELS, USER_PROFILES
 from angelia.timing.local_time import resolve_timezones
@@ -98,15 +99,7 @@ def in_order(channels: Iterable[str]) -> list[str]:
 
 
 def _valid(values: pa.Array, column: Column, refused: Counts) -> pa.Array:
-    good = pc.is_valid(values)
-    if column.allowed is not None:
-        good = pc.and_(good, pc.is_in(values, value_set=pa.array(column.allowed, values.type)))
-    if column.minimum is not None:
-        good = pc.and_(good, pc.fill_null(pc.greater_equal(values, column.minimum), False))
-    if column.maximum is not None:
-        good = pc.and_(good, pc.fill_null(pc.less_equal(values, column.maximum), False))
-    if column.pattern is not None:
-        good = pc.and_(good, pc.fill_null(pc.match_substring_regex(values, column.pattern), False))
+    good = keeps(values, column)
     refused[column.name] = pc.sum(pc.and_not(pc.is_valid(values), good)).as_py() or 0
     return pc.if_else(good, values, pa.scalar(None, values.type))
 

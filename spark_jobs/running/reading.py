@@ -28,6 +28,7 @@ from spark_jobs.running.session import PARTITION_BYTES, on_executor
 Window = list[tuple[int, Commit]]
 TASK_BYTES = 16 * 2**20  # of Parquet that one task reads, unless a file has more
 TASKS_A_CORE = 2
+NOTHING = StructType([])
 
 
 def read_dataset(
@@ -37,11 +38,12 @@ def read_dataset(
     columns: Sequence[str],
     *,
     change: Callable[[pa.Table], pa.Table] | None = None,
+    adding: StructType = NOTHING,
 ) -> DataFrame:
     """Return columns of commits of one dataset as a DataFrame, as `read_files` does."""
     commits = [commits] if isinstance(commits, Commit) else list(commits)
     files = [entry for commit in commits for entry in commit.files]
-    return read_files(spark, lake, commits[0].dataset, files, columns, change=change)
+    return read_files(spark, lake, commits[0].dataset, files, columns, change=change, adding=adding)
 
 
 def read_files(
@@ -52,11 +54,12 @@ def read_files(
     columns: Sequence[str],
     *,
     change: Callable[[pa.Table], pa.Table] | None = None,
+    adding: StructType = NOTHING,
 ) -> DataFrame:
     """Return columns of files of the dataset `name` as a DataFrame.
 
-    A partition reads a file, or several small ones. Each file's rows are `change`d as they are read. An
-    optional column is null where a file lacks it.
+    A partition reads a file, or several small ones. Each file's rows are `change`d as they are read; that may
+    add columns, which `adding` names. An optional column is null where a file lacks it.
 
     Raises:
         InvalidInput: a file lacks a column; it comes when the rows are read.
@@ -65,7 +68,7 @@ def read_files(
     whole = spark_schema(contract)
     # Nullable throughout: dirty rows of a source break its contract, and Spark crashes on a null where it was
     # promised none.
-    wanted = StructType([StructField(name, whole[name].dataType, True) for name in columns])
+    wanted = StructType([StructField(name, whole[name].dataType, True) for name in columns] + adding.fields)
     if not files:
         return spark.createDataFrame([], wanted)
     n_bytes = sum(entry.bytes for entry in files)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from spark_jobs.shard_work.valid import first_reason, valid
+import pyarrow as pa
+
+from angelia.contracts import dataset
+from spark_jobs.shard_work.valid import breaks, first_reason, valid, with_broken
 
 
 def test_rules_hold_at_their_edges_and_are_never_null(spark: Any) -> None:
@@ -16,6 +19,23 @@ def test_rules_hold_at_their_edges_and_are_never_null(spark: Any) -> None:
     assert [user for user, _ in answers] == [True, False, False, False]
     assert answers[2][1] is True
     assert None not in {each for row in answers for each in row}
+
+
+def test_rows_tell_what_they_break_as_conditions_do(spark: Any) -> None:
+    columns = ("event_id", "event_type", "item", "value")
+    texts = ["a1", "a1\n", "", None, "A b", "x" * 65, "ä", "a\nb", "view"]
+    numbers = [1.0, float("nan"), None, 1e9, -1e9, 1.1e9, float("inf"), 0.0, -2e9]
+    rows = pa.table({name: numbers if name == "value" else texts for name in columns})
+    bits = with_broken("user_events", columns)(rows)["broken"].to_pylist()
+    frame = spark.createDataFrame(
+        [(*row.values(), bit) for row, bit in zip(rows.to_pylist(), bits, strict=True)],
+        "event_id string, event_type string, item string, value double, broken int",
+    )
+    for name in columns:
+        pairs = frame.select(valid("user_events", name), breaks(columns, name)).collect()
+        assert [keeps for keeps, _ in pairs] == [not broken for _, broken in pairs], name
+        assert {keeps for keeps, _ in pairs} == {True, False}
+        assert dataset("user_events")[name].nullable == pairs[3 if name != "value" else 2][0]
 
 
 def test_the_first_reason_that_holds_is_the_rows(spark: Any) -> None:
