@@ -2,8 +2,8 @@
 
 Reads user_features (timezone, country), user_days, user_pushes of the last history_days, and user_hours for
 what was before; writes send_times, and once a week user_hours. Three passes over the shards: sum evidence by
-timezone; gather a hash-chosen sample of users, on which the driver chooses all parameters by held-out
-likelihood; write the curves, and sum up what they do not explain by category and hour, which becomes meta
+timezone; gather a hash-chosen sample of users, on which the driver fits clusters and, once a week, chooses all
+parameters by held-out likelihood; write the curves, and sum up what they do not explain by category and hour, which becomes meta
 `categories`; once a week that pass counts the days that have left the window, too (`past_categories`). Sums
 and the sample's counts (no ids) travel to the driver. Surprise: curves have mean 1 over
 the hours pushes were sent in (meta `reference`), not over all 24; hours nobody was ever pushed in rest on
@@ -37,7 +37,7 @@ from angelia.timing import category_hours
 from angelia.timing.busiest import META as BUSIEST
 from angelia.timing.busiest import busiest_meta, busiest_sums
 from angelia.timing.category_hours import category_sums
-from angelia.timing.choosing import CurveChoice, Sample, choose
+from angelia.timing.choosing import CHOSEN_ON, SETTLED_DAYS, CurveChoice, Sample, Settled, choose
 from angelia.timing.curves import (
     CohortSums,
     Strength,
@@ -233,6 +233,21 @@ def last_manifest(lake: Lake, ds: str, catalog: Catalog | None) -> Commit | None
     return manifest if manifest is not None and META in manifest.meta else None
 
 
+def settled_before(lake: Lake, ds: str, params: Mapping[str, object]) -> tuple[Settled | None, list[Commit]]:
+    """Return the parameters that the newest of the last nights goes on with, and its commit.
+
+    None if it had other settings, or they are a week old.
+    """
+    day = date.fromisoformat(ds)
+    first = (day - timedelta(days=SETTLED_DAYS - 1)).isoformat()
+    for back in range(1, SETTLED_DAYS):
+        commit = lake.head("send_times", ds=(day - timedelta(days=back)).isoformat())
+        if commit is not None:
+            settled = Settled.of(commit.meta, first) if commit.params == params else None
+            return settled, [commit] if settled else []
+    return None, []
+
+
 def arg_parser_for_job() -> argparse.ArgumentParser:
     """Return this job's parser."""
     parser = arg_parser(__doc__, after=("sources",))
@@ -280,7 +295,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         sums = merge_sums(result.stats for result in run_shards(spark, shards, partial(sum_cohorts, inputs)))
         scale = cohort_tables(sums, Strength()).scale
         parts = run_shards(spark, sampled, partial(gather_sample, inputs, scale, blocks))
-        choice = choose(Sample.join([unpacked(part.stats) for part in parts]), sums, n_days)
+        params = {"half_life_days": args.half_life_days, "history_days": n_days}
+        settled, settling = settled_before(lake, args.ds, params)
+        choice = choose(Sample.join([unpacked(part.stats) for part in parts]), sums, n_days, settled)
         pushed = CategoryPast.find(lake, args.ds, before)
         work = partial(write_curves, inputs, sums, choice, pushed, awake_hours(catalog), attempt.folder)
         written = run_shards(spark, shards, work)
@@ -302,13 +319,15 @@ def main(argv: Sequence[str] | None = None) -> None:
                 *(commit for window in (*windows, gap) for _, commit in window),
                 *([past] if past else []),
                 *pushed.commits(),
+                *(commit for commit in settling if commit not in pushed.commits()),
                 *([catalog.commit] if catalog and catalog.commit else []),
             ],
-            params={"half_life_days": args.half_life_days, "history_days": n_days},
+            params=params,
             meta={
                 "strength": asdict(choice.strength),
                 "habit": asdict(choice.habit),
                 "chosen_by": choice.by,
+                CHOSEN_ON: settled.on if settled else args.ds,
                 "gain": None if choice.gain is None else round(choice.gain, 6),
                 "clusters": choice.clusters.to_meta(),
                 "open_rate": round(tables.rate, 6),

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
+from angelia.timing.choosing import CHOSEN_ON
 from angelia.timing.evidence import CELLS
 from angelia.timing.habits import Clusters
 
@@ -48,6 +49,7 @@ def curve_of(lake: Lake, commit: Commit, ordinal: int, shard: int, days: int | N
         "shrank_to": shrank_to(row["timezone"], row["cluster"], Clusters.of(commit.meta["clusters"])),
         "chosen": {
             "by": commit.meta["chosen_by"],
+            "on": commit.meta.get(CHOSEN_ON, commit.partition["ds"]),
             "habit": commit.meta["habit"],
             "strength": commit.meta["strength"],
         },

@@ -5,8 +5,9 @@ chosen by the active hours of a quarter, given all before it: each person weighs
 parameters are chosen by the opens of each quarter in turn, given the other three, where the sample has
 `ENOUGH_OPENS` of them; elsewhere only `waiting` is chosen, by activity in the three hours from each hour.
 Both walk over a grid (`GRID`, `STRENGTH_GRID`), one step of one parameter at a time, from the defaults until
-no step is better. Surprise: activity of the quarter that is predicted never helps to predict its opens,
-because an open is followed by a visit.
+no step is better. What responses chose holds for a week of nights (`Settled`), since it hardly moves and
+choosing takes longer than the curves. Surprise: activity of the quarter that is predicted never helps to
+predict its opens, because an open is followed by a visit.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ STRENGTH_GRID: Mapping[str, tuple[float, ...]] = {
     "waiting": (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     "opens": (20.0, 80.0, 320.0),
 }
+CHOSEN_ON, BY_RESPONSES = "chosen_on", "responses"
+SETTLED_DAYS = 7  # nights that go on with what one of them chose by responses
 T = TypeVar("T", Habit, Strength)
 
 
@@ -117,10 +120,30 @@ class CurveChoice:
     gain: float | None
 
 
-def choose(sample: Sample, sums: CohortSums, days: int) -> CurveChoice:
-    """Choose everything from a sample and everybody's sums."""
-    habit, gain = choose_habit(sample, days)
+@dataclass(frozen=True)
+class Settled:
+    """Parameters that responses chose on one of the last nights, and their `gain`; `on` says which."""
+
+    habit: Habit
+    strength: Strength
+    gain: float | None
+    on: str
+
+    @classmethod
+    def of(cls, meta: Mapping[str, Any], since: str) -> Settled | None:
+        """Return what a commit's meta says of them; None if they are from before `since`."""
+        on = str(meta.get(CHOSEN_ON, ""))
+        if on < since or meta.get("chosen_by") != BY_RESPONSES:
+            return None
+        return cls(Habit(**meta["habit"]), Strength(**meta["strength"]), meta["gain"], on)
+
+
+def choose(sample: Sample, sums: CohortSums, days: int, settled: Settled | None = None) -> CurveChoice:
+    """Choose everything from a sample and everybody's sums, but for what is settled."""
     clusters = fit_clusters(sample.whole(max(HALF_LIVES)), sample.timezones)
+    if settled is not None:
+        return CurveChoice(settled.habit, settled.strength, clusters, BY_RESPONSES, settled.gain)
+    habit, gain = choose_habit(sample, days)
     strength, by = choose_strength(sample, sums, habit)
     return CurveChoice(habit, strength, clusters, by, gain)
 
@@ -216,7 +239,7 @@ def choose_strength(
         return sum(by_activity(fold.curves(tables, plain), fold.later) for fold in folds)
 
     if by_opens:
-        return walk(Strength(), grid, by_responses)[0], "responses"
+        return walk(Strength(), grid, by_responses)[0], BY_RESPONSES
     return walk(Strength(), {"waiting": grid["waiting"]}, by_presence)[0], "activity"
 
 

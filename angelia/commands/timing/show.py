@@ -90,7 +90,7 @@ def lines(shown: dict[str, Any]) -> list[str]:
             f"shrank to: a mixture of clusters, most of all {parent['cluster']} "
             f"({100 * parent['share']:.0f} % of the timezone's people), {peaks}"
         )
-    text.append(f"parameters, chosen by {JUDGES[chosen['by']]}:")
+    text.append(f"parameters, chosen on {chosen['on']} by {JUDGES[chosen['by']]}:")
     habit, strength = chosen["habit"], chosen["strength"]
     text += [
         f"  an active hour counts half after {habit['half_life_days']:g} days, and spreads over "

@@ -7,6 +7,7 @@ that were built; tests/unit/timing tests the mathematics.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,10 +23,12 @@ from angelia.catalog.documents import canonical, parse_document
 from angelia.catalog.snapshot import StoredDocument, catalog_of
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
-from angelia.lake import Lake
+from angelia.lake import Commit, Lake
 from angelia.timing.busiest import busiest_of
 from angelia.timing.category_hours import STRENGTHS
-from angelia.timing.curves import CURVE_RANGE
+from angelia.timing.choosing import CHOSEN_ON
+from angelia.timing.curves import CURVE_RANGE, Strength
+from angelia.timing.habits import Habit
 from spark_jobs import build_send_times
 from spark_jobs.running.session import run_job
 from tests.user_index import append_people
@@ -247,7 +250,7 @@ def test_show_prints_curve_evidence_and_parameters(nights: dict[int, Lake], caps
     assert f"in {DAYS} days {DAYS} active hours on {DAYS} days, {DAYS} pushes" in text
     assert "most of all" in text
     assert "most active at 20:00 on workdays" in text
-    assert "chosen by the responses" in text
+    assert f"chosen on {DS} by the responses" in text
     facts = json.loads(shown(nights[8], 7, capsys, "--json"))
     assert facts["workday"] == pytest.approx(grid(nights[8])[7, :24].tolist(), abs=1e-4)
     assert facts["chosen"]["habit"] == nights[8].require("send_times", ds=DS).meta["habit"]
@@ -261,6 +264,26 @@ def test_show_of_an_unknown_person_is_one_line(nights: dict[int, Lake], capsys) 
     line = shown(nights[8], 9_999_999, capsys)
     assert line.startswith("error: user_features of")
     assert line.count("\n") == 1
+
+
+def test_nights_go_on_with_what_one_of_them_chose(lake: Lake) -> None:
+    params = {"half_life_days": 14.0, "history_days": 28}
+    chosen = {"habit": asdict(Habit()), "strength": asdict(Strength(elasticity=1.25)), "gain": 0.1}
+
+    def night(ds: str, on: str, by: str = "responses") -> Commit:
+        with lake.attempt("send_times", ds=ds) as attempt:
+            attempt.write(valid_rows("send_times", 5, seed=1, ds=ds), "part-0000.parquet")
+            return attempt.publish(params=params, meta={**chosen, "chosen_by": by, CHOSEN_ON: on})
+
+    last = night("2026-11-12", "2026-11-08")
+    settled, cited = build_send_times.settled_before(lake, "2026-11-14", params)
+    assert (settled and settled.strength.elasticity, settled and settled.on) == (1.25, "2026-11-08")
+    assert cited == [last]
+    # A week after it was chosen, or by other settings, everything is chosen anew; so it is where few open.
+    assert build_send_times.settled_before(lake, "2026-11-15", params) == (None, [])
+    assert build_send_times.settled_before(lake, "2026-11-14", params | {"history_days": 90}) == (None, [])
+    night("2026-11-13", "2026-11-13", "activity")
+    assert build_send_times.settled_before(lake, "2026-11-14", params) == (None, [])
 
 
 def test_the_last_manifest_says_how_many_devices_there_were(lake) -> None:

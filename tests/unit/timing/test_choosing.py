@@ -1,16 +1,19 @@
 """Parameters that predict are chosen, by responses where there are enough of them."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from angelia.timing.choosing import (
+    BY_RESPONSES,
+    CHOSEN_ON,
     GRID,
     HALF_LIVES,
     QUARTERS,
     STRENGTH_GRID,
     Sample,
+    Settled,
     by_activity,
     choose,
     choose_habit,
@@ -90,6 +93,26 @@ def test_activity_of_the_held_out_quarter_tells_nothing() -> None:
 def test_nobody_active_means_the_defaults() -> None:
     choice = choose(Sample.join([]), {}, DAYS)
     assert (choice.habit, choice.strength, choice.by, choice.gain) == (Habit(), Strength(), "nothing", None)
+
+
+def test_what_responses_chose_holds_for_a_week() -> None:
+    part = sample(own=True, effect=1.0, rate=0.2)
+    first = choose(part, sums_of(part), DAYS)
+    assert first.by == BY_RESPONSES
+    meta = {
+        **{"habit": asdict(first.habit), "strength": asdict(first.strength), "gain": first.gain},
+        **{"chosen_by": first.by, CHOSEN_ON: "2026-11-10"},
+    }
+    settled = Settled.of(meta, "2026-11-10")
+    assert settled is not None
+    # Other people: the walk would end elsewhere, and clusters follow them.
+    other = sample(own=False, seed=5)
+    later = choose(other, sums_of(other), DAYS, settled)
+    assert (later.habit, later.strength, later.gain) == (first.habit, first.strength, first.gain)
+    assert later.habit != choose(other, sums_of(other), DAYS).habit
+    assert Settled.of(meta, "2026-11-11") is None
+    assert Settled.of(meta | {"chosen_by": "activity"}, "2026-11-10") is None
+    assert Settled.of({}, "2026-11-10") is None
 
 
 def test_hours_before_a_quarter_fade_as_of_its_begin() -> None:

@@ -26,6 +26,7 @@ SHOWN: dict[str, Any] = {
     "shrank_to": {"cluster": 3, "share": 0.25, "workday_peak": 9, "day_off_peak": 21},
     "chosen": {
         "by": "activity",
+        "on": "2026-11-14",
         "habit": {"half_life_days": 14.0, "width_h": 1.5, "workday": 20.0, "day_off": 30.0, "coupling": 0.4},
         "strength": {"elasticity": 0.5, "waiting": 0.9, "opens": 30.0},
     },
@@ -42,7 +43,7 @@ def test_evidence_cluster_and_parameters_are_sentences() -> None:
     text = "\n".join(lines(SHOWN))
     assert "in 28 days 40 active hours on 9 days, 7 pushes, 2 opens" in text
     assert "most of all 3 (25 % of the timezone's people), most active at 09:00 on workdays, 21:00" in text
-    assert "chosen by held-out activity, for want of responses" in text
+    assert "chosen on 2026-11-14 by held-out activity, for want of responses" in text
     few = SHOWN | {"shrank_to": SHOWN["shrank_to"] | {"cluster": None, "share": None}}
     assert "everybody of the timezone (too few active hours" in "\n".join(lines(few))
 
