@@ -2,12 +2,12 @@
 
 Reads user_features (timezone, country), user_days, user_pushes of the last history_days, and user_hours for
 what was before; writes send_times, and once a week user_hours. Three passes over the shards: sum evidence by
-timezone; gather a hash-chosen sample of users, on which the driver fits clusters and, once a week, chooses all
-parameters by held-out likelihood; write the curves, and sum up what they do not explain by category and hour, which becomes meta
-`categories`; once a week that pass counts the days that have left the window, too (`past_categories`). Sums
-and the sample's counts (no ids) travel to the driver. Surprise: curves have mean 1 over
-the hours pushes were sent in (meta `reference`), not over all 24; hours nobody was ever pushed in rest on
-activity alone.
+timezone; gather a hash-chosen sample of users, on which the driver fits clusters and, once a week, chooses
+all parameters by held-out likelihood; write the curves, and sum up what they do not explain by category and
+hour, which becomes meta `categories`; once a week that pass counts the days that have left the window, too
+(`past_categories`). Sums and the sample's counts (no ids) travel to the driver. Surprise: curves have mean 1
+over the hours pushes were sent in (meta `reference`), not over all 24; hours nobody was ever pushed in rest
+on activity alone.
 """
 
 from __future__ import annotations
