@@ -122,7 +122,7 @@ class CurveChoice:
 
 @dataclass(frozen=True)
 class Settled:
-    """Parameters that responses chose on one of the last nights, and their `gain`; `on` says which."""
+    """Parameters that responses chose on one of the last nights, `on`, and their `gain`."""
 
     habit: Habit
     strength: Strength
