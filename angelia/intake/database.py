@@ -24,7 +24,7 @@ from angelia.intake.repeating import used_keys
 from angelia.intake.tables import REVISION, messages, metadata, schema
 
 Kept = TypeVar("Kept")
-TRIES = 3
+_TRIES = 3
 _CONNECT_S = 5
 _OLD_DUE = "intake_due"
 _RUN_ROWS = 5_000  # keys of older messages a run
@@ -135,7 +135,7 @@ def kept(engine: Engine, write: Callable[[Connection], Kept]) -> Kept:
         Unavailable: the database did not answer; whether it kept anything is unknown.
     """
     with answering(engine):
-        for left in reversed(range(TRIES)):
+        for left in reversed(range(_TRIES)):
             try:
                 with writing(engine) as connection:
                     return write(connection)

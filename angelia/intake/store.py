@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from angelia.intake.database import TRIES, answering, insert_rows, is_deadlock, writing
+from angelia.intake.database import answering, insert_rows, kept, writing
 from angelia.intake.exporting.changes import mark
 from angelia.intake.message import Draft, Refusal
 from angelia.intake.people.external_ids import owners_of
@@ -66,28 +66,24 @@ class IntakeStore:
         # Outside of the transaction, so that other writers need not wait for a process that begins.
         if self._used is not None and not self._used.has_read:
             self.read_keys()
-        with answering(self._engine):
-            for left in reversed(range(TRIES)):
-                try:
-                    with writing(self._engine) as connection:
-                        _name_people(connection, drafts)
-                        known = _known(connection, drafts, self._used) if looks else {}
-                        verdicts, rows = _judge(known, drafts)
-                        insert_rows(connection, messages, rows)
-                        if self._used is not None:
-                            used_keys.keep(connection, rows)
-                        _keep_addresses(connection, drafts, verdicts)
-                    return verdicts
-                except sa.exc.IntegrityError:
-                    # The key was used before, or by another process meanwhile: now it can be looked up.
-                    self._looks, looks = _LOOKS_AFTER, True
-                    if not left:
-                        raise
-                except sa.exc.OperationalError as error:
-                    # Two writers of the same keys may wait for each other; the server ends one of them.
-                    if not left or not is_deadlock(error):
-                        raise
-        raise AssertionError("unreachable")
+
+        def write(connection: Connection) -> list[Verdict]:
+            nonlocal looks
+            _name_people(connection, drafts)
+            known = _known(connection, drafts, self._used) if looks else {}
+            verdicts, rows = _judge(known, drafts)
+            try:
+                insert_rows(connection, messages, rows)
+            except sa.exc.IntegrityError:
+                # The key was used before, or by another process meanwhile: now it can be looked up.
+                self._looks, looks = _LOOKS_AFTER, True
+                raise
+            if self._used is not None:
+                used_keys.keep(connection, rows)
+            _keep_addresses(connection, drafts, verdicts)
+            return verdicts
+
+        return kept(self._engine, write)
 
     def read_keys(self) -> None:
         """Read the keys that were used before, so that the first message need not wait for it.

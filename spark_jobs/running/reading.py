@@ -85,8 +85,8 @@ def read_files(
                         table = table.set_column(position, field.name, table[field.name].cast(pa.int64()))
                 yield from table.to_batches(max_chunksize=65_536)
 
-    # Before an exchange each task makes a file for each partition behind it: of ten million people a month of
-    # events is 17,000 small files, which took two thirds of the processor for making three million of those.
+    # Before an exchange each task makes a file for each partition behind it; a month of ten million people's
+    # events is 17,000 small files.
     busy = spark.sparkContext.defaultParallelism * TASKS_A_CORE
     n = min(len(files), max(busy, -(-n_bytes // TASK_BYTES)))
     return spark.range(len(files), numPartitions=n).mapInArrow(spread, wanted)

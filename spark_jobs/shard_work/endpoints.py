@@ -43,8 +43,7 @@ def gone_by(lake: Lake, ds: str) -> pa.Table:
 def read_endpoints(spark: SparkSession, lake: Lake, commit: Commit, ds: str) -> DataFrame:
     """Return the endpoints of a commit as clients' words up to ds leave them.
 
-    One partition a file of the commit, hosts as DNS has them. Of a snapshot and a word
-    the later one holds.
+    Hosts are as DNS has them. Of a snapshot and a word the later one holds.
     """
     snapshot = read_dataset(spark, lake, commit, COLUMNS, change=ascii_forms)
     end = datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(days=1)
