@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from angelia.errors import AngeliaError, InvalidInput
-from angelia.intake.database import answering, writing
+from angelia.intake.database import answering, kept, writing
 from angelia.intake.message import Draft, Refusal
 from angelia.intake.tables import code_locks, code_uses, codes, messages
 
@@ -144,7 +144,7 @@ class Codes:
         row["variables"] = json.dumps(json.loads(row["variables"]) | {"code": f"otp:{message}"})
         row["expires_us"] = min(row["expires_us"] or expires_us, expires_us)
         row["priority"] = 0
-        kept = {
+        code = {
             "client": client,
             "id": message,
             "person_hash": person,
@@ -176,7 +176,7 @@ class Codes:
                 row["channels"] = ",".join(names[at:] + names[:at])
             older = sa.update(codes).where(codes.c.person_hash == person, codes.c.attempts_left > 0)
             connection.execute(older.values(attempts_left=0))
-            connection.execute(sa.insert(codes), kept)
+            connection.execute(sa.insert(codes), code)
             connection.execute(
                 sa.insert(code_uses), [{"used_by": name, "id": message, "at_us": now_us} for name in uses]
             )
@@ -197,8 +197,8 @@ class Codes:
             )
             counts = connection.execute(trying.values(attempts_left=c.attempts_left - 1)).rowcount == 1
             row = connection.execute(sa.select(c.code_hash, c.attempts_left).where(mine)).first()
-            kept, left = (row.code_hash, int(row.attempts_left)) if row is not None else ("0" * 64, 0)
-            is_right = hmac.compare_digest(kept, hashed) and counts
+            standing, left = (row.code_hash, int(row.attempts_left)) if row is not None else ("0" * 64, 0)
+            is_right = hmac.compare_digest(standing, hashed) and counts
             # Written either way: a wrong code takes the steps of a right one.
             spent = {"verified_us": now_us, "attempts_left": 0} if is_right else {"made_us": c.made_us}
             connection.execute(sa.update(codes).where(mine).values(spent))
@@ -214,8 +214,9 @@ class Codes:
         Args:
             addressed: (message id, channel, address) of codes that are about to be sent.
         """
-        refused: set[str] = set()
-        with answering(self._engine), writing(self._engine) as connection:
+
+        def judge(connection: Connection) -> set[str]:
+            refused = set()
             for message, channel, address in addressed:
                 name = self._secret.hashed("address", channel, address)
                 _lock(connection, name)
@@ -230,7 +231,9 @@ class Codes:
                     connection.execute(
                         sa.insert(code_uses), {"used_by": name, "id": message, "at_us": now_us}
                     )
-        return refused
+            return refused
+
+        return kept(self._engine, judge)
 
 
 def network_of(text: str) -> str:

@@ -13,6 +13,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -20,7 +21,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from angelia.config import load_settings
 from angelia.contracts.outcomes import SUPPRESSED
-from angelia.intake.database import Unavailable, answering, connect, writing
+from angelia.intake.database import Unavailable, answering, connect, kept, writing
 from angelia.intake.dispatching.steps import OutcomeStep, note_steps
 from angelia.intake.exporting.changes import mark
 from angelia.intake.message import now
@@ -90,20 +91,22 @@ class IntakePeople:
             self._sleep(_LOOK_S)
         changed = Counter[str]()
         for user, tombstone in tombstones.items():
-            with answering(self.engine), writing(self.engine) as connection:
-                n_messages, n_codes = self._messages(connection, user, tombstone)
-                moved = sa.update(sends).where(sends.c.user_id == user).values(user_id=tombstone)
-                changed["intake_sends"] += connection.execute(moved).rowcount
-                # What waits for its moment sets nothing off any more, and counts nobody needs stand there.
-                connection.execute(sa.delete(trigger_moots).where(trigger_moots.c.user_id == user))
-                for table in (trigger_events, addresses, external_ids):
-                    gone = sa.delete(table).where(table.c.user_id == user)
-                    changed[table.name] += connection.execute(gone).rowcount
-                changed["intake_messages"] += n_messages
-                changed["intake_codes"] += n_codes
+            changed += kept(self.engine, partial(self._erase, user=user, tombstone=tombstone))
         if self.engine.dialect.name == "sqlite":
             self._rewrite_file()  # though nothing changed: an erasure that died may have changed it
         return dict(+changed)
+
+    def _erase(self, connection: Connection, user: str, tombstone: str) -> Counter[str]:
+        n_messages, n_codes = self._messages(connection, user, tombstone)
+        changed = Counter({"intake_messages": n_messages, "intake_codes": n_codes})
+        moved = sa.update(sends).where(sends.c.user_id == user).values(user_id=tombstone)
+        changed["intake_sends"] = connection.execute(moved).rowcount
+        # What waits for its moment sets nothing off any more, and counts nobody needs stand there.
+        connection.execute(sa.delete(trigger_moots).where(trigger_moots.c.user_id == user))
+        for table in (trigger_events, addresses, external_ids):
+            gone = sa.delete(table).where(table.c.user_id == user)
+            changed[table.name] = connection.execute(gone).rowcount
+        return changed
 
     def _rewrite_file(self) -> None:
         """Write SQLite's file anew.
@@ -193,19 +196,8 @@ def expire(engine: Engine, before_us: int) -> Counter[str]:
         old = sa.union_all(
             over, sa.select(c.id, c.user_id).where(c.client == client, c.id < oldest_id, lapsed)
         )
-        while True:
-            with answering(engine), writing(engine) as connection:
-                owners = {row.id: row.user_id for row in connection.execute(old.limit(_SLICE))}
-                for part in slices(list(owners)):
-                    # The index of sends begins with the person; by message each slice would read all of them.
-                    theirs = sends.c.user_id.in_({owners[message] for message in part})
-                    mine = sa.delete(sends).where(theirs, sends.c.client == client, sends.c.id.in_(part))
-                    gone[sends.name] += connection.execute(mine).rowcount
-                    for table in (messages, steps, codes, message_addresses):
-                        mine = sa.delete(table).where(table.c.client == client, table.c.id.in_(part))
-                        gone[table.name] += connection.execute(mine).rowcount
-            if not owners:
-                break
+        while slice_gone := kept(engine, partial(_delete_slice, client=client, old=old)):
+            gone += slice_gone
     if engine.dialect.name == "sqlite":
         _delete_runs(engine, clients, oldest_id)
     # Uses are found by whom they count, so they are gone through once, and not once a slice of messages.
@@ -214,6 +206,23 @@ def expire(engine: Engine, before_us: int) -> Counter[str]:
         closed = sa.delete(batches).where(batches.c.is_open == 0, batches.c.made_us < before_us)
         gone[batches.name] += connection.execute(closed).rowcount
     return +gone
+
+
+def _delete_slice(
+    connection: Connection, client: str, old: sa.CompoundSelect[tuple[str, str]]
+) -> Counter[str]:
+    """Delete a slice of a client's old messages; return rows by table, nothing if none is left."""
+    gone: Counter[str] = Counter()
+    owners = {row.id: row.user_id for row in connection.execute(old.limit(_SLICE))}
+    for part in slices(list(owners)):
+        # The index of sends begins with the person; by message each slice would read all of them.
+        theirs = sends.c.user_id.in_({owners[message] for message in part})
+        mine = sa.delete(sends).where(theirs, sends.c.client == client, sends.c.id.in_(part))
+        gone[sends.name] += connection.execute(mine).rowcount
+        for table in (messages, steps, codes, message_addresses):
+            mine = sa.delete(table).where(table.c.client == client, table.c.id.in_(part))
+            gone[table.name] += connection.execute(mine).rowcount
+    return gone
 
 
 def _delete_runs(engine: Engine, clients: Sequence[str], oldest_id: str) -> None:

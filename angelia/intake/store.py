@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from angelia.intake.database import answering, insert_rows, kept, writing
+from angelia.intake.database import answering, insert_rows, kept
 from angelia.intake.exporting.changes import mark
 from angelia.intake.message import Draft, Refusal
 from angelia.intake.people.external_ids import owners_of
@@ -158,12 +158,15 @@ class IntakeStore:
             .where(_has_status("accepted", now_us))
             .values(status="cancelled", status_us=now_us, is_open=0)
         )
-        with answering(self._engine), writing(self._engine) as connection:
+
+        def write(connection: Connection) -> bool:
             is_mine = connection.execute(change).rowcount == 1
             if is_mine:
                 mark(connection, [message_id])
                 forget_addresses(connection, [(client, message_id)])
-        return is_mine
+            return is_mine
+
+        return kept(self._engine, write)
 
 
 def effective_status(row: Row, now_us: int) -> str:

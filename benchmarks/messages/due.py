@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from angelia.intake.database import connect, fetched, writing
-from angelia.intake.dispatching.batches import due_query
+from angelia.intake.dispatching.due import due_query
 from angelia.intake.message import Draft, IntakeMessage, draft, now
 from angelia.intake.store import change
 from angelia.intake.tables import messages

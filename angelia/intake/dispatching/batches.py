@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -20,13 +18,13 @@ from sqlalchemy.engine import Connection, Engine
 from angelia.delivery.ledger.ledger import Owner
 from angelia.errors import Conflict
 from angelia.intake.database import answering, fetched, insert_rows, kept, writing
+from angelia.intake.dispatching.due import EVERY, due_query, due_range, share_out
 from angelia.intake.dispatching.steps import OutcomeStep, apply, note_steps
 from angelia.intake.exporting.changes import mark
 from angelia.intake.message import is_by_address
 from angelia.intake.store import Row, change, forget_addresses, slices
-from angelia.intake.tables import PRIORITIES, batches, message_addresses, messages, sends
+from angelia.intake.tables import batches, message_addresses, messages, sends
 
-EVERY = tuple(range(len(PRIORITIES)))
 # What a row of steps says beside the words of statuses: it waits, or came back by itself.
 POSTPONED = "postponed"
 
@@ -61,7 +59,6 @@ class IntakeSend:
     at_us: int
 
 
-_IS_OPEN = messages.c.is_open == sa.literal_column("1")  # no parameter, or its index is not used
 _SEND = tuple(each.name for each in fields(IntakeSend))  # `asdict` copies deeply, at ten times the cost
 
 
@@ -149,10 +146,14 @@ class Batches:
     def renew(self, held: Iterable[IntakeBatch], now_us: int) -> None:
         """Move the end of the leases of these batches, as far as they are still ours."""
         c = batches.c
-        with answering(self._engine), writing(self._engine) as connection:
-            for batch in held:
-                mine = sa.update(batches).where(c.id == batch.id, c.holder == batch.holder)
+        names = [(batch.id, batch.holder) for batch in held]
+
+        def write(connection: Connection) -> None:
+            for name, holder in names:
+                mine = sa.update(batches).where(c.id == name, c.holder == holder)
                 connection.execute(mine.values(lease_us=now_us + self._lease_us))
+
+        kept(self._engine, write)
 
     def rows(self, batch: IntakeBatch) -> list[Row]:
         """Return the batch's messages that are still to be decided or followed, in their order."""
@@ -178,31 +179,37 @@ class Batches:
         by_client: dict[str, list[str]] = {}
         for row in rows:
             by_client.setdefault(row["client"], []).append(row["id"])
-        kept: dict[tuple[str, str], tuple[str, str]] = {}
+        addresses: dict[tuple[str, str], tuple[str, str]] = {}
         c = message_addresses.c
         with answering(self._engine), self._engine.connect() as connection:
             for client, ids in by_client.items():
                 for part in slices(ids):
                     query = sa.select(message_addresses).where(c.client == client, c.id.in_(part))
                     for row in fetched(connection, query):
-                        kept[client, row["id"]] = row["channel"], row["address"]
-        return kept
+                        addresses[client, row["id"]] = row["channel"], row["address"]
+        return addresses
 
     def name_people(self, batch: IntakeBatch, rows: Sequence[Row]) -> None:
         """Write whose the addresses of these messages are, before anything is made of it."""
-        with self._holding(batch) as connection:
+
+        def name(connection: Connection) -> None:
             for row in rows:
                 change(connection, [row], user_id=row["user_id"])
             mark(connection, (row["id"] for row in rows))
 
+        self._held(batch, name)
+
     def reserve(self, batch: IntakeBatch, wanted: Sequence[IntakeSend]) -> None:
         """Write the sends of a batch, so that other dispatchers' caps count them."""
-        with self._holding(batch) as connection:
+
+        def insert(connection: Connection) -> None:
             # Of a batch just claimed nothing is there yet.
             ids = [] if batch.claimed else [send.message_id for send in wanted]
-            kept = _present(connection, sends.c.message_id, ids)
-            fresh = [_fields(send) for send in wanted if send.message_id not in kept]
+            present = _present(connection, sends.c.message_id, ids)
+            fresh = [_fields(send) for send in wanted if send.message_id not in present]
             insert_rows(connection, sends, fresh)
+
+        self._held(batch, insert)
 
     def sent_to(self, users: Sequence[str], since_us: int) -> list[tuple[IntakeSend, bool]]:
         """Return what people were sent since an instant, and whether that is settled.
@@ -246,22 +253,28 @@ class Batches:
             postponed: (message, when it is due again, why).
             unreserved: ids in the lake of the messages that were reserved and are not sent.
         """
-        with self._holding(batch) as connection:
+
+        def write(connection: Connection) -> None:
             apply(connection, noted)
             _put_back(connection, postponed, now_us)
             forget_addresses(connection, forgotten)
             _unreserve(connection, unreserved)
             connection.execute(sa.update(batches).where(batches.c.id == batch.id).values(is_sealed=1))
 
+        self._held(batch, write)
+
     def note(
         self, batch: IntakeBatch, noted: Sequence[OutcomeStep], unreserved: Sequence[str], *, is_over: bool
     ) -> None:
         """Write what became of a batch's messages; `is_over` closes it for good."""
-        with self._holding(batch) as connection:
+
+        def write(connection: Connection) -> None:
             apply(connection, noted)
             _unreserve(connection, unreserved)
             if is_over:
                 connection.execute(sa.update(batches).where(batches.c.id == batch.id).values(is_open=0))
+
+        self._held(batch, write)
 
     def rest(self, batch: IntakeBatch, until_us: int) -> None:
         """Give a batch that is not over back, for any dispatcher to go on with from an instant on."""
@@ -279,7 +292,7 @@ class Batches:
         with answering(self._engine), self._engine.connect() as connection:
             due = sum(
                 connection.execute(
-                    sa.select(sa.func.count()).select_from(_due_range(priority, now_us))
+                    sa.select(sa.func.count()).select_from(due_range(priority, now_us))
                 ).scalar_one()
                 for priority in EVERY
             )
@@ -292,16 +305,18 @@ class Batches:
             query = query.with_for_update(skip_locked=True)
         return fetched(connection, query)
 
-    @contextmanager
-    def _holding(self, batch: IntakeBatch) -> Iterator[Connection]:
-        """Yield a transaction in which the batch is ours, and renew its lease. Raises: Lost."""
+    def _held(self, batch: IntakeBatch, write: Callable[[Connection], None]) -> None:
+        """Write in a transaction in which the batch is ours, and renew its lease. Raises: Lost."""
         c = batches.c
         mine = sa.update(batches).where(c.id == batch.id, c.holder == batch.holder)
-        with answering(self._engine), writing(self._engine) as connection:
+
+        def write_as_holder(connection: Connection) -> None:
             # A value that changes: MariaDB does not count a row that stays as it is.
             if connection.execute(mine.values(lease_us=c.lease_us + 1)).rowcount != 1:
                 raise Lost("another dispatcher took the batch over", fix="nothing: it goes on with it")
-            yield connection
+            write(connection)
+
+        kept(self._engine, write_as_holder)
 
     def _row(self, batch: IntakeBatch, now_us: int) -> Row:
         return {
@@ -320,37 +335,6 @@ class Batches:
 
     def _owner_text(self) -> str:
         return json.dumps(asdict(self._owner))
-
-
-def _due_range(priority: int, now_us: int) -> sa.Subquery:
-    return (
-        sa.select(messages.c.due_us)
-        .where(_IS_OPEN, messages.c.priority == priority, messages.c.due_us <= now_us)
-        .subquery()
-    )
-
-
-def due_query(priority: int, now_us: int, limit: int) -> sa.Select[Any]:
-    """Return the query of a priority's due messages, oldest first: one range of an index."""
-    return (
-        sa.select(messages)
-        .where(_IS_OPEN, messages.c.priority == priority, messages.c.due_us <= now_us)
-        .order_by(messages.c.due_us)
-        .limit(limit)
-    )
-
-
-def share_out(waiting: Sequence[int], limit: int) -> list[int]:
-    """Return how many of each priority a batch takes: high first, room kept for the rest.
-
-    A batch of less than ten keeps no room for low, one of less than five none for medium.
-    """
-    kept = [0, min(waiting[1], limit // 5), min(waiting[2], limit // 10)]
-    shares: list[int] = []
-    for rank, number in enumerate(waiting):
-        room = limit - sum(shares) - sum(kept[rank + 1 :])
-        shares.append(min(number, room))
-    return shares
 
 
 def _fields(send: IntakeSend) -> Row:

@@ -29,10 +29,11 @@ from angelia.delivery.worker.run import Delivery, Shared
 from angelia.delivery.worker.senders import OpenTransport, Senders
 from angelia.errors import AngeliaError, Corrupt
 from angelia.intake.codes import Codes
-from angelia.intake.dispatching.batches import EVERY, Batches, IntakeBatch, Lost
+from angelia.intake.dispatching.batches import Batches, IntakeBatch, Lost
 from angelia.intake.dispatching.caps import DAY_US, NightlySends, cap, days_counted, limit_codes, send_of
 from angelia.intake.dispatching.deciding import Verdicts, decide, occurrence_of
 from angelia.intake.dispatching.device_day import DeviceDay
+from angelia.intake.dispatching.due import EVERY
 from angelia.intake.dispatching.handing import hand_over
 from angelia.intake.dispatching.people import BatchSources, NightPeople
 from angelia.intake.dispatching.steps import OutcomeStep, counted

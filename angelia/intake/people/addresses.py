@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
@@ -18,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from angelia.contracts.sending import Micros
-from angelia.intake.database import answering, kept, writing
+from angelia.intake.database import answering, kept
 from angelia.intake.errors import refused
 from angelia.intake.message import microseconds
 from angelia.intake.tables import addresses
@@ -234,8 +235,7 @@ def export_addresses(lake: Lake, engine: Engine) -> tuple[int, list[str]]:
             return n_words, commits
         commits.append(register(lake, [_word(row) for row in rows]).ref)
         n_words += len(rows)
-        with answering(engine), writing(engine) as connection:
-            _note_exported(connection, rows)
+        kept(engine, partial(_note_exported, rows=rows))
 
 
 def _note_exported(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:

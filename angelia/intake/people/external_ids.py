@@ -8,6 +8,7 @@ and a client differ, the later statement holds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -100,8 +101,7 @@ def take_over(lake: Lake, engine: Engine) -> int:
     n_changed = 0
     for entry in commit.files:
         for batch in lake.read_file(entry).to_batches(max_chunksize=_ROWS):
-            with answering(engine), writing(engine) as connection:
-                n_changed += _merge(connection, batch)
+            n_changed += kept(engine, partial(_merge, batch=batch))
     with answering(engine), writing(engine) as connection:
         connection.execute(sa.delete(imports).where(of))
         connection.execute(sa.insert(imports), {"dataset": EXTERNAL_IDS, "ref": commit.ref})

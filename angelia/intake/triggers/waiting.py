@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from angelia.catalog.document_parts import Trigger
 from angelia.contracts.sending import Micros
-from angelia.intake.database import answering, kept, writing
+from angelia.intake.database import answering, kept
 from angelia.intake.store import slices
 from angelia.intake.tables import messages, trigger_events, trigger_moots, trigger_reads
 from angelia.intake.triggers.arrivals import Arrived
@@ -146,16 +146,18 @@ class Waiting:
             }
             for event, outcome, message in concluded
         ]
-        with answering(self._engine), writing(self._engine) as connection:
-            connection.execute(change, rows)
+        kept(self._engine, lambda connection: connection.execute(change, rows))
 
     def forget_old(self, now: Micros) -> int:
         """Delete what is too old to matter, however often it arrives again; return how many events."""
         old = trigger_events.c.due_us < now - KEPT_US
-        with answering(self._engine), writing(self._engine) as connection:
+
+        def delete(connection: Connection) -> int:
             connection.execute(sa.delete(trigger_moots).where(trigger_moots.c.at_us < now - KEPT_US))
             gone = sa.delete(trigger_events).where(trigger_events.c.stage == OVER, old)
             return connection.execute(gone).rowcount
+
+        return kept(self._engine, delete)
 
     def counts(self, campaign: str) -> Counter[str]:
         """Return how many of a campaign's events wait, and what became of the others."""

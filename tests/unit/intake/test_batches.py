@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy.engine import Engine
 
 from angelia.delivery.ledger.ledger import Owner
-from angelia.intake.dispatching.batches import Batches, IntakeSend, Lost, due_query, share_out
+from angelia.errors import AngeliaError
+from angelia.intake.dispatching.batches import Batches, IntakeSend, Lost
 from angelia.intake.dispatching.steps import OutcomeStep
 from angelia.intake.store import Accepted, IntakeStore
 from tests.unit.intake.conftest import HOUR_US, NOW_US, Make
@@ -110,24 +111,36 @@ def test_what_is_postponed_is_due_again_later(engine: Engine, draft: Make) -> No
     assert again.members == (("shop", two["id"]),)
 
 
-@pytest.mark.parametrize(
-    ("waiting", "limit", "shares"),
-    [
-        ([100, 100, 100], 10, [7, 2, 1]),
-        ([100, 0, 100], 10, [9, 0, 1]),
-        ([3, 100, 100], 10, [3, 6, 1]),
-        ([0, 1, 100], 10, [0, 1, 9]),
-        ([100, 100, 100], 1, [1, 0, 0]),
-        ([1, 1, 1], 10, [1, 1, 1]),
-    ],
-)
-def test_a_claim_starves_no_priority(waiting: list[int], limit: int, shares: list[int]) -> None:
-    assert share_out(waiting, limit) == shares
+def test_a_batch_and_receipts_that_wait_for_each_other(any_engine: Engine, draft: Make) -> None:
+    # Each writes steps of the same messages, one from the end, so each holds what the other asks for next.
+    IntakeStore(any_engine).accept([draft(user_id=f"u{i}") for i in range(150)])
+    batches = of(any_engine)
+    batch = claim(batches, NOW_US, 150)
+    assert batch is not None
+    barrier, faults = threading.Barrier(2), []
 
+    def steps(turn: int) -> list[OutcomeStep]:
+        return [
+            OutcomeStep(client, name, f"step {turn}", NOW_US + turn, "queued")
+            for client, name in batch.members
+        ]
 
-def test_the_due_query_reads_one_range_of_its_index(engine: Engine) -> None:
-    text = due_query(0, NOW_US, 10).compile(engine, compile_kwargs={"literal_binds": True})
-    with engine.connect() as connection:
-        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
-    index = "intake_due_open (is_open=? AND priority=? AND due_us<?)"
-    assert plan == [f"SEARCH intake_messages USING INDEX {index}"]
+    def write(*, is_receipt: bool) -> None:
+        try:
+            for turn in range(12):
+                barrier.wait(30)
+                if is_receipt:
+                    batches.note_receipts(steps(turn)[::-1])
+                else:
+                    batches.note(batch, steps(turn), [], is_over=False)
+        except (AngeliaError, threading.BrokenBarrierError) as error:
+            faults.append(error)
+            barrier.abort()
+
+    threads = [threading.Thread(target=write, kwargs={"is_receipt": each}) for each in (False, True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert batches.take_over(NOW_US + LEASE_US + HOUR_US) is not None
