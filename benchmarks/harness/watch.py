@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
+import time
 from pathlib import Path
+
+_PAUSES = 20  # the pause after a look, in looks: watching costs at most a tenth of a core
 
 
 class Watch(threading.Thread):
     """Samples a process and all below it.
 
-    Processor time ten times a second, memory (shared pages counted once: PSS) twice, because summing the
-    pages of 4 GiB takes the kernel tens of milliseconds, which the watched process loses.
+    Processor time ten times a second, memory (shared pages counted once: PSS) twice, both less often where a
+    look takes long: summing the pages of 4 GiB takes the kernel tens of milliseconds, which the watched
+    process loses.
     """
 
     def __init__(self, pid: int) -> None:
@@ -22,12 +25,17 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         """Sample until stopped."""
-        samples = itertools.count()
-        while not self.over.wait(0.1):
+        pause_s, memory_at = 0.1, 0.0
+        while not self.over.wait(pause_s):
+            began = time.monotonic()
             tree = _tree(self.pid)
-            if next(samples) % 5 == 0:
-                self.peak_kib = max(self.peak_kib, sum(_pss_kib(pid) for pid in tree))
             self._ticks |= {pid: used for pid in tree if (used := ticks(pid))}
+            looked = time.monotonic()
+            pause_s = max(0.1, _PAUSES * (looked - began))
+            if looked >= memory_at:
+                self.peak_kib = max(self.peak_kib, sum(_pss_kib(pid) for pid in tree))
+                ended = time.monotonic()
+                memory_at = ended + max(0.5, _PAUSES * (ended - looked))
 
     @property
     def cpu_s(self) -> float:

@@ -40,6 +40,13 @@ def test_compose_names_settings_that_exist() -> None:
     assert {"ANGELIA_LAKE", "ANGELIA_MODELS", "ANGELIA_CATALOG", "ANGELIA_S3_ENDPOINT"} <= named
 
 
+def test_every_service_that_stays_says_whether_it_is_healthy() -> None:
+    services = yaml.safe_load((DOCKER / "compose.yaml").read_text("utf-8"))["services"]
+    stay = {name: service for name, service in services.items() if service.get("restart") == "unless-stopped"}
+    assert {"grafana", "prometheus", "node-exporter", "airflow-scheduler"} <= set(stay)
+    assert [name for name, service in stay.items() if not service.get("healthcheck", {}).get("test")] == []
+
+
 def test_secrets_are_written_once_for_their_owner_only(tmp_path) -> None:
     file, script = tmp_path / "a folder" / "env", DOCKER / "secrets.sh"
     file.parent.mkdir()
