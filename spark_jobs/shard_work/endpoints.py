@@ -7,37 +7,24 @@ that a replay of a night chooses as that night did; delivery checks younger ones
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from angelia.contracts.devices.endpoints import DENIED
 from angelia.lake import Commit, Lake
+from angelia.lake.lake import LOG
 from angelia.users.addresses import ascii_forms
-from angelia.users.registered import last_words
+from angelia.users.registered import REGISTERED
 from angelia.users.suppressions import address_hashes, address_key
-from spark_jobs.running.reading import read_dataset
+from spark_jobs.running.reading import read_dataset, read_files
 
 _KEY = ["user_id", "channel", "address"]
 COLUMNS = [*_KEY, "registered_ts", "is_active", "permission"]
-
-
-def gone_by(lake: Lake, ds: str) -> pa.Table:
-    """Return the entries about single addresses up to the end of ds.
-
-    Columns: user_id, channel, address_hash, since_ts.
-    """
-    log = lake.read_log("suppressions")
-    end = datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(days=1)
-    known = pc.and_(
-        pc.is_valid(log["address_hash"]),
-        pc.less(log["since_ts"].cast(pa.int64()), int(end.timestamp() * 1e6)),
-    )
-    return log.filter(known).select(["user_id", "channel", "address_hash", "since_ts"])
+FEW = 200_000  # rows of a log that every executor may have whole: some 50 MB
 
 
 def read_endpoints(spark: SparkSession, lake: Lake, commit: Commit, ds: str) -> DataFrame:
@@ -46,17 +33,58 @@ def read_endpoints(spark: SparkSession, lake: Lake, commit: Commit, ds: str) -> 
     Hosts are as DNS has them. Of a snapshot and a word the later one holds.
     """
     snapshot = read_dataset(spark, lake, commit, COLUMNS, change=ascii_forms)
-    end = datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(days=1)
-    words = last_words(lake, until=end)
-    if not words.num_rows:
+    log, small = _log_of(spark, lake, REGISTERED, COLUMNS)
+    if log is None:
         return snapshot
-    # The words are few beside the snapshot, which is not shuffled for them.
-    frame = spark.createDataFrame(words)
-    spoken = F.broadcast(frame.select(*_KEY, F.col("registered_ts").alias("said_ts")))
+    words = _last(log.where(F.col("registered_ts") < _end_of(ds)))
+    spoken = small(words.select(*_KEY, F.col("registered_ts").alias("said_ts")))
     newer = snapshot.join(spoken, _KEY, how="inner").where("registered_ts > said_ts").select(*_KEY)
     standing = snapshot.join(spoken, _KEY, how="left").where("said_ts IS NULL OR registered_ts > said_ts")
-    words_left = frame.where("is_active").join(newer.distinct(), _KEY, how="left_anti")
+    words_left = words.where("is_active").join(newer.distinct(), _KEY, how="left_anti")
     return standing.select(*COLUMNS).unionByName(words_left.select(*COLUMNS))
+
+
+def _last(log: DataFrame) -> DataFrame:
+    """Return the last word on each address, as `angelia.users.registered.last_words` does.
+
+    Of two words at one instant the one that ends the address is the last; what they say of the device decides
+    between words that are equal otherwise, so that every run decides alike.
+    """
+    ends = F.when(F.col("is_active"), 0).when(~F.col("is_active"), 1).otherwise(2)
+    said = [name for name in COLUMNS if name not in _KEY]
+    last = F.max_by(F.struct(*said), F.struct("registered_ts", ends, "permission"))
+    return log.groupBy(*_KEY).agg(last.alias("said")).select(*_KEY, "said.*")
+
+
+def gone_by(spark: SparkSession, lake: Lake, ds: str) -> DataFrame | None:
+    """Return the newest entry about each address up to the end of ds; None where nothing was ever entered.
+
+    Columns: user_id, of (the channel, null = all), address_hash, since_ts.
+    """
+    log, small = _log_of(spark, lake, "suppressions", ["user_id", "channel", "address_hash", "since_ts"])
+    if log is None:
+        return None
+    known = log.where(F.col("address_hash").isNotNull() & (F.col("since_ts") < _end_of(ds)))
+    # An entry without a channel closes that address on all of them, so its channel gets a name of its own.
+    named = known.withColumnRenamed("channel", "of").groupBy("user_id", "of", "address_hash")
+    return small(named.agg(F.max("since_ts").alias("since_ts")))
+
+
+def _log_of(
+    spark: SparkSession, lake: Lake, name: str, columns: list[str]
+) -> tuple[DataFrame | None, Callable[[DataFrame], DataFrame]]:
+    """Return a log, None if it is empty, and what makes of rows of it a side of a join.
+
+    Executors read it. While it is small every executor gets all of it, and endpoints need not be exchanged.
+    """
+    files = [entry for commit in lake.history(name, log=LOG) for entry in commit.files]
+    n_rows = sum(entry.rows for entry in files)
+    log = read_files(spark, lake, name, files, columns) if n_rows else None
+    return log, F.broadcast if n_rows <= FEW else lambda rows: rows
+
+
+def _end_of(ds: str) -> Column:
+    return F.lit(datetime.fromisoformat(ds).replace(tzinfo=UTC) + timedelta(days=1))
 
 
 def living(spark: SparkSession, lake: Lake, endpoints: DataFrame, ds: str) -> DataFrame:
@@ -64,8 +92,8 @@ def living(spark: SparkSession, lake: Lake, endpoints: DataFrame, ds: str) -> Da
 
     Columns: user_id, channel, address, registered_ts, ….
     """
-    gone = gone_by(lake, ds)
-    if not gone.num_rows:
+    entries = gone_by(spark, lake, ds)
+    if entries is None:
         return endpoints
     key = address_key(lake.store)
 
@@ -80,13 +108,6 @@ def living(spark: SparkSession, lake: Lake, endpoints: DataFrame, ds: str) -> Da
             ]
             yield batch.filter(pa.array(is_dead, pa.bool_())).select(_KEY)
 
-    # An entry without a channel closes that address on all of them, so its channel gets a name of its own.
-    entries = (
-        spark.createDataFrame(gone)
-        .withColumnRenamed("channel", "of")
-        .groupBy("user_id", "of", "address_hash")
-        .agg(F.max("since_ts").alias("since_ts"))
-    )
     # Only people who have an entry are hashed: few, whatever the population.
     suspects = endpoints.join(entries, "user_id", how="inner").where(
         "(of IS NULL OR of = channel) AND registered_ts <= since_ts AND address IS NOT NULL"
