@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -68,11 +69,10 @@ def serve(
             timer = threading.Timer(max_seconds, setattr, (server, "should_exit", True))
             timer.daemon = True
             timer.start()
-        try:
+        # Ctrl-C is how an operator ends a server: nothing of it is to be run again.
+        with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
-        except KeyboardInterrupt:
-            # Ctrl-C is how an operator ends a server: nothing of it is to be run again.
-            progress("stopped: requests under way were answered")
+        progress("stopped: requests under way were answered")
 
 
 def tune_interpreter() -> None:
