@@ -51,13 +51,13 @@ def _last(log: DataFrame) -> DataFrame:
     between words that are equal otherwise, so that every run decides alike.
     """
     ends = F.when(F.col("is_active"), 0).when(~F.col("is_active"), 1).otherwise(2)
-    said = [name for name in COLUMNS if name not in _KEY]
-    last = F.max_by(F.struct(*said), F.struct("registered_ts", ends, "permission"))
-    return log.groupBy(*_KEY).agg(last.alias("said")).select(*_KEY, "said.*")
+    words = [name for name in COLUMNS if name not in _KEY]
+    last = F.max_by(F.struct(*words), F.struct("registered_ts", ends, "permission"))
+    return log.groupBy(*_KEY).agg(last.alias("last")).select(*_KEY, "last.*")
 
 
 def gone_by(spark: SparkSession, lake: Lake, ds: str) -> DataFrame | None:
-    """Return the newest entry about each address up to the end of ds; None where nothing was ever entered.
+    """Return the newest entry about each address up to the end of ds; None if the log is empty.
 
     Columns: user_id, of (the channel, null = all), address_hash, since_ts.
     """
