@@ -29,8 +29,10 @@ from angelia.output import progress
 from angelia.users.index import require_index
 from benchmarks.harness.result import Result
 from benchmarks.harness.watch import Watch
+from spark_jobs import LONG_JVM
 
 ROOT = Path(__file__).parent.parent
+MANY = 2_000_000  # people from which on JVMs are set up as operators are told to
 DS = "2026-11-14"
 NIGHT = (
     ("check_sources", ("angelia", "quality", "check", "--gate", "sources")),
@@ -142,6 +144,8 @@ def night(
     env = {**os.environ, **environment(home), "ANGELIA_SHARD_BITS": str(shard_bits)}
     # What the shell names is the other side's.
     env = {name: value for name, value in env.items() if name not in ("ANGELIA_LAKE", "ANGELIA_MODELS")}
+    if users >= MANY:
+        env["SPARK_SUBMIT_OPTS"] = os.environ.get("SPARK_SUBMIT_OPTS", LONG_JVM)
     home.mkdir(parents=True, exist_ok=True)
     log, lake = home / "night.log", Lake.open(str(home / "lake"))
     figures: dict[str, dict[str, float]] = {"local": prepare(home, env, log, users, days, seed)}

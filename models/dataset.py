@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 
 import duckdb
 import numpy as np
@@ -22,9 +23,10 @@ from angelia.contracts.ids import uniform
 from angelia.errors import InvalidInput, NotFound
 from angelia.lake import Commit, Lake
 from angelia.timing.evidence import slot_weights
+from models.answering.known_hours import hour_offsets
 from models.behaviour import WINDOW_DAYS, Behaviour, Population
 from models.features import USER_COLUMNS
-from models.past import Logged, hour_offsets, population_of, read_past, read_rounds, with_behaviour
+from models.past import Logged, population_of, read_past, read_rounds, with_behaviour
 
 DAY_US = 86_400_000_000
 LEAST = 100  # mature pushes that can be trained on
@@ -114,10 +116,9 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
     days = [(first + timedelta(days=k)).isoformat() for k in range((last - first).days + 1)]
     commits = [commit for commit in (lake.head("user_pushes", ds=day) for day in days) if commit is not None]
     share = min(1.0, max_rows / max(sum(commit.rows for commit in commits), 1))
+    sample = partial(_sample, share=share)
     pushes = (
-        pa.concat_tables([_sample(lake.read(commit, _PUSH), share) for commit in commits])
-        if commits
-        else None
+        pa.concat_tables([lake.read(commit, _PUSH, keep=sample) for commit in commits]) if commits else None
     )
     if pushes is None or not pushes.num_rows:
         raise InvalidInput(f"no push was sent after {cutoff} and up to {ds}", fix="choose an earlier cutoff")
@@ -127,10 +128,8 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
             "catalog_snapshot has no commit: a model cannot know what a material is about",
             fix=f"run `angelia catalog snapshot --ds {ds}`",
         )
-    people = _sample(
-        lake.read(features, ["ordinal", "user_id", "timezone", "tags", *USER_COLUMNS]).sort_by("ordinal"),
-        share,
-    )
+    wanted = ["ordinal", "user_id", "timezone", "tags", *USER_COLUMNS]
+    people = lake.read(features, wanted, keep=sample).sort_by("ordinal")
     rows, left_out = join_examples(pushes, people, catalog, since=_us(first), until=_us(last) + DAY_US)
     if rows.num_rows < LEAST:
         raise InvalidInput(

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,6 @@ from angelia.contracts import dataset
 from angelia.contracts.ids import uniform
 from angelia.contracts.sending import PLAN_HOURS
 from angelia.lake import Commit, Lake
-from angelia.timing.category_hours import CategoryHours
-from angelia.timing.evidence import CELLS, read_clock
 from angelia.users.history import PURCHASE, event_features, push_features
 from models.answering.older import older_answers
 from models.behaviour import DAY_US, PAIR_NUMBERS, USER_NUMBERS, WINDOW_DAYS, Behaviour, Population, behaviour
@@ -30,7 +29,6 @@ from models.taste import LOOK_COLUMNS, PastLooks
 
 HOUR_US = 3_600_000_000
 LEAD_HOURS = 28  # a push sent within 28 hours of a day's start was planned the night before that
-OFFSET_RANGE = 3.0
 MAX_DRAWS = 300_000  # of more, a hash-chosen share of the users counts; several are drawn for each one sent
 _DRAW = ("message_id", "campaign_id", "material_id", "material_propensity", "eligible")
 Describe = Callable[[pa.Table], tuple[pa.Table, Behaviour]]
@@ -85,7 +83,8 @@ def read_past(
             if commit is not None:
                 commits.append(commit)
                 number = (day - date(1970, 1, 1)).days
-                parts.append(placed(lake.read(commit, columns[name]), order, number))
+                keep = partial(placed, order=order, day=number)
+                parts.append(lake.read(commit, columns[name], keep=keep))
     return PastRows(order, _joined(tables["user_days"]), _joined(tables["user_pushes"]), commits, looks)
 
 
@@ -202,49 +201,6 @@ def _window(table: pa.Table, day: int) -> pa.Array:
 
 def _ints(column: pa.ChunkedArray) -> Ints:
     return np.asarray(column.to_numpy(), dtype=np.int64)
-
-
-def hour_offsets(
-    lake: Lake, rows: pa.Table, people: pa.Table, catalog: Catalog, *, ds: str, days: int
-) -> tuple[Floats, list[Commit]]:
-    """Return the log of each example's hour's factor, (n,), and the curves it was read from.
-
-    0 where no curve is older than the push.
-    """
-    hour = rows["sent_us"].to_numpy() // HOUR_US
-    night = np.array(["1970-01-01"], "datetime64[D]") + (hour - LEAD_HOURS) // 24
-    known = [part["ds"] for part in lake.partitions("send_times")]
-    offset, used = np.zeros(rows.num_rows), []
-    who = np.searchsorted(people["ordinal"].to_numpy(), rows["ordinal"].to_numpy())
-    zones, countries = people["timezone"].take(pa.array(who)).to_pylist(), rows["country"].to_pylist()
-    clock = read_clock(zones, countries, np.datetime64(ds, "D"), days + 1, 14.0)
-    where = (clock.group, np.clip(hour - clock.first_hour, 0, clock.cells.shape[1] - 1))
-    cell, weekday = (table[where].astype(np.int64) for table in (clock.cells, clock.weekdays))
-    for day in np.unique(night):
-        # The curves the night could read: later ones have learned from the very pushes that are judged.
-        until = [name for name in known if name <= str(day)]
-        commit = lake.require("send_times", ds=until[-1]) if until else None
-        if commit is None:
-            continue
-        used.append(commit)
-        here = np.flatnonzero(night == day)
-        curves = lake.read(commit, ["ordinal", "workday", "day_off"]).sort_by("ordinal")
-        order = curves["ordinal"].to_numpy()
-        at = np.minimum(np.searchsorted(order, rows["ordinal"].to_numpy()[here]), len(order) - 1)
-        have = order[at] == rows["ordinal"].to_numpy()[here]
-        curve = np.hstack([_lists(curves["workday"]), _lists(curves["day_off"])])
-        factor = CategoryHours.of(commit.meta)
-        names = rows["category"].take(pa.array(here)).to_pylist()
-        row = np.array([factor.row.get(name or "", len(factor.factor) - 1) for name in names])
-        value = curve[at, cell[here]] * factor.at(row, cell[here], weekday[here])
-        offset[here] = np.where(
-            have, np.clip(np.log(np.maximum(value, 1e-6)), -OFFSET_RANGE, OFFSET_RANGE), 0.0
-        )
-    return offset, list({commit.ref: commit for commit in used}.values())
-
-
-def _lists(column: pa.ChunkedArray) -> Floats:
-    return np.asarray(column.combine_chunks().flatten().to_numpy(), np.float64).reshape(-1, CELLS // 2)
 
 
 @dataclass(frozen=True)
@@ -371,8 +327,11 @@ def plans_between(lake: Lake, since: int, until: int) -> list[tuple[int, Commit]
 
 def read_draws(lake: Lake, commit: Commit, share: float) -> pa.Table:
     """Return a plan's draws of known propensity, of a share of the users."""
-    table = lake.read(commit, ["ordinal", "choices"])
-    table = table.filter(pa.array(_is_sampled(table["ordinal"], share))).combine_chunks()
+
+    def keep(table: pa.Table) -> pa.Table:
+        return table.filter(pa.array(_is_sampled(table["ordinal"], share)))
+
+    table = lake.read(commit, ["ordinal", "choices"], keep=keep).combine_chunks()
     if not table.num_rows:
         fields = {name: dataset("decisions")["choices"].type.value_type.field(name).type for name in _DRAW}
         return pa.schema([("ordinal", pa.uint32()), *fields.items()]).empty_table()

@@ -24,4 +24,6 @@ JOBS = (
 # Local jobs work for seconds: no deep optimisation, one thread of garbage collection, and classes from an
 # archive (`spark_jobs.running.archive`).
 QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+# From a few million people on they work for minutes in the JVM itself, in sorts and exchanges.
+LONG_JVM = "-XX:+UseParallelGC"
 SPARK_ARCHIVE = Path(sys.prefix) / "spark.jsa"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,10 +32,13 @@ hypothesis.settings.load_profile("busy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the workers of pytest-xdist a main file.
+    """Give the workers of pytest-xdist a main file, and programs that tests start Ctrl-C.
 
     Great Expectations imports pyspark.sql.connect, which ends a process without one.
     """
+    # A shell's background job inherits an ignored Ctrl-C, and so would every program that a test sends one.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     main = sys.modules["__main__"]
     if hasattr(config, "workerinput") and not hasattr(main, "__file__"):
         main.__file__ = __file__

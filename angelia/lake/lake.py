@@ -167,19 +167,19 @@ class Lake:
         columns: Sequence[str] | None = None,
         where: Callable[[FileEntry], bool] = lambda _: True,
         codes: Sequence[str] = (),
+        keep: Callable[[pa.Table], pa.Table] = lambda rows: rows,
     ) -> pa.Table:
-        """Return the rows of a commit's files, in file order.
+        """Return the rows of a commit's files, in file order, each file's as `keep` leaves them.
 
-        The texts of the columns `codes` come as dictionaries.
-        """
+        Texts of the columns `codes` come as dictionaries."""
         contract = dataset(commit.dataset)
-        tables = [self.read_file(entry, columns, codes, contract) for entry in commit.files if where(entry)]
+        files = filter(where, commit.files)
+        tables = [keep(self.read_file(entry, columns, codes, contract)) for entry in files]
         if tables:
             return pa.concat_tables(tables, promote_options="permissive")
-        wanted = arrow.schema(contract)
-        return (
-            wanted if columns is None else pa.schema([wanted.field(name) for name in columns])
-        ).empty_table()
+        named = arrow.schema(contract)
+        named = named if columns is None else pa.schema([named.field(name) for name in columns])
+        return keep(named.empty_table())
 
     def read_file(
         self,

@@ -196,13 +196,14 @@ class PersonLake(Lake):
         columns: Sequence[str] | None = None,
         where: Callable[[FileEntry], bool] = lambda _: True,
         codes: Sequence[str] = (),
+        keep: Callable[[pa.Table], pa.Table] = lambda rows: rows,
     ) -> pa.Table:
         """Return the person's rows of a commit; files of other shards are not opened."""
 
         def is_mine(entry: FileEntry) -> bool:
             return where(entry) and (entry.shards is None or entry.shards[0] <= self.shard <= entry.shards[1])
 
-        return super().read(commit, columns, is_mine, codes)
+        return super().read(commit, columns, is_mine, codes, keep)
 
     def read_file(
         self,

@@ -64,12 +64,16 @@ def read_kept(lake: Lake, *, ds: str, days: int = KEPT_DAYS, most: int = MOST_PU
     ordinals: list[Ints] = []
     sent: list[Ints] = []
     is_refused: list[Floats] = []
-    for commit in commits:
-        table = lake.read(commit, _PUSH)
+
+    def wanted(table: pa.Table) -> pa.Table:
         table = table.filter(pc.equal(table["kind"], "sent"))
-        if share < 1.0:
-            lot = uniform(table["ordinal"].to_numpy().astype(np.uint64), "models", "sample")
-            table = table.filter(pa.array(lot < share))
+        if share == 1.0:
+            return table
+        lot = uniform(table["ordinal"].to_numpy().astype(np.uint64), "models", "sample")
+        return table.filter(pa.array(lot < share))
+
+    for commit in commits:
+        table = lake.read(commit, _PUSH, keep=wanted)
         ordinals.append(table["ordinal"].to_numpy().astype(np.int64))
         sent.append(table["sent_ts"].cast(pa.int64()).to_numpy())
         # Ids are looked up a day at a time, so that a year of them is never in memory.
