@@ -60,7 +60,7 @@ def hour_offsets(
 
 
 def _curves_of(lake: Lake, commit: Commit, ordinal: pa.Array) -> tuple[Ints, Floats]:
-    """Return the ordinals of those of these people who have a curve, ascending, and their curves, (m, 48)."""
+    """Return who of these people has a curve, ascending, and the curves, (m, 48)."""
 
     def keep(table: pa.Table) -> pa.Table:
         return table.filter(pc.is_in(table["ordinal"], value_set=ordinal.cast(table["ordinal"].type)))

@@ -1,4 +1,4 @@
-"""The hour of an example counts by the curve that could have planned it, of its people alone."""
+"""The hour of an example counts by the curve that could have planned it."""
 
 from __future__ import annotations
 
