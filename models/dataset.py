@@ -161,7 +161,7 @@ def read_examples(lake: Lake, *, ds: str, cutoff: str, max_rows: int = 2_000_000
     rounds, plans = read_rounds(
         lake, rows.slice(test.start), behaved.take(test), until=_us(last), share=share, describe=describe
     )
-    offset, curves = hour_offsets(lake, rows, people, catalog, ds=ds, days=(last - first).days + 1)
+    offset, curves = hour_offsets(lake, rows, people, ds=ds, days=(last - first).days + 1)
     propensity = rows["slot_propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy()
     label = rows["label"].to_numpy().astype(np.float64)
     known = [catalog.commit] if catalog.commit else []

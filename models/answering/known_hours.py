@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from angelia.catalog.snapshot import Catalog
 from angelia.lake import Commit, Lake
 from angelia.timing.category_hours import CategoryHours
 from angelia.timing.evidence import CELLS, read_clock
@@ -20,7 +19,7 @@ OFFSET_RANGE = 3.0
 
 
 def hour_offsets(
-    lake: Lake, rows: pa.Table, people: pa.Table, catalog: Catalog, *, ds: str, days: int
+    lake: Lake, rows: pa.Table, people: pa.Table, *, ds: str, days: int
 ) -> tuple[Floats, list[Commit]]:
     """Return the log of each example's hour's factor, (n,), and the curves it was read from.
 

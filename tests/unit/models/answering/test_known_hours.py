@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from angelia.contracts import arrow, dataset
-from angelia.lake import Lake
+from angelia.lake import Commit, Lake
 from models.answering import known_hours
 from models.answering.known_hours import hour_offsets
 
@@ -48,9 +48,9 @@ def offsets(lake: Lake, ordinals: list[int], sent: list[datetime], known: list[i
             "category": pa.nulls(len(sent), pa.string()),
         }
     )
-    found_offsets, commits = hour_offsets(lake, rows, people, None, ds="2026-11-14", days=10)  # type: ignore[arg-type]
+    logs, commits = hour_offsets(lake, rows, people, ds="2026-11-14", days=10)
     assert len(commits) <= 1
-    return np.exp(found_offsets).round(4).tolist()
+    return np.exp(logs).round(4).tolist()
 
 
 def test_each_push_counts_by_its_persons_hour(curves: Lake) -> None:
@@ -67,8 +67,8 @@ def test_curves_are_read_once_and_of_these_people_alone(
     kept: list[list[int]] = []
     read = known_hours._curves_of
 
-    def watched(*words: object) -> object:
-        order, curve = read(*words)  # type: ignore[arg-type]
+    def watched(lake: Lake, commit: Commit, ordinal: pa.Array) -> object:
+        order, curve = read(lake, commit, ordinal)
         kept.append(order.tolist())
         assert curve.shape == (2, 48)
         return order, curve
