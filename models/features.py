@@ -122,11 +122,15 @@ def encode_rows(rows: pa.Table, vocabulary: Vocabulary) -> Matrix:
 
 @dataclass(frozen=True)
 class EncodedUsers:
-    """Users ready for scoring: (n, user features) float32, and by tag who has it, (n,)."""
+    """Users ready for scoring: (n, user features) float32, and by tag who has it, (n,).
+
+    `begun` is the log-odds of the model's line as far as the user's own features say them, (n,).
+    """
 
     matrix: Matrix
     tags: Mapping[str, npt.NDArray[np.bool_]]
     behaviour: Behaviour | None = None
+    begun: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.matrix)
@@ -153,22 +157,28 @@ def encode_pairs(
     users: EncodedUsers, rows: npt.NDArray[np.int64], context: Context, vocabulary: Vocabulary
 ) -> Matrix:
     """Return (len(rows), features): the given users, each with the same campaign and material."""
-    matrix = np.empty((len(rows), len(FEATURES)), dtype=np.float32)
-    matrix[:, :N_USER] = users.matrix[rows]
+    return np.hstack([users.matrix[rows], encode_context(users, rows, context, vocabulary)])
+
+
+def encode_context(
+    users: EncodedUsers, rows: npt.NDArray[np.int64], context: Context, vocabulary: Vocabulary
+) -> Matrix:
+    """Return what `encode_pairs` adds to the users' own features, (n, features - N_USER)."""
+    matrix = np.empty((len(rows), len(FEATURES) - N_USER), dtype=np.float32)
     assert users.behaviour is not None
     habits = users.behaviour.of(context.category, rows)
-    for position, feature in enumerate(FEATURES[N_USER:], start=N_USER):
+    for column, feature in enumerate(FEATURES[N_USER:]):
         if feature.name in habits:
-            matrix[:, position] = habits[feature.name]
+            matrix[:, column] = habits[feature.name]
         elif feature.kind == "number":
-            matrix[:, position] = np.nan  # the behaviour at hand does not know it
+            matrix[:, column] = np.nan  # the behaviour at hand does not know it
         elif feature.of == "pair":
             flags = users.tags.get(context.category) if context.category is not None else None
-            matrix[:, position] = 0.0 if flags is None else flags[rows]
+            matrix[:, column] = 0.0 if flags is None else flags[rows]
         else:
             value = getattr(context, feature.name)
             known = vocabulary[feature.name]
-            matrix[:, position] = list(known).index(value) if value in known else np.nan
+            matrix[:, column] = list(known).index(value) if value in known else np.nan
     return matrix
 
 

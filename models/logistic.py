@@ -8,7 +8,7 @@ counts as average.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from models.features import CROSSES, FEATURES, Matrix, Vocabulary
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Column = Callable[[int], Matrix]  # a feature's values by its position, (n,)
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,42 @@ class Logistic:
 
     def logit(self, matrix: Matrix, vocabulary: Vocabulary) -> Floats:
         """Return log-odds of encoded examples, shape (n,)."""
-        return np.asarray(self.intercept + design(matrix, vocabulary, self.mean, self.scale) @ self.weights)
+        start = np.full(len(matrix), self.intercept)
+        return self.added(start, lambda position: matrix[:, position], vocabulary, range(len(FEATURES)))
+
+    def added(
+        self, start: Floats, column: Column, vocabulary: Vocabulary, features: range, *, crosses: bool = True
+    ) -> Floats:
+        """Return `start`, (n,), with what some features, and then the crosses, add to the log-odds.
+
+        Summed in the order of the features, so that a sum that was begun for a person goes on for each
+        material. No design is built: of its columns an example has a few dozen.
+        """
+        total, first = start.copy(), np.cumsum([0, *part_sizes(vocabulary)])
+        place = {feature.name: position for position, feature in enumerate(FEATURES)}
+
+        def number(position: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
+            return standardised(column(position), self.mean[position], self.scale[position])
+
+        def own(codes: Matrix, part: int) -> Floats:
+            # What is not in the vocabulary, or unknown, has no column.
+            weights = np.append(self.weights[first[part] : first[part + 1]], 0.0)
+            return np.asarray(weights[np.nan_to_num(codes, nan=len(weights) - 1).astype(np.int64)])
+
+        for position in features:
+            if FEATURES[position].kind == "category":
+                total += own(column(position), position)
+            else:
+                values, unknown = number(position)
+                known, missing = self.weights[first[position] : first[position] + 2].tolist()
+                total += values * known + unknown * missing
+        for part, (category, other) in enumerate(CROSSES if crosses else (), start=len(FEATURES)):
+            codes = column(place[category])
+            if FEATURES[place[other]].kind == "category":
+                total += own(codes * np.float32(len(vocabulary[other])) + column(place[other]), part)
+            else:
+                total += own(codes, part) * number(place[other])[0]
+        return total
 
     def parts(self, matrix: Matrix, vocabulary: Vocabulary) -> Floats:
         """Return what each part of `part_names` adds to the log-odds, (n, parts).
@@ -91,6 +127,14 @@ def part_sizes(vocabulary: Vocabulary) -> list[int]:
     ]
 
 
+def standardised(values: Matrix, mean: float, scale: float) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return a feature's numbers as the line sees them, and which are unknown, (n,) each."""
+    values = values.astype(np.float64)
+    unknown = np.isnan(values)
+    # Unknown stands at the mean, and has a column of its own that says so.
+    return np.where(unknown, 0.0, (values - mean) / scale), unknown
+
+
 def design(matrix: Matrix, vocabulary: Vocabulary, mean: Floats, scale: Floats) -> sparse.csr_matrix:
     """Return the design of encoded examples, (n, len(columns))."""
     n = len(matrix)
@@ -98,10 +142,7 @@ def design(matrix: Matrix, vocabulary: Vocabulary, mean: Floats, scale: Floats) 
     parts: list[Any] = []
 
     def number(position: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        values = matrix[:, position].astype(np.float64)
-        unknown = np.isnan(values)
-        # Unknown stands at the mean, and has a column of its own that says so.
-        return np.where(unknown, 0.0, (values - mean[position]) / scale[position]), unknown
+        return standardised(matrix[:, position], mean[position], scale[position])
 
     def onehot(position: int, size: int, values: Floats | None = None) -> sparse.csr_matrix:
         code = matrix[:, position]

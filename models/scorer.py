@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +21,14 @@ from models.calibration import Calibration, sigmoid
 from models.compiled import CompiledTrees
 from models.features import (
     FEATURES,
+    N_USER,
     NAMES,
     USER_COLUMNS,
     VERSION,
     Context,
     EncodedUsers,
     Matrix,
+    encode_context,
     encode_pairs,
     encode_users,
 )
@@ -69,7 +72,13 @@ class Scorer:
 
     def encode_users(self, users: pa.Table, behaviour: Behaviour) -> EncodedUsers:
         """Return user_features (at least `COLUMNS`) and behaviour ready for `predict`."""
-        return encode_users(users, self.vocabulary, behaviour)
+        encoded = encode_users(users, self.vocabulary, behaviour)
+        # What the line says of people alone is summed once, for a shop's many materials.
+        start = np.full(len(encoded), self.logistic.intercept)
+        own = self.logistic.added(
+            start, lambda p: encoded.matrix[:, p], self.vocabulary, range(N_USER), crosses=False
+        )
+        return replace(encoded, begun=own)
 
     def predict_matrix(self, matrix: Matrix) -> Floats:
         """Return calibrated p(open) of encoded pairs, shape (n,)."""
@@ -112,8 +121,22 @@ class Scorer:
         chosen = np.arange(len(users)) if rows is None else rows
         scores = np.empty((len(chosen), len(contexts)))
         for position, context in enumerate(contexts):
-            scores[:, position] = self.predict_matrix(encode_pairs(users, chosen, context, self.vocabulary))
+            if self.booster is None:
+                scores[:, position] = sigmoid(self.calibration.log_odds(self._line(users, context, chosen)))
+            else:
+                matrix = encode_pairs(users, chosen, context, self.vocabulary)
+                scores[:, position] = self.predict_matrix(matrix)
         return scores
+
+    def _line(self, users: EncodedUsers, context: Context, rows: npt.NDArray[np.int64]) -> Floats:
+        """Return what `raw` does of these users and one material, without a matrix of all features."""
+        assert users.begun is not None
+        pairs, others = encode_context(users, rows, context, self.vocabulary), range(N_USER, len(FEATURES))
+
+        def column(position: int) -> Matrix:
+            return users.matrix[rows, position] if position < N_USER else pairs[:, position - N_USER]
+
+        return self.logistic.added(users.begun[rows], column, self.vocabulary, others)
 
 
 def _booster(data: bytes) -> lgb.Booster:

@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float64]
 MAX_CATEGORIES = 24  # a person costs the cube of it; rarer categories are judged by the other numbers
 MAX_LEARNERS = 20_000  # people that mean and covariance are learned from
 ROUNDS, STEPS = 8, 4  # of EM; of Newton's method
-BATCH = 20_000  # people at a time, so that memory stays small
+BATCH = 2_000  # people at a time, so that their matrices stay in the processor's cache
 PRIOR_PEOPLE = 20.0  # pseudo people behind facts without effect, and behind the first covariance
 AGE_MEAN, AGE_SPREAD = 35.0, 12.0
 # A look counts whole within the window and halves every so many days once it has left it: tastes turn slowly.
@@ -92,7 +92,9 @@ class Taste:
         covariance: Floats = 0.3 * np.eye(k)
         within = known.T @ known + PRIOR_PEOPLE * np.eye(known.shape[1])
         for _ in range(ROUNDS if len(looks) else 0):
-            liked, spread = likings(looks, known @ mean, shares, covariance, STEPS)
+            liked, precision = likings(looks, known @ mean, shares, covariance, STEPS)
+            # Whoever looked at nothing is as uncertain as their like.
+            spread = np.linalg.inv(precision).sum(axis=0) + (len(looks) - len(precision)) * covariance
             mean = np.asarray(np.linalg.solve(within, known.T @ liked), np.float64)
             rest = liked - known @ mean
             own = rest.T @ rest + spread + PRIOR_PEOPLE * 0.3 * np.eye(k)
@@ -103,7 +105,9 @@ class Taste:
 def likings(
     looks: Floats, given: Floats, shares: Floats, covariance: Floats, steps: int
 ) -> tuple[Floats, Floats]:
-    """Return the likeliest likings, (n, k), and the sum of their posterior covariances, (k, k).
+    """Return the likeliest likings, (n, k), and how surely they are known, (a, k, k).
+
+    The latter are the inverses of the posterior covariances of the a people who looked at anything.
 
     Args:
         looks: (n, k) how often each person looked at each category.
@@ -114,12 +118,10 @@ def likings(
     """
     liked, total, k = given.copy(), looks.sum(axis=1), len(shares)
     inverse, base = np.linalg.inv(covariance), np.log(shares)
-    spread = np.zeros((k, k))
     # Whoever looked at nothing keeps to the mean of their like.
     active = np.flatnonzero(total > 0)
-    spread += (len(looks) - len(active)) * covariance
     if not len(active):
-        return liked, spread
+        return liked, np.empty((0, k, k))
     mine, around, size = looks[active], given[active], total[active, None]
     at = around.copy()
     curved = np.empty((len(active), k, k))
@@ -133,7 +135,7 @@ def likings(
         curved[:, np.arange(k), np.arange(k)] += size * p
         at = at + np.clip(np.linalg.solve(curved, slope[:, :, None])[:, :, 0], -2.0, 2.0)
     liked[active] = at
-    return liked, spread + np.linalg.inv(curved).sum(axis=0)
+    return liked, curved
 
 
 def facts(users: pa.Table, categories: Sequence[str], genders: Sequence[str]) -> Floats:

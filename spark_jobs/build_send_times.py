@@ -1,13 +1,13 @@
 """Build response curves. Grain: user.
 
 Reads user_features (timezone, country), user_days, user_pushes of the last history_days, and user_hours for
-what was before; writes send_times, and once a week user_hours. Three passes over the shards: sum evidence by
-timezone; gather a hash-chosen sample of users, on which the driver fits clusters and, once a week, chooses
-all parameters by held-out likelihood; write the curves, and sum up what they do not explain by category and
-hour, which becomes meta `categories`; once a week that pass counts the days that have left the window, too
-(`past_categories`). Sums and the sample's counts (no ids) travel to the driver. Surprise: curves have mean 1
-over the hours pushes were sent in (meta `reference`), not over all 24; hours nobody was ever pushed in rest
-on activity alone.
+what was before; writes send_times, and once a week user_hours. Two passes over the shards: sum evidence by
+timezone, and gather that of a hash-chosen sample of users, on which the driver fits clusters and, once a
+week, chooses all parameters by held-out likelihood; write the curves, and sum up what they do not explain by
+category and hour, which becomes meta `categories`; once a week that pass counts the days that have left the
+window, too (`past_categories`). Sums and the sample's counts (no ids) travel to the driver. Surprise: curves
+have mean 1 over the hours pushes were sent in (meta `reference`), not over all 24; hours nobody was ever
+pushed in rest on activity alone.
 """
 
 from __future__ import annotations
@@ -71,36 +71,45 @@ SAMPLE_USERS = 20_000
 MIN_ACTIVE_HOURS = 5.0  # decayed active hours below which a user's cluster is not named
 
 
-def sum_cohorts(inputs: CurveInputs, shard: int) -> ShardResult:
-    """First pass: the shard's evidence by cohort."""
+def count_people(inputs: CurveInputs, blocks: frozenset[int], shard: int) -> ShardResult:
+    """First pass: the shard's evidence by cohort, and its sampled users', without their ids."""
     part = CurveShard(inputs, shard)
-    sums = cohort_sums(part.timezones, part.activity(), *part.counts())
-    return ShardResult(shard, [], {name: values.tolist() for name, values in sums.items()})
+    names, cohorts = part.cohorts()
+    sums = cohort_sums(names, part.activity(cohorts), *part.counts(cohorts=cohorts))
+    few = part.only(np.isin(part.ordinal >> BLOCK_BITS, list(blocks)))
+    return ShardResult(
+        shard, [], {"cohorts": {name: v.tolist() for name, v in sums.items()}, "sample": packed(few)}
+    )
+
+
+def packed(part: CurveShard) -> dict[str, str | list[str]] | None:
+    """Return the evidence of a shard's sampled users as text, None where there are none."""
+    if not part.timezones:
+        return None
+    activity, pushes, opens = part.sample()
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as out:  # far faster here than what numpy offers
+        np.savez(out, activity=activity, pushes=pushes, opens=opens)
+    text = base64.b64encode(sink.getvalue()).decode("ascii")
+    return {"timezones": list(part.timezones), "counts": text}
+
+
+def unpacked(sample: Mapping[str, str | list[str]], scale: float) -> Sample:
+    """Return the sample that a shard sent.
+
+    Known propensities weigh `scale` times their inverse.
+    """
+    stored = base64.b64decode(str(sample["counts"]))
+    with pa.CompressedInputStream(pa.BufferReader(stored), "zstd") as source:
+        whole = io.BytesIO(source.read())
+    with np.load(whole) as counts:
+        pushes, opens = (counts[name][0] + scale * counts[name][1] for name in ("pushes", "opens"))
+        return Sample(tuple(sample["timezones"]), counts["activity"], pushes, opens)
 
 
 def count_channels(inputs: CurveInputs, shard: int) -> ShardResult:
     """Beside it, if a campaign asks: the shard's messages by campaign and channel."""
     return ShardResult(shard, [], channel_counts(inputs, shard))
-
-
-def gather_sample(inputs: CurveInputs, scale: float, blocks: frozenset[int], shard: int) -> ShardResult:
-    """Second pass: the evidence of sampled users, without their ids."""
-    part = CurveShard(inputs, shard)
-    sample = part.sample(np.isin(part.ordinal >> BLOCK_BITS, list(blocks)), scale)
-    packed = pa.BufferOutputStream()
-    with pa.CompressedOutputStream(packed, "zstd") as out:  # far faster here than what numpy offers
-        np.savez(out, activity=sample.activity, pushes=sample.pushes, opens=sample.opens)
-    text = base64.b64encode(packed.getvalue()).decode("ascii")
-    return ShardResult(shard, [], {"timezones": list(sample.timezones), "counts": text})
-
-
-def unpacked(stats: Mapping[str, str | list[str]]) -> Sample:
-    """Return the sample that a shard sent."""
-    packed = base64.b64decode(str(stats["counts"]))
-    with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as source:
-        whole = io.BytesIO(source.read())
-    with np.load(whole) as counts:
-        return Sample(tuple(stats["timezones"]), counts["activity"], counts["pushes"], counts["opens"])
 
 
 def write_curves(
@@ -112,7 +121,7 @@ def write_curves(
     folder: str,
     shard: int,
 ) -> ShardResult:
-    """Third pass: every user's curve, written to one file, and the sums of all.
+    """Second pass: every user's curve, written to one file, and the sums of all.
 
     These are by category, and of busiest hours.
     """
@@ -281,7 +290,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         }
     )
     blocks = sample_blocks(features.rows)
-    sampled = sorted({block >> (bits - BLOCK_BITS) for block in blocks})
     before = (date.fromisoformat(args.ds) - timedelta(days=n_days)).isoformat()
     with spark_session("build_send_times") as spark, lake.attempt("send_times", ds=args.ds) as attempt:
         past = past_hours(spark, lake, features, before, shards, bits)
@@ -292,12 +300,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             lake, features, *windows, args.ds, n_days, args.half_life_days, bits, of, past, gap, gap_days
         )
         # Two passes over the shards: a person's curve leans on the cohorts', which need everybody first.
-        sums = merge_sums(result.stats for result in run_shards(spark, shards, partial(sum_cohorts, inputs)))
+        counted = [
+            result.stats for result in run_shards(spark, shards, partial(count_people, inputs, blocks))
+        ]
+        sums = merge_sums(stats["cohorts"] for stats in counted)
         scale = cohort_tables(sums, Strength()).scale
-        parts = run_shards(spark, sampled, partial(gather_sample, inputs, scale, blocks))
+        sample = Sample.join([unpacked(each["sample"], scale) for each in counted if each["sample"]])
         params = {"half_life_days": args.half_life_days, "history_days": n_days}
         settled, settling = settled_before(lake, args.ds, params)
-        choice = choose(Sample.join([unpacked(part.stats) for part in parts]), sums, n_days, settled)
+        choice = choose(sample, sums, n_days, settled)
         pushed = CategoryPast.find(lake, args.ds, before)
         work = partial(write_curves, inputs, sums, choice, pushed, awake_hours(catalog), attempt.folder)
         written = run_shards(spark, shards, work)
@@ -309,8 +320,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         by_channel = {}
         # Another pass over the pushes, which few nights need.
         if catalog and any(campaign.choose_channel for campaign in catalog.campaigns.values()):
-            counted = run_shards(spark, shards, partial(count_channels, inputs))
-            by_channel = {"channel_responses": responses(add_counts(part.stats for part in counted))}
+            answers = run_shards(spark, shards, partial(count_channels, inputs))
+            by_channel = {"channel_responses": responses(add_counts(part.stats for part in answers))}
         last = last_manifest(lake, args.ds, catalog)
         attempt.publish(
             inputs=[

@@ -29,7 +29,7 @@ from angelia.lake.commit import FileEntry
 from angelia.output import progress
 from angelia.users.chain import write_users
 from angelia.users.index import append_written, file_bits, index_head
-from spark_jobs.running.reading import read_dataset
+from spark_jobs.running.reading import looked_up, read_dataset
 from spark_jobs.running.session import (
     arg_parser,
     on_executor,
@@ -62,7 +62,7 @@ def distinct_users(profiles: DataFrame) -> DataFrame:
 def unknown_users(users: DataFrame, index: DataFrame) -> DataFrame:
     """Return the ids that the index does not hold, in clustering order."""
     return (
-        users.join(index.select("user_id"), on="user_id", how="left_anti")
+        users.join(looked_up(index.select("user_id")), on="user_id", how="left_anti")
         .orderBy(*CLUSTERING)
         .select("user_id")
     )

@@ -29,7 +29,7 @@ from angelia.planning.eligibility import (
     open_hours,
     slot_chance,
 )
-from angelia.planning.inputs import ShardInputs, category_hours, load_shard, read_offers
+from angelia.planning.inputs import ShardInputs, category_hours, load_shard
 from angelia.planning.later import LaterCosts
 from angelia.planning.offers import CampaignOffer as Candidates
 from angelia.planning.offers import hour_gains
@@ -66,14 +66,13 @@ class PersonNight:
         hours = open_hours(terms, shard.people)
         chance = slot_chance(shard.people, shard.pairs, hours[0], hours[2])
         built = assemble(terms, shard.people, shard.pairs, shard.past, chance)
-        offers = read_offers(lake, inputs, terms, night.facts, shard.people, lake.shard)
         return cls(
             night,
             shard,
             built.problem,
             chance,
             hours,
-            {terms.campaigns[offer.number].id: offer for offer in offers},
+            {terms.campaigns[offer.number].id: offer for offer in shard.offers},
             category_hours(inputs),
             built.later,
         )
@@ -131,10 +130,8 @@ class PersonNight:
         h = terms.n_slots
         passed = np.arange(h) < terms.first_slot
         window = ~campaign_hours(terms, campaign, local)[0]
-        names = np.array(past.campaign, object)
         exempt = [one.id for one in terms.campaigns if one.is_exempt]
-        marketing = ~np.isin(names, exempt) if len(names) else np.zeros(0, bool)
-        own = np.asarray(names == campaign.id, bool) if len(names) else np.zeros(0, bool)
+        marketing, own = past.numbers(exempt) < 0, past.numbers([campaign.id]) == 0
         nobody = np.zeros(h, bool)
         capped = room_for(campaign.caps, past, 1, h, own)[0] < 1 if campaign.caps else nobody
         is_bound = not campaign.is_exempt

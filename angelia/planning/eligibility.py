@@ -13,6 +13,7 @@ from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from angelia.contracts import outcomes
 from angelia.contracts.ids import U64, message_id, mix, uniform
@@ -268,8 +269,7 @@ class _Tonight:
     def of(cls, terms: Terms, people: ShardPeople, past: Past) -> _Tonight:
         n, h = len(people.user_id), terms.n_slots
         (local, quiet, off), clock = clock_hours(terms, people)
-        number = {campaign.id: k for k, campaign in enumerate(terms.campaigns)}
-        past_campaign = np.array([number.get(name, -1) for name in past.campaign], np.int64)
+        past_campaign = past.numbers([campaign.id for campaign in terms.campaigns])
         marketing = ~np.isin(past_campaign, [k for k, c in enumerate(terms.campaigns) if c.is_exempt])
         room = room_for(terms.caps, past, n, h, marketing)
         lower_for_vendors(terms.channels, people.vendor, past, marketing, room)
@@ -322,7 +322,7 @@ def _admit(
         hours &= canary_hours(campaign, terms.ds, keys, by_clock, tonight.clock[users])
     opted_out = np.array([campaign.topic in people.opted_out[user] for user in users], bool)
     held_out = buckets(keys, f"holdout {campaign.id}") < campaign.holdout_pct
-    past_ids = np.array(tonight.past.message_id, object)[own]
+    past_ids = tonight.past.message_id.filter(pa.array(own))
     sent = already_sent(ids, users, tonight.past.user[own], past_ids)
     # The first reason that holds is the pair's outcome.
     reasons = [

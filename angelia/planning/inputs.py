@@ -19,14 +19,12 @@ from angelia.audience.members import read_members
 from angelia.catalog.document_parts import WEEKDAYS
 from angelia.catalog.documents import Campaign as CampaignDocument
 from angelia.catalog.snapshot import Catalog
-from angelia.contracts.ids import OWED, user_keys
-from angelia.contracts.outcomes import SENT
+from angelia.contracts.ids import user_keys
 from angelia.contracts.sending import OWN_HOURS, PLAN_HOURS, steady_per_minute
 from angelia.delivery.manifest.served import served
 from angelia.lake import Commit, Lake
-from angelia.lake.cache import FETCH_THREADS, with_copies
-from angelia.lake.commit import in_shard
-from angelia.planning.before import Past, add_pending
+from angelia.lake.cache import FETCH_THREADS
+from angelia.planning.before import Past
 from angelia.planning.eligibility import Pairs, ShardPeople, clock_hours
 from angelia.planning.later import FELT_DAYS, Fatigue
 from angelia.planning.offers import (
@@ -37,6 +35,7 @@ from angelia.planning.offers import (
     lift_worth,
     may_show,
 )
+from angelia.planning.reading import Blocks, PastSources, ShardRows, past_messages
 from angelia.planning.terms import ArmTerms, CampaignTerms, CapTerms, ChannelTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.users.features import own_spans, refused_topics
@@ -224,23 +223,37 @@ class ShardInputs:
     material: list[str | None]
     material_propensity: np.ndarray
     eligible: pa.BinaryArray  # bits over the campaign's materials (`offers.choice_sets`)
+    offers: list[CampaignOffer]
 
 
-def load_shard(lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, shard: int) -> ShardInputs:
+def load_shard(
+    lake: Lake,
+    inputs: Inputs,
+    terms: Terms,
+    facts: MaterialFacts,
+    shard: int,
+    blocks: Blocks | None = None,
+) -> ShardInputs:
     """Return one shard's people, their pairs with a drawn material, and their past messages.
 
-    The past is what counts against caps.
+    The past is what counts against caps. With `blocks` only the people of these are loaded.
     """
-    bits = int(inputs.index.meta["shard_bits"])
-    people = _people(lake, inputs, terms, shard, bits)
-    offers = read_offers(lake, inputs, terms, facts, people, shard)
+    read = ShardRows(lake, shard, int(inputs.index.meta["shard_bits"]), blocks)
+    people = _people(read, inputs, terms)
+    offers = read_offers(read, inputs, terms, facts, people)
     hours = category_hours(inputs)
-    past = _past(lake, inputs, terms, people, shard, bits)
+    start = np.datetime64(terms.start.replace(tzinfo=None), "us")
+    # memory: older messages matter to their own campaign only
+    for_all = (date.fromisoformat(terms.ds) - timedelta(days=_policy_days(terms))).isoformat()
+    running = [one.id for one in terms.campaigns]
+    sources = PastSources(inputs.pushes, for_all, running, inputs.previous, inputs.held, inputs.intake)
+    by_channel = any(channel.max_per_device_day for channel in terms.channels)
+    past = past_messages(read, sources, people.ordinal, people.user_id, start, by_channel=by_channel)
     night, clock = clock_hours(terms, people)
     drawn = [draw_material(terms, people, night, offer, facts, hours, clock) for offer in offers]
     pairs, material, propensity, eligible = gather(terms, offers, drawn, facts, hours)
     pairs = replace(pairs, fatigue=Fatigue.of(inputs.scores.meta))
-    return ShardInputs(people, pairs, past, material, propensity, eligible)
+    return ShardInputs(people, pairs, past, material, propensity, eligible, offers)
 
 
 def to_bits(values: np.ndarray, bits: int) -> np.ndarray:
@@ -255,16 +268,15 @@ def category_hours(inputs: Inputs) -> CategoryHours:
 
 
 def read_offers(
-    lake: Lake, inputs: Inputs, terms: Terms, facts: MaterialFacts, people: ShardPeople, shard: int
+    read: ShardRows, inputs: Inputs, terms: Terms, facts: MaterialFacts, people: ShardPeople
 ) -> list[CampaignOffer]:
     """Return who is in which campaign's audience, and the scores of the materials each may get.
 
     An experiment's arm sees its own materials only, people of other languages none that is made for certain
     ones, and nobody one that is not valid in any of their open hours.
     """
-    bits = int(inputs.index.meta["shard_bits"])
-    scores = _rows(lake, inputs.scores, shard, bits)
-    members = read_members(lake, inputs.audiences, shard, {c.audience for c in terms.campaigns})
+    scores = read.of(inputs.scores)
+    members = read_members(read.lake, inputs.audiences, read.shard, {c.audience for c in terms.campaigns})
     night = clock_hours(terms, people)
     doubt: Mapping[str, float] = inputs.scores.meta.get("doubt") or {}
     offers = []
@@ -286,17 +298,11 @@ def read_offers(
     return offers
 
 
-def _rows(lake: Lake, commit: Commit, shard: int, bits: int, columns: list[str] | None = None) -> pa.Table:
-    where = in_shard(shard)
-    table = lake.read(commit, columns or None, where)
-    return table.filter(pc.equal(pc.shift_right(table["ordinal"].cast(pa.int64()), bits), shard))
-
-
-def _people(lake: Lake, inputs: Inputs, terms: Terms, shard: int, bits: int) -> ShardPeople:
+def _people(read: ShardRows, inputs: Inputs, terms: Terms) -> ShardPeople:
     columns = ["ordinal", "user_id", "timezone", "country", "locale", "device_vendor", "channels"]
     columns += ["opted_out_topics", "is_suppressed", *OWN_HOURS]
-    table = _rows(lake, inputs.features, shard, bits, columns).sort_by("ordinal")
-    curves = _rows(lake, inputs.send_times, shard, bits, ["ordinal", "workday", "day_off"]).sort_by("ordinal")
+    table = read.of(inputs.features, columns).sort_by("ordinal")
+    curves = read.of(inputs.send_times, ["ordinal", "workday", "day_off"]).sort_by("ordinal")
     ordinal = table["ordinal"].to_numpy()
     workday, day_off = np.ones((len(ordinal), 24)), np.ones((len(ordinal), 24))
     at = np.searchsorted(ordinal, curves["ordinal"].to_numpy())
@@ -343,58 +349,3 @@ def _score_grid(scores: pa.Table, campaign: CampaignTerms, ordinals: np.ndarray)
         inside[inside] = ordinals[rows[inside]] == owner[hit][inside]
         grid[rows[inside], column] = to_bits(p[hit][inside], SCORE_BITS)
     return grid
-
-
-def _past(lake: Lake, inputs: Inputs, terms: Terms, people: ShardPeople, shard: int, bits: int) -> Past:
-    """Return messages sent, and what last plan or intake will send as if sent, each once."""
-    start = np.datetime64(terms.start.replace(tzinfo=None), "us")
-    user: list[np.ndarray] = [np.zeros(0, np.int64)]
-    hours: list[np.ndarray] = [np.zeros(0)]
-    campaign, keys, channel = list[pa.Array](), list[pa.Array](), list[pa.Array]()
-    running = pa.array([one.id for one in terms.campaigns], pa.string())
-    for_all = (date.fromisoformat(terms.ds) - timedelta(days=_policy_days(terms))).isoformat()
-    # The jobs before have most of the window's files on this machine already.
-    lately = with_copies(lake, [e for commit in inputs.pushes for e in filter(in_shard(shard), commit.files)])
-    for commit in inputs.pushes:
-        columns = ["ordinal", "campaign_id", "message_id", "kind", "at_ts", "channel"]
-        table = _rows(lately, commit, shard, bits, columns)
-        # What clients owe by a template without a campaign uses no room, as no transactional message does.
-        is_owed = pc.starts_with(table["campaign_id"], OWED)
-        table = table.filter(pc.and_(pc.equal(table["kind"], "sent"), pc.invert(is_owed)))
-        if commit.partition["ds"] < for_all:  # memory: older messages matter to their own campaign only
-            table = table.filter(pc.is_in(table["campaign_id"], running))
-        user.append(np.searchsorted(people.ordinal, table["ordinal"].to_numpy()))
-        hours.append((table["at_ts"].to_numpy().astype("datetime64[us]") - start) / np.timedelta64(1, "h"))
-        campaign += table["campaign_id"].chunks
-        keys += table["message_id"].chunks
-        channel += table["channel"].chunks
-    if inputs.previous is not None:
-        table = _rows(lake, inputs.previous, shard, bits, ["ordinal", "choices"])
-        owner = np.searchsorted(people.ordinal, table["ordinal"].to_numpy())
-        lists = table["choices"].combine_chunks()
-        flat = lists.flatten()
-        is_held = pc.is_in(pc.struct_field(flat, "campaign_id"), pa.array(inputs.held, pa.string()))
-        is_sent = pc.and_not(pc.equal(pc.struct_field(flat, "outcome"), SENT), is_held)
-        rows = owner[lists.value_parent_indices().to_numpy()]
-        flat, sent = flat.filter(is_sent), is_sent.to_numpy(zero_copy_only=False)
-        user.append(rows[sent])
-        slots = pc.struct_field(flat, "slot").to_numpy(zero_copy_only=False).astype("datetime64[us]")
-        hours.append((slots - start) / np.timedelta64(1, "h"))
-        campaign.append(pc.struct_field(flat, "campaign_id"))
-        keys.append(pc.struct_field(flat, "message_id"))
-        channel.append(pc.struct_field(flat, "channel"))
-    if inputs.intake is not None:
-        add_pending(lake.read(inputs.intake), people.user_id, start, user, hours, campaign, keys)
-    users = np.concatenate(user).astype(np.int64)
-    when = np.concatenate(hours).astype(np.float64)
-    channel.append(pa.nulls(len(users) - sum(map(len, channel)), pa.string()))  # the intake's: unknown yet
-    campaigns, ids, channels = (
-        pa.chunked_array(parts, pa.string()).combine_chunks() for parts in (campaign, keys, channel)
-    )
-    # The receipt of a message knows better than its plan when it was sent: the first mention (user_pushes)
-    # stays. Arrow numbers texts by their first mention, and much faster than NumPy sorts them.
-    first = np.unique(ids.dictionary_encode().indices.to_numpy(), return_index=True)[1]
-    return Past(
-        users[first], campaigns.take(first).to_pylist(), when[first], ids.take(first).to_pylist(),
-        channels.take(first).to_pylist() if any(c.max_per_device_day for c in terms.channels) else [],
-    )  # fmt: skip

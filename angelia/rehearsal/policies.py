@@ -33,7 +33,6 @@ from angelia.planning.inputs import (
     days_needed,
     find_inputs,
     load_shard,
-    read_offers,
     terms_of,
 )
 from angelia.planning.offers import CampaignOffer, Drawn, MaterialFacts, draw_material, gather, material_facts
@@ -74,14 +73,13 @@ class PolicyView:
         inputs = find_inputs(site.lake, ds, days_needed(terms, 28))
         facts = material_facts(catalog.materials)
         shard = load_shard(site.lake, inputs, terms, facts, 0)
-        offers = read_offers(site.lake, inputs, terms, facts, shard.people, 0)
         hours = category_hours(inputs)
         contexts = {
             (campaign.id, name): Context(campaign.id, name, campaign.topic, catalog.materials[name].category)
             for campaign in catalog.campaigns.values()
             for name in campaign.materials
         }
-        return cls(site, ds, terms, inputs, facts, hours, shard.people, offers, shard, contexts)
+        return cls(site, ds, terms, inputs, facts, hours, shard.people, shard.offers, shard, contexts)
 
     @property
     def cell(self) -> Ints:
@@ -96,9 +94,9 @@ class PolicyView:
 
     def with_materials(self, drawn: list[Drawn]) -> ShardInputs:
         """Return the shard with other materials chosen."""
-        pairs, *chosen = gather(self.terms, self.offers, drawn, self.facts, self.hours)
+        pairs, material, chance, eligible = gather(self.terms, self.offers, drawn, self.facts, self.hours)
         pairs = replace(pairs, fatigue=self.shard.pairs.fatigue)
-        return ShardInputs(self.people, pairs, self.shard.past, *chosen)
+        return ShardInputs(self.people, pairs, self.shard.past, material, chance, eligible, self.offers)
 
     def drawn_again(self, offers: list[CampaignOffer]) -> ShardInputs:
         """Return the shard with materials drawn from other scores, or on other terms."""

@@ -106,17 +106,33 @@ def active_hours(clock: LocalClock, user: Ints, day: Ints, mask: Ints) -> tuple[
     return user, day, clock.cells[clock.group[user], day * 24 + hour].astype(np.int64)
 
 
-def count_activity(clock: LocalClock, user: Ints, day: Ints, mask: Ints) -> Floats:
-    """Count active local hours as `active_hours` takes them, (n, 48), decayed and balanced."""
+@dataclass(frozen=True)
+class Cohorts:
+    """Whom people count under, where sums are asked for.
+
+    `member` is each user's cohort of `n`, (users,).
+    """
+
+    member: Ints
+    n: int
+
+
+def count_activity(
+    clock: LocalClock, user: Ints, day: Ints, mask: Ints, cohorts: Cohorts | None = None
+) -> Floats:
+    """Count active local hours as `active_hours` takes them, (n, 48), decayed and balanced.
+
+    A row is a user, or a cohort of them where `cohorts` are given.
+    """
     user, day, cell = active_hours(clock, user, day, mask)
     weight = exact(clock.decay[day] * clock.day_balance[clock.group[user], cell // 24])
-    return _table(user, cell, weight, clock.n_users)
+    return _table(user, cell, weight, clock, cohorts)
 
 
 def count_hours(clock: LocalClock, user: Ints, day: Ints, cell: Ints, half_life_days: float) -> Floats:
     """Count active hours, (n, 48), each halved every `half_life_days` up to the window's end."""
     age = len(clock.decay) - 1 - np.arange(len(clock.decay))
-    return _table(user, cell, exact(0.5 ** (age / half_life_days))[day], clock.n_users)
+    return _table(user, cell, exact(0.5 ** (age / half_life_days))[day], clock)
 
 
 def inverse_propensity(slot_propensity: Floats) -> Floats:
@@ -165,8 +181,9 @@ def count_pushes(
     *,
     first: int = 0,
     last: int | None = None,
+    cohorts: Cohorts | None = None,
 ) -> PushCounts:
-    """Count pushes by the cell they were sent in.
+    """Count pushes by the cell they were sent in, and by user, or by cohort where given.
 
     Args:
         clock: The shard's clock.
@@ -176,6 +193,7 @@ def count_pushes(
         slot_propensity: (m,) nan = unknown.
         first: first day of the window to count.
         last: day of the window to stop before.
+        cohorts: what to sum users by.
     """
     at = sent_hour - clock.first_hour
     stop = 24 * len(clock.decay) - MATURITY_H
@@ -185,13 +203,15 @@ def count_pushes(
     decay = clock.decay[at // 24]
     known = inverse > 0
     return PushCounts(
-        unknown=_table(user, cell, np.where(known, 0.0, decay), clock.n_users),
-        known=_table(user, cell, exact(decay * inverse), clock.n_users),
-        known_plain=_table(user, cell, np.where(known, decay, 0.0), clock.n_users),
+        unknown=_table(user, cell, np.where(known, 0.0, decay), clock, cohorts),
+        known=_table(user, cell, exact(decay * inverse), clock, cohorts),
+        known_plain=_table(user, cell, np.where(known, decay, 0.0), clock, cohorts),
     )
 
 
-def _table(user: Ints, cell: Ints, weight: Floats, n: int) -> Floats:
-    return np.asarray(
-        np.bincount(user * CELLS + cell, weights=weight, minlength=n * CELLS), dtype=np.float64
-    ).reshape(n, CELLS)
+def _table(
+    user: Ints, cell: Ints, weight: Floats, clock: LocalClock, cohorts: Cohorts | None = None
+) -> Floats:
+    row, n = (user, clock.n_users) if cohorts is None else (cohorts.member[user], cohorts.n)
+    sums = np.bincount(row * CELLS + cell, weights=weight, minlength=n * CELLS)
+    return np.asarray(sums, dtype=np.float64).reshape(n, CELLS)

@@ -6,8 +6,9 @@ Part of build_send_times. Reads user_features (timezone, country), user_days, us
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
@@ -18,10 +19,11 @@ import pyarrow.compute as pc
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
 from angelia.timing.category_hours import HALF_LIFE, CategoryPushes
-from angelia.timing.choosing import HALF_LIVES, QUARTERS, Sample
+from angelia.timing.choosing import HALF_LIVES, QUARTERS
 from angelia.timing.evidence import (
     CELLS,
     MATURITY_H,
+    Cohorts,
     Floats,
     Ints,
     LocalClock,
@@ -83,31 +85,40 @@ class Users:
         users = users.filter(here).sort_by("ordinal")
         return cls(ints(users["ordinal"]), users["timezone"].to_pylist(), users["country"].to_pylist())
 
+    def only(self, keep: npt.NDArray[np.bool_]) -> Users:
+        """Return some of them, (n,)."""
+        rows = np.flatnonzero(keep).tolist()
+        zones, countries = ([names[row] for row in rows] for names in (self.timezones, self.countries))
+        return Users(self.ordinal[keep], zones, countries)
+
     def clock(self, last_day: np.datetime64, days: int, half_life_days: float = np.inf) -> LocalClock:
         """Return their local time over a window of UTC days."""
         return read_clock(self.timezones, self.countries, last_day, days, half_life_days)
 
 
-def read_hours(
-    lake: Lake, window: Window, clock: LocalClock, shard: int, shard_bits: int
-) -> tuple[Ints, Ints, Ints]:
-    """Return row of the user, day of the window and UTC hours (a mask) of user_days, each (m,)."""
+def read_hours(lake: Lake, window: Window, n: int, shard: int, shard_bits: int) -> tuple[Ints, Ints, Ints]:
+    """Return row of the user, day of the window and UTC hours (a mask) of user_days, each (m,).
+
+    Of a shard's n people: the index may have grown since the features were built.
+    """
     days = read_window(lake, "user_days", window, ["hours"], shard, shard_bits)
-    days = days.filter(
-        pc.less(days["row"], clock.n_users)
-    )  # the index may have grown since the features were built
+    days = days.filter(pc.less(days["row"], n))
     return ints(days["row"]), ints(days["day"]), ints(days["hours"])
 
 
-def read_past(lake: Lake, past: Commit, half_life_days: float, n: int, shard: int, shard_bits: int) -> Floats:
-    """Return what user_hours keeps of a shard's active hours, (n, 48)."""
+def read_past(lake: Lake, past: Commit, half_life_days: float, ordinal: Ints, shard: int) -> Floats:
+    """Return what user_hours keeps of a shard's active hours, (n, 48).
+
+    Rows are those of these ordinals, which ascend.
+    """
     column = hours_column(half_life_days)
     table = lake.read(past, ["ordinal", column], where=in_shard(shard))
-    row = ints(table["ordinal"]) - (shard << shard_bits)
-    here = (row >= 0) & (row < n)
-    values = table[column].combine_chunks().flatten().to_numpy().astype(np.float64).reshape(-1, CELLS)
-    hours = np.zeros((n, CELLS))
-    hours[row[here]] = values[here]
+    owner = ints(table["ordinal"])
+    row = np.minimum(np.searchsorted(ordinal, owner), max(len(ordinal) - 1, 0))
+    here = ordinal[row] == owner if len(ordinal) else np.zeros(len(owner), bool)
+    kept = table[column].filter(pa.array(here)).combine_chunks().flatten()
+    hours = np.zeros((len(ordinal), CELLS))
+    hours[row[here]] = kept.to_numpy().reshape(-1, CELLS)
     return hours
 
 
@@ -148,9 +159,9 @@ class CurveShard:
         self.inputs, self.shard = inputs, shard
         self.users = Users.read(inputs.lake, inputs.features, shard, inputs.shard_bits)
         self.ordinal, self.timezones = self.users.ordinal, self.users.timezones
-        n = len(self.ordinal)
+        n = self._n = len(self.ordinal)
         self.clock = self.users.clock(np.datetime64(inputs.ds, "D"), inputs.n_days, inputs.half_life_days)
-        self._hours = read_hours(inputs.lake, inputs.days, self.clock, shard, inputs.shard_bits)
+        self._hours = read_hours(inputs.lake, inputs.days, n, shard, inputs.shard_bits)
         rows = read_window(
             inputs.lake,
             "user_pushes",
@@ -174,51 +185,88 @@ class CurveShard:
         category = category_numbers(inputs, rows["material_id"])
         self._categories = category[is_sent], category[is_open]
 
-    def activity(self) -> Floats:
+    def only(self, keep: npt.NDArray[np.bool_]) -> CurveShard:
+        """Return the same of some people, (n,): of a few nothing is counted for a whole shard."""
+        part, place = copy(self), np.cumsum(keep) - 1
+        part.users = self.users.only(keep)
+        part.ordinal, part.timezones = part.users.ordinal, part.users.timezones
+        part.clock = replace(self.clock, group=self.clock.group[keep])
+
+        def own(rows: Sequence[Ints], user: Ints) -> tuple[Ints, ...]:
+            here = keep[user]
+            return tuple(column[here] for column in rows)
+
+        user, *others = own(self._hours, self._hours[0])
+        part._hours = place[user], *others
+        part._sent, part._opened = (
+            (place[user], *others)
+            for user, *others in (own(rows, rows[0]) for rows in (self._sent, self._opened))
+        )
+        of = self._sent[0], self._opened[0]
+        part._chosen, part._categories = (
+            tuple(own([each], user)[0] for each, user in zip(columns, of, strict=True))
+            for columns in (self._chosen, self._categories)
+        )
+        return part
+
+    def cohorts(self) -> tuple[list[str], Cohorts]:
+        """Return the shard's timezones, and whom they count."""
+        names, member = np.unique(np.array(self.timezones, dtype=object).astype(str), return_inverse=True)
+        return names.tolist(), Cohorts(member, len(names))
+
+    def activity(self, cohorts: Cohorts | None = None) -> Floats:
         """Return the window's active hours by cell, (n, 48), kinds of day balanced."""
-        return count_activity(self.clock, *self._hours)
+        return count_activity(self.clock, *self._hours, cohorts)
 
     def past(self, half_life_days: float) -> Floats:
         """Return active hours before the window, (n, 48), decayed as of the window's end."""
-        inputs, n = self.inputs, len(self.ordinal)
+        inputs, ordinal = self.inputs, self.ordinal
         if inputs.past is None:
-            return np.zeros((n, CELLS))
-        hours = read_past(inputs.lake, inputs.past, half_life_days, n, self.shard, inputs.shard_bits)
+            return np.zeros((len(ordinal), CELLS))
+        hours = read_past(inputs.lake, inputs.past, half_life_days, ordinal, self.shard)
         if inputs.gap_days:
             last = np.datetime64(inputs.ds, "D") - np.timedelta64(inputs.n_days, "D")
             clock = self.users.clock(last, inputs.gap_days)
-            rows = active_hours(
-                clock, *read_hours(inputs.lake, inputs.gap, clock, self.shard, inputs.shard_bits)
-            )
+            rows = active_hours(clock, *self._gap(clock))
             hours = hours * 0.5 ** (inputs.gap_days / half_life_days) + count_hours(
                 clock, *rows, half_life_days
             )
         return exact(hours * 0.5 ** (inputs.n_days / half_life_days))
+
+    def _gap(self, clock: LocalClock) -> tuple[Ints, Ints, Ints]:
+        """Return what `read_hours` does of the days between the record and the window."""
+        inputs, first = self.inputs, self.shard << self.inputs.shard_bits
+        user, day, mask = read_hours(inputs.lake, inputs.gap, self._n, self.shard, inputs.shard_bits)
+        place = np.full(self._n, -1)
+        place[self.ordinal - first] = np.arange(clock.n_users)
+        here = place[user] >= 0
+        return place[user[here]], day[here], mask[here]
 
     def hours(self, half_life_days: float) -> Floats:
         """Return all active hours that are kept, (n, 48), decayed as of the window's end."""
         rows = active_hours(self.clock, *self._hours)
         return self.past(half_life_days) + count_hours(self.clock, *rows, half_life_days)
 
-    def sample(self, sampled: npt.NDArray[np.bool_], scale: float) -> Sample:
-        """Return the sampled users' evidence by quarter of the window."""
+    def sample(self) -> tuple[Floats, Floats, Floats]:
+        """Return these people's evidence by quarter of the window, for `choosing.Sample`.
+
+        It is their active hours, (half-lives, 1 + quarters, n, 48), and pushes and opens: those of unknown
+        slot propensity, then those of a known one, times its inverse, (2, quarters, n, 48) each.
+        """
         user, day, cell = active_hours(self.clock, *self._hours)
-        days = self.inputs.n_days
+        days, n = self.inputs.n_days, len(self.ordinal)
         cuts = [days * quarter // QUARTERS for quarter in range(QUARTERS + 1)]
-        activity = np.zeros((len(HALF_LIVES), 1 + QUARTERS, int(sampled.sum()), CELLS))
-        pushes, opens = np.zeros((2, QUARTERS, int(sampled.sum()), CELLS))
+        activity = np.zeros((len(HALF_LIVES), 1 + QUARTERS, n, CELLS))
+        pushes, opens = np.zeros((2, 2, QUARTERS, n, CELLS))
         for row, half in enumerate(HALF_LIVES):
-            activity[row, 0] = self.past(half)[sampled]
+            activity[row, 0] = self.past(half)
         for quarter, (first, last) in enumerate(itertools.pairwise(cuts)):
-            here = (day >= first) & (day < last) & sampled[user]
+            here = (day >= first) & (day < last)
             for row, half in enumerate(HALF_LIVES):
-                counted = count_hours(self.clock, user[here], day[here], cell[here], half)
-                activity[row, 1 + quarter] = counted[sampled]
-            pushes[quarter], opens[quarter] = (
-                counts.weighted(scale)[sampled] for counts in self.counts(first, last)
-            )
-        zones = tuple(zone for zone, keep in zip(self.timezones, sampled.tolist(), strict=True) if keep)
-        return Sample(zones, activity, pushes, opens)
+                activity[row, 1 + quarter] = count_hours(self.clock, user[here], day[here], cell[here], half)
+            for into, counts in zip((pushes, opens), self.counts(first, last), strict=True):
+                into[:, quarter] = counts.unknown, counts.known
+        return activity, pushes, opens
 
     def by_category(self, first: int, last: int) -> tuple[CategoryPushes, CategoryPushes]:
         """Return pushes and opens of known category, sent on the window's days [first, last)."""
@@ -231,14 +279,18 @@ class CurveShard:
             both.append(category_pushes(self.clock, user[here], at[here], category[here], age[here]))
         return both[0], both[1]
 
-    def counts(self, first: int = 0, last: int | None = None) -> tuple[PushCounts, PushCounts]:
+    def counts(
+        self, first: int = 0, last: int | None = None, cohorts: Cohorts | None = None
+    ) -> tuple[PushCounts, PushCounts]:
         """Return pushes and opens by cell of sending, but those whose hour a plan of ours chose.
 
         Everybody gets those at hours that are good for them, and rather where their curve is too high than
         too low: taken for news of the hours they make curves flat and parameters loose (ADR 70).
         """
         sent, opened = (
-            count_pushes(self.clock, *(column[~chosen] for column in rows), first=first, last=last)
+            count_pushes(
+                self.clock, *(column[~chosen] for column in rows), first=first, last=last, cohorts=cohorts
+            )
             for rows, chosen in zip((self._sent, self._opened), self._chosen, strict=True)
         )
         return sent, opened

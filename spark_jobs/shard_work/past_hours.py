@@ -115,12 +115,12 @@ def fold_shard(fold: PastHoursUpdate, folder: str, shard: int) -> ShardResult:
     kept = {
         half: np.zeros((n, CELLS))
         if fold.before is None
-        else read_past(fold.lake, fold.before, half, n, shard, fold.shard_bits)
+        else read_past(fold.lake, fold.before, half, users.ordinal, shard)
         for half in HALF_LIVES
     }
     for last, length, window in fold.parts:
         clock = users.clock(np.datetime64(last, "D"), length)
-        rows = active_hours(clock, *read_hours(fold.lake, window, clock, shard, fold.shard_bits))
+        rows = active_hours(clock, *read_hours(fold.lake, window, n, shard, fold.shard_bits))
         for half, hours in kept.items():
             kept[half] = hours * 0.5 ** (length / half) + count_hours(clock, *rows, half)
     kept = {half: np.round(hours * GRAIN) / GRAIN for half, hours in kept.items()}

@@ -26,6 +26,7 @@ from angelia.planning.inputs import Inputs, ShardInputs, load_shard
 from angelia.planning.later import LaterCosts
 from angelia.planning.offers import MaterialFacts
 from angelia.planning.problem import boosted, count_of
+from angelia.planning.reading import Blocks
 from angelia.planning.terms import Terms
 
 ARRAYS = tuple(field.name for field in fields(Problem) if field.name != "n_users")
@@ -71,10 +72,13 @@ class PlannedShard:
     later: LaterCosts | None
 
 
-def prepare(context: PlanContext, number: int) -> PlannedShard:
-    """Return a shard's problem and its exploration stratum's draws, before any drop."""
+def prepare(context: PlanContext, number: int, blocks: Blocks | None = None) -> PlannedShard:
+    """Return a shard's problem and its exploration stratum's draws, before any drop.
+
+    With `blocks` only that of these people.
+    """
     terms = context.terms
-    shard = load_shard(context.lake, context.inputs, terms, context.facts, number)
+    shard = load_shard(context.lake, context.inputs, terms, context.facts, number, blocks)
     ids = message_ids(terms, shard.people, shard.pairs)
     built = assemble(terms, shard.people, shard.pairs, shard.past, ids=ids)
     problem, outcome = built.problem, built.outcome

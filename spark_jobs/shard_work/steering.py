@@ -17,6 +17,7 @@ from angelia.planning import Problem
 from angelia.planning.eligibility import BuiltShard, ShardPeople, cells, open_hours
 from angelia.planning.later import UsualHours, find_price
 from angelia.planning.problem import Limits
+from angelia.planning.reading import Blocks
 from angelia.planning.terms import RefusalPrice, Terms
 from angelia.timing.busiest import busiest_of
 from spark_jobs.running.session import ShardResult
@@ -106,11 +107,13 @@ def risk_sample(
 
 
 def sample_shard(context: PlanContext, blocks: Sequence[int], share: float, number: int) -> ShardResult:
-    """Build a shard's problem, and put its part of the sample beside the attempt."""
-    planned = prepare(context, number)
+    """Build the problem of the blocks' people, and put their part of the sample away.
+
+    It stands beside the attempt.
+    """
+    planned = prepare(context, number, Blocks(tuple(blocks), BLOCK_BITS))
     people, terms = planned.shard.people, context.terms
-    lot = uniform(people.keys, terms.salt, "price sample", terms.ds)
-    chosen = np.isin(people.ordinal.astype(np.int64) >> BLOCK_BITS, blocks) & (lot < share)
+    chosen = uniform(people.keys, terms.salt, "price sample", terms.ds) < share
     part = risk_sample(planned, terms, people, busiest_of(context.inputs.send_times.meta), chosen)
     problem = part.problem
     arrays = [np.array([problem.n_users]), part.risk, part.weight, part.usual.best, part.usual.reach]

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from angelia.contracts.outcomes import MARKETING
 from angelia.planning.before.room import Past, Room, room_for
@@ -32,17 +34,16 @@ class DeviceRoom:
         """Return the room that past messages leave; one of an unknown channel counts on each."""
         if not any(channel.max_per_device_day for channel in terms.channels):
             return cls({}, terms.first_slot)
-        classes = {campaign.id: campaign.wire_class for campaign in terms.campaigns}
         # A campaign that is over is counted as marketing, which most are.
-        of_past = [classes.get(name, MARKETING) for name in past.campaign]
-        ways = past.channel or [None] * len(of_past)
+        classes = np.array([*(campaign.wire_class for campaign in terms.campaigns), MARKETING], object)
+        of_past = classes[past.numbers([campaign.id for campaign in terms.campaigns])]
+        nowhere = pa.nulls(len(past.user), pa.string())
+        ways = nowhere if past.channel is None else past.channel
         left: dict[str, dict[int, Room]] = {}
         for c, channel in enumerate(terms.channels):
             for kind, most in channel.max_per_device_day:
-                counts = [
-                    own == kind and way in (None, channel.id) for own, way in zip(of_past, ways, strict=True)
-                ]
-                keep = np.array(counts, np.bool_)
+                there = pc.fill_null(pc.equal(ways, channel.id), True).to_numpy(zero_copy_only=False)
+                keep = np.asarray((of_past == kind) & there, np.bool_)
                 room = room_for((CapTerms(most, 1),), past, n, terms.n_slots, keep)
                 left.setdefault(kind, {})[c] = room
         return cls(left, terms.first_slot)

@@ -7,10 +7,12 @@ messages lie below 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from angelia.planning.problem import I64, Bools
 from angelia.planning.terms import CapTerms, ChannelTerms
@@ -23,15 +25,20 @@ Room = npt.NDArray[np.int16]
 class Past:
     """Messages already sent or pending, by user row.
 
-    `hours` are relative to the plan's start, `message_id` is the once-only key. `channel` is None where it is
-    not known yet; empty: of none.
+    `hours` are relative to the plan's start, `message_id` is the once-only key. `channel` is null where it is
+    not known yet; None: of none. Millions of texts stay Arrow's.
     """
 
     user: I64
-    campaign: list[str]
+    campaign: pa.StringArray
     hours: F64
-    message_id: list[str]
-    channel: list[str | None] = field(default_factory=list)
+    message_id: pa.StringArray
+    channel: pa.StringArray | None = None
+
+    def numbers(self, names: Sequence[str]) -> I64:
+        """Return each message's campaign among some names, -1 = another, (m,)."""
+        number = pc.index_in(self.campaign, value_set=pa.array(names, pa.string()))
+        return np.asarray(pc.fill_null(number, -1).to_numpy(), np.int64)
 
 
 def room_for(
@@ -44,7 +51,9 @@ def room_for(
     bounds = np.iinfo(np.int16)
     room = np.full((n_users, n_slots), min([bounds.max, *(cap.messages for cap in caps)]), np.int16)
     user, hours = (past.user, past.hours) if keep is None else (past.user[keep], past.hours[keep])
-    who, row = np.unique(user, return_inverse=True)  # the others' room is what the caps say
+    has_past = np.zeros(n_users, bool)  # the others' room is what the caps say
+    has_past[user] = True
+    who, row = np.flatnonzero(has_past), (np.cumsum(has_past) - 1)[user]
     for cap in caps:
         # A message counts in the slots that begin less than the window after it: the first so many.
         n_counted = np.clip(np.ceil(hours + 24 * cap.days), 0, n_slots).astype(np.int64)
@@ -78,20 +87,27 @@ def lower_for_vendors(
     for channel in channels:
         for vendor, most in channel.max_per_vendor_day:
             limits[vendor] = min(most, limits.get(vendor, most))
-    n, h = room.shape
+    h = room.shape[1]
     for vendor, most in limits.items():
         rows = np.array([name == vendor for name in vendors], bool)
         if rows.any():
-            room[rows] = np.minimum(room[rows], room_for((CapTerms(most, 1),), past, n, h, keep)[rows])
+            own, place = keep & rows[past.user], np.cumsum(rows) - 1
+            theirs = replace(past, user=place[past.user])
+            room[rows] = np.minimum(
+                room[rows], room_for((CapTerms(most, 1),), theirs, int(rows.sum()), h, own)
+            )
 
 
-def already_sent(ids: Sequence[str], users: I64, past_user: I64, past_ids: npt.NDArray[np.object_]) -> Bools:
+def already_sent(ids: Sequence[str], users: I64, past_user: I64, past_ids: pa.StringArray) -> Bools:
     """Return which users already got, or are about to get, this occurrence, by its key.
 
     `past_user` and `past_ids` are the campaign's own past messages.
     """
-    sent, keys = np.zeros(len(users), bool), set(past_ids.tolist())
+    sent = np.zeros(len(users), bool)
     # Only those who ever got one of its messages can have got this one.
-    for row in np.flatnonzero(np.isin(users, past_user)).tolist():
-        sent[row] = ids[row] in keys
+    had = np.zeros(max(users.max(initial=-1), past_user.max(initial=-1)) + 1, bool)
+    had[past_user] = True
+    rows = np.flatnonzero(had[users])
+    asked = pa.array([ids[row] for row in rows.tolist()], pa.string())
+    sent[rows] = pc.is_in(asked, value_set=past_ids).to_numpy(zero_copy_only=False)
     return sent

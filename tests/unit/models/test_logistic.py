@@ -58,6 +58,8 @@ def test_a_line_survives_its_file_and_unknown_is_average() -> None:
     line = fit(Seen.of(matrix, VOCABULARY), label, np.ones(N), offset, ridge=10.0)
     again = Logistic.from_dict(line.as_dict())
     assert np.allclose(again.logit(matrix, VOCABULARY), line.logit(matrix, VOCABULARY), atol=1e-6)
+    built = line.intercept + design(matrix, VOCABULARY, line.mean, line.scale) @ line.weights
+    np.testing.assert_allclose(line.logit(matrix, VOCABULARY), built, atol=1e-12)
     nobody = np.full((1, len(FEATURES)), np.nan, np.float32)
     assert np.isfinite(line.logit(nobody, VOCABULARY)).all()
     assert design(matrix[:0], VOCABULARY, line.mean, line.scale).shape == (0, len(columns(VOCABULARY)))

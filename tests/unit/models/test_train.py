@@ -77,6 +77,10 @@ def test_the_life_of_a_model(week, registry, tmp_path, night) -> None:
         as_rows = as_rows.append_column(name, [values])
     pairs = encode_pairs(users, everybody, camera, scorer.vocabulary)
     np.testing.assert_array_equal(encode_rows(as_rows, scorer.vocabulary), pairs)
+    # What is summed once for a person and goes on for each material is the same to the last bit.
+    np.testing.assert_array_equal(scorer.predict_matrix(pairs), scores[:, 0])
+    two = np.array([5, 0])
+    np.testing.assert_array_equal(scorer.predict(users, [shoes], two)[:, 0], scores[two, 1])
 
     # Taken apart, a score is its parts and what is the same for everybody.
     _, parts = scorer.parts(pairs)

@@ -6,8 +6,10 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import numpy as np
+import pyarrow as pa
 
 from angelia.contracts.ids import user_keys
+from angelia.planning.before import Past
 from angelia.planning.eligibility import ShardPeople
 from angelia.planning.terms import CampaignTerms, CapTerms, ChannelTerms, Terms
 
@@ -68,3 +70,9 @@ def people(who: int | list[str], **changes: object) -> ShardPeople:
         day_off=np.ones((n, 24)),
     )
     return replace(base, **changes)
+
+
+def past_of(user=(), campaign=(), hours=(), ids=(), channel=None):
+    """Return past messages from lists."""
+    texts = [None if each is None else pa.array(list(each), pa.string()) for each in (campaign, ids, channel)]
+    return Past(np.array(user, np.int64), texts[0], np.array(hours, float), *texts[1:])

@@ -24,7 +24,7 @@ from angelia.planning.inputs import terms_of
 from angelia.planning.terms import ArmTerms, ChannelTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from tests.unit.planning import few_people
-from tests.unit.planning.few_people import START, people
+from tests.unit.planning.few_people import START, past_of, people
 
 N = 40
 CAMPAIGN = replace(
@@ -38,7 +38,7 @@ TERMS = replace(
     gap_hours=0,
     quiet=None,
 )
-NOTHING = Past(np.array([], np.int64), [], np.array([]), [])
+NOTHING = past_of()
 
 
 def everyone(n: int) -> Pairs:
@@ -65,11 +65,11 @@ def after(before: Past, terms: Terms, who: ShardPeople, slots: np.ndarray) -> Pa
     campaign = terms.campaigns[0]
     keys = [message_id(campaign.id, who.user_id[row], campaign.occurrence) for row in rows]
     hours = np.concatenate([before.hours, slots[rows].astype(float)]) - 24
-    return Past(
+    return past_of(
         np.concatenate([before.user, rows]),
-        [*before.campaign, *[campaign.id] * len(rows)],
+        [*before.campaign.to_pylist(), *[campaign.id] * len(rows)],
         hours,
-        [*before.message_id, *keys],
+        [*before.message_id.to_pylist(), *keys],
     )
 
 

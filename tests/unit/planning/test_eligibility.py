@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from angelia.contracts.ids import message_id
-from angelia.planning.before import Past, room_for
+from angelia.planning.before import room_for
 from angelia.planning.eligibility import (
     OPEN,
     Pairs,
@@ -19,7 +19,7 @@ from angelia.planning.eligibility import (
 from angelia.planning.offers import CampaignOffer, MaterialFacts, hour_gains
 from angelia.planning.terms import CapTerms, ChannelTerms
 from angelia.timing.category_hours import CategoryHours
-from tests.unit.planning.few_people import CAMPAIGN, ORDER, TERMS, people
+from tests.unit.planning.few_people import CAMPAIGN, ORDER, TERMS, past_of, people
 
 
 def pairs(n, campaign=0, p=0.05, has=True):
@@ -36,7 +36,7 @@ def pairs(n, campaign=0, p=0.05, has=True):
 def past(*messages):
     """Each message: (user, campaign, hours relative to the plan's start, id)."""
     rows = list(zip(*messages, strict=True)) if messages else [(), (), (), ()]
-    return Past(np.array(rows[0], np.int64), list(rows[1]), np.array(rows[2], float), list(rows[3]))
+    return past_of(*rows)
 
 
 NOTHING = past()

@@ -21,6 +21,7 @@ from angelia.lake import Lake
 from angelia.planning.eligibility import build
 from angelia.planning.inputs import days_needed, find_inputs, load_shard, terms_of
 from angelia.planning.offers import MaterialFacts, material_facts
+from angelia.planning.reading import Blocks
 from angelia.planning.terms import Terms
 from angelia.timing.local_time import local_grid
 from angelia.users.features import refused_topics
@@ -173,7 +174,7 @@ def test_a_once_only_message_of_forty_days_ago_counts(night: Lake, policy: dict[
     got = np.array(shard.people.user_id, object)[shard.pairs.user[outcome == "already_intended"]].tolist()
     assert got == ["u0000001"]
     # Another campaign's message counts as long as a cap of all looks back, and is not even held after that.
-    assert sorted(set(shard.past.campaign)) == (
+    assert sorted(set(shard.past.campaign.to_pylist())) == (
         ["welcome"] if policy["caps"][0]["days"] == 1 else ["sale", "welcome"]
     )
 
@@ -217,6 +218,21 @@ def test_what_the_intake_will_send_leaves_no_room(night: Lake) -> None:
     _, outcome, _ = build(wanted, shard.people, shard.pairs, shard.past)
     capped = np.array(shard.people.user_id, object)[shard.pairs.user[outcome == "capped"]].tolist()
     assert capped == ["u0000002"]
+
+
+def test_a_block_of_people_is_loaded_as_in_its_shard(night: Lake) -> None:
+    wanted = terms({"caps": [{"messages": 9, "days": 60}]}, **ONCE)
+    inputs = find_inputs(night, DS, days_needed(wanted, 28))
+    whole, part = (
+        load_shard(night, inputs, wanted, NO_FACTS, 0, blocks) for blocks in (None, Blocks((0,), 1))
+    )
+    assert part.people.ordinal.tolist() == [0, 1]
+    own = whole.pairs.user < 2
+    assert part.pairs.user.tolist() == whole.pairs.user[own].tolist()
+    assert part.pairs.p_open.tolist() == whole.pairs.p_open[own].tolist()
+    assert part.people.curves.tolist() == whole.people.curves[:2].tolist()
+    assert (part.past.user.tolist(), part.past.campaign.to_pylist()) == ([1, 1], ["welcome", "sale"])
+    assert load_shard(night, inputs, wanted, NO_FACTS, 0, Blocks((1,), 1)).past.user.tolist() == []
 
 
 def test_what_clients_owe_by_a_template_uses_no_room(night: Lake) -> None:

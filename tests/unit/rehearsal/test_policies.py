@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from angelia.planning.before import Past
 from angelia.planning.eligibility import Pairs
 from angelia.planning.inputs import ShardInputs
 from angelia.planning.later import Fatigue
@@ -17,7 +16,7 @@ from angelia.planning.offers import MaterialFacts, choice_sets
 from angelia.rehearsal.policies import POLICIES, PolicyView, evenly, first_come, greedy, ours
 from angelia.timing.category_hours import CategoryHours
 from benchmarks.nights.knowledge import knowledge
-from tests.unit.planning.few_people import CAMPAIGN, TERMS, people
+from tests.unit.planning.few_people import CAMPAIGN, TERMS, past_of, people
 
 LEARNED = Fatigue(tires=0.3, refuses=0.002, refuses_more=1.0, rate=0.5, tired_days=2.0)
 NEWS = replace(CAMPAIGN, id="news", topic="news")
@@ -28,8 +27,8 @@ def view(refusal_opens: float, n: int) -> PolicyView:
     user, campaign = np.divmod(np.arange(2 * n), 2)
     hours, score = CategoryHours.of({}), np.full((2 * n, 1), 0.1)
     pairs = Pairs(user, campaign, score[:, 0], np.ones(2 * n, bool), 0 * user, hours, LEARNED)
-    past = Past(np.zeros(0, np.int64), [], np.zeros(0), [])
-    shard = ShardInputs(people(n), pairs, past, ["sale_a"] * 2 * n, np.ones(2 * n), choice_sets(score))
+    past = past_of()
+    shard = ShardInputs(people(n), pairs, past, ["sale_a"] * 2 * n, np.ones(2 * n), choice_sets(score), [])
     terms = replace(TERMS, campaigns=(CAMPAIGN, NEWS), refusal_opens=refusal_opens)
     nothing = MaterialFacts({}, {})
     return PolicyView(None, "", terms, None, nothing, hours, shard.people, [], shard, {})  # type: ignore[arg-type]

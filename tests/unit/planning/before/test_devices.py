@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from angelia.planning.before import DeviceRoom, Past
+from angelia.planning.before import DeviceRoom
 from angelia.planning.terms import ChannelTerms
-from tests.unit.planning.few_people import TERMS
+from tests.unit.planning.few_people import TERMS, past_of
 
 N, H = 3, TERMS.n_slots
 PUSH = ChannelTerms("fcm", 0, 9, max_per_device_day=(("marketing", 2), ("service", 1)))
@@ -21,7 +21,7 @@ def past(*messages):
     """Return messages: (user, campaign, hour, channel)."""
     user, campaign, hours, channel = zip(*messages, strict=True) if messages else ((), (), (), ())
     ids = [f"m{i}" for i in range(len(user))]
-    return Past(np.array(user, np.int64), list(campaign), np.array(hours, float), ids, list(channel))
+    return past_of(user, campaign, hours, ids, channel)
 
 
 def room(*messages, channels=(PUSH, MAIL), first_slot=0):

@@ -7,6 +7,7 @@ import pytest
 
 from angelia.planning.before import Past, lower_for_vendors, room_for, too_near
 from angelia.planning.terms import CapTerms, ChannelTerms
+from tests.unit.planning.few_people import past_of
 
 N, H = 9, 24
 CAPS = [CapTerms(2, 1), CapTerms(3, 3), CapTerms(40_000, 7)]
@@ -17,7 +18,7 @@ def past() -> Past:
     """Thirty messages before and during the plan; the last three people got none."""
     rng = np.random.default_rng(5)
     hours = np.concatenate([rng.uniform(-90, 20, 26), [-24.0, -23.0, 0.0, 3.0]])
-    return Past(rng.integers(0, N - 3, 30), ["old"] * 30, hours, [f"m{i}" for i in range(30)])
+    return past_of(rng.integers(0, N - 3, 30), ["old"] * 30, hours, [f"m{i}" for i in range(30)])
 
 
 def by_counting(caps: list[CapTerms], past: Past, keep: np.ndarray) -> list[list[int]]:

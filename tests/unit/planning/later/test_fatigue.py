@@ -14,7 +14,7 @@ from angelia.planning.later.fatigue import still_felt
 from angelia.planning.problem import Problem
 from angelia.planning.terms import Terms
 from angelia.timing.category_hours import CategoryHours
-from tests.unit.planning.few_people import CAMPAIGN, ORDER, TERMS, people
+from tests.unit.planning.few_people import CAMPAIGN, ORDER, TERMS, past_of, people
 
 LEARNED = Fatigue(tires=0.3, refuses=0.001, refuses_more=1.0, rate=0.5, tired_days=2.0)
 NEWS = replace(CAMPAIGN, id="news", topic="news", value_micros=400_000)
@@ -31,10 +31,10 @@ def pairs(n: int, fatigue: Fatigue | None, campaigns: int = 3) -> Pairs:
 def week(user: int, n: int = 7) -> Past:
     """A message a day to one person, the last one 20 hours before the plan."""
     hours = -20.0 - 24.0 * np.arange(n)
-    return Past(np.full(n, user), ["old"] * n, hours, [f"m{i}" for i in range(n)])
+    return past_of(np.full(n, user), ["old"] * n, hours, [f"m{i}" for i in range(n)])
 
 
-OLD = Past(np.zeros(0, np.int64), [], np.zeros(0), [])
+OLD = past_of()
 
 
 def test_messages_fade_and_their_number_leans_to_the_mean() -> None:

@@ -6,19 +6,18 @@ import numpy as np
 import pytest
 
 from angelia.planning import solve_here
-from angelia.planning.before import Past
 from angelia.planning.eligibility import Pairs, ShardPeople, assemble
 from angelia.planning.later import Fatigue, LaterCosts, bears_two, look_costs
 from angelia.planning.later.refusals import TILT
 from angelia.planning.terms import Terms
 from angelia.timing.category_hours import CategoryHours
-from tests.unit.planning.few_people import CAMPAIGN, ORDER, TERMS, people
+from tests.unit.planning.few_people import CAMPAIGN, ORDER, TERMS, past_of, people
 
 LEARNED = Fatigue(tires=0.3, refuses=0.002, refuses_more=1.0, rate=0.5, tired_days=2.0)
 NEWS = replace(CAMPAIGN, id="news", topic="news", value_micros=400_000)
 # Without quiet hours and the price of lost topics, so that only the price of looks decides the hour.
 FREE: Terms = replace(TERMS, campaigns=(CAMPAIGN, NEWS, ORDER), caps=(), quiet=None, fatigue_weight=0.0)
-OLD = Past(np.zeros(0, np.int64), [], np.zeros(0), [])
+OLD = past_of()
 
 
 def some_people(n: int) -> ShardPeople:

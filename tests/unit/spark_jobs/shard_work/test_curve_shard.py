@@ -11,7 +11,9 @@ import pytest
 from angelia.contracts import arrow, dataset
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
-from spark_jobs.shard_work.curve_shard import CurveInputs, CurveShard, Users, days_between
+from angelia.timing.choosing import HALF_LIVES
+from angelia.timing.evidence import Cohorts
+from spark_jobs.shard_work.curve_shard import CurveInputs, CurveShard, Users, days_between, hours_column
 
 DS, BITS = "2026-11-14", 2
 
@@ -78,6 +80,56 @@ def test_an_hour_that_a_plan_chose_moves_no_curve(
     # Beside a person's own curve it says how much they open, and what of.
     assert sum(np.count_nonzero(count.unknown + count.known_plain) for count in part.all_counts()) == 2
     assert sum(len(pushes.user) for pushes in part.by_category(0, 2)) == 2
+
+
+def test_some_people_count_as_in_their_shard(lake: Lake) -> None:
+    features(lake, 8)
+    row = {"event_type": "view", "item": None, "n_events": 1, "value_sum": 0.0}
+    schema = arrow.schema(dataset("user_days"))
+    for back, ds in enumerate(("2026-11-14", "2026-11-13", "2026-11-12", "2026-11-11")):
+        days = [row | {"ordinal": ordinal, "hours": 1 << (3 * ordinal - back) % 24} for ordinal in range(8)]
+        write(lake, "user_days", pa.Table.from_pylist(days, schema=schema), ds)
+    hours = np.arange(8 * 48, dtype=np.float32).reshape(8, 48) / 64
+    kept = {"ordinal": pa.array(np.arange(8, dtype=np.uint32))}
+    kept |= {hours_column(half): pa.array(list(hours), pa.list_(pa.float32())) for half in HALF_LIVES}
+    table = pa.table({name: kept[name] for name in dataset("user_hours").names})
+    write(lake, "user_hours", table, "2026-11-11")
+    sent = datetime(2026, 11, 13, 9, tzinfo=UTC)
+    push = {"message_id": "0" * 32, "campaign_id": "sale", "material_id": "boot", "channel": "fcm",
+            "sent_ts": sent, "slot_propensity": 0.05, "material_propensity": None, "at_ts": sent}  # fmt: skip
+    rows = [push | {"ordinal": o, "kind": kind} for o in (4, 6, 6, 7) for kind in ("sent", "opened")]
+    write(
+        lake,
+        "user_pushes",
+        pa.Table.from_pylist(rows, schema=arrow.schema(dataset("user_pushes"))),
+        "2026-11-13",
+    )
+    days, gap = ([(i, lake.require("user_days", ds=ds)) for i, ds in enumerate(each)] for each in (
+        ("2026-11-13", "2026-11-14"), ("2026-11-12",)))  # fmt: skip
+    inputs = CurveInputs(
+        lake, lake.require("user_features", ds=DS), days, [(0, lake.require("user_pushes", ds="2026-11-13"))],
+        DS, 2, 14.0, BITS, {"boot": "shoes"}, lake.require("user_hours", ds="2026-11-11"), gap, 1,
+    )  # fmt: skip
+    whole, keep = CurveShard(inputs, 1), np.array([False, True, True, False])
+    part = whole.only(keep)
+    assert part.ordinal.tolist() == [5, 6]
+    assert part.timezones == whole.timezones[1:3]
+    assert np.array_equal(part.activity(), whole.activity()[keep])
+    assert np.array_equal(part.hours(56.0), whole.hours(56.0)[keep])
+    assert part.hours(56.0).any(axis=1).all()
+    for few, many in zip(part.counts(), whole.counts(), strict=True):
+        assert np.array_equal(few.known, many.known[keep])
+        assert few.known[1].any()
+    assert [pushes.user.tolist() for pushes in part.by_category(0, 2)] == [[1, 1], [1, 1]]
+    for few, many in zip(part.sample(), whole.sample(), strict=True):
+        assert np.array_equal(few, many[..., keep, :])
+    names, cohorts = whole.cohorts()
+    assert names == sorted(whole.timezones)
+    order = np.argsort(whole.timezones)
+    assert np.array_equal(whole.activity(cohorts), whole.activity()[order])
+    assert np.array_equal(whole.counts(cohorts=cohorts)[0].known, whole.counts()[0].known[order])
+    together = Cohorts(np.zeros(4, np.int64), 1)
+    assert np.array_equal(whole.activity(together)[0], whole.activity().sum(axis=0))
 
 
 def test_days_strictly_between_two_dates() -> None:

@@ -56,8 +56,8 @@ def kept(lake: Lake, last: date, bits: int = BITS) -> Commit | None:
 
 
 def read(lake: Lake, commit: Commit, half: float) -> np.ndarray:
-    parts = [(0, 1 << BITS), (1, N - (1 << BITS))]
-    return np.vstack([read_past(lake, commit, half, n, shard, BITS) for shard, n in parts])
+    people = np.split(np.arange(N), [1 << BITS])
+    return np.vstack([read_past(lake, commit, half, own, shard) for shard, own in enumerate(people)])
 
 
 def directly(lake: Lake, last: date, days: int, half: float) -> np.ndarray:
@@ -67,7 +67,7 @@ def directly(lake: Lake, last: date, days: int, half: float) -> np.ndarray:
     parts = []
     for shard in (0, 1):
         clock = Users.read(lake, features, shard, BITS).clock(np.datetime64(last, "D"), days)
-        rows = active_hours(clock, *read_hours(lake, window, clock, shard, BITS))
+        rows = active_hours(clock, *read_hours(lake, window, clock.n_users, shard, BITS))
         parts.append(count_hours(clock, *rows, half))
     return np.vstack(parts)
 

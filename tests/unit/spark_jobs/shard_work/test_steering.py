@@ -1,6 +1,6 @@
 """The sample has the same people at any width of shards."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 
 from angelia.lake import Lake
 from angelia.planning.eligibility import assemble
+from angelia.planning.reading import Blocks
 from angelia.timing.busiest import META
 from spark_jobs.shard_work import steering
 from spark_jobs.shard_work.problems import PlanContext
@@ -29,6 +30,7 @@ from tests.unit.planning.later.test_refusals import FREE, OLD, pairs, some_peopl
 
 LIMITED = replace(FREE, refusals_at_most=1.0)
 BUSIEST = (0.5, 0.25)
+BY_PAIR = ("campaign", "p_open", "has_material", "category")
 
 
 @pytest.mark.parametrize("shard_bits", [10, BLOCK_BITS, 14])
@@ -56,15 +58,22 @@ def test_few_people_are_all_in_the_sample() -> None:
 
 def test_a_sample_comes_back_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lake, who = Lake.open(str(tmp_path)), some_people(40)
-    built = assemble(LIMITED, who, pairs(40), OLD)
+    whole_pairs = pairs(40)
+    built = assemble(LIMITED, who, whole_pairs, OLD)
     halves = {0: slice(0, 20), 1: slice(20, 40)}
 
-    def prepare(context: PlanContext, number: int) -> Any:
-        # Two shards of the same forty people, of whom each has only its own in the blocks.
-        ordinal = np.full(40, 1 << BLOCK_BITS)
-        ordinal[halves[number]] = 0
-        people = replace(who, ordinal=ordinal)
-        return SimpleNamespace(problem=built.problem, later=built.later, shard=SimpleNamespace(people=people))
+    def prepare(context: PlanContext, number: int, blocks: Blocks) -> Any:
+        assert blocks == Blocks((0,), BLOCK_BITS)
+        own = {one.name: getattr(who, one.name) for one in fields(who) if one.name != "own_quiet"}
+        people = replace(who, **{name: values[halves[number]] for name, values in own.items()})
+        rows = whole_pairs.user // 20 == number
+        theirs = replace(
+            whole_pairs,
+            user=whole_pairs.user[rows] - 20 * number,
+            **{name: getattr(whole_pairs, name)[rows] for name in BY_PAIR},
+        )
+        part = assemble(LIMITED, people, theirs, OLD)
+        return SimpleNamespace(problem=part.problem, later=part.later, shard=SimpleNamespace(people=people))
 
     monkeypatch.setattr(steering, "prepare", prepare)
     inputs: Any = SimpleNamespace(send_times=SimpleNamespace(meta={META: BUSIEST}))
