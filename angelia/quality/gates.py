@@ -268,19 +268,24 @@ def count_invariants(
         # Nothing was measured, so each invariant crashed: a gate must not open on a preparation that failed.
         return [CountedInvariant(invariant, crashed=short(error)) for invariant in invariants]
     counted = []
+    rows_of: dict[str, int] = {}  # a night's choices are millions in lists: counted once, not for each check
     for invariant in invariants:
         if not usable.keys() >= set(invariant.needs):
             counted.append(CountedInvariant(invariant))
             continue
         # DuckDB refuses parameters that a statement does not name.
         named = {name: value for name, value in parameters.items() if f"${name}" in invariant.sql}
-        statement = f"SELECT (SELECT count(*) FROM {invariant.of}), (SELECT count(*) FROM ({invariant.sql}))"
         try:
-            ((n_rows, n_bad),) = views.connection.execute(statement, named).fetchall()
-            counted.append(CountedInvariant(invariant, int(n_rows), int(n_bad)))
+            n_rows = rows_of[invariant.of] = rows_of.get(invariant.of) or _count(views, invariant.of)
+            n_bad = _count(views, f"({invariant.sql})", named)
+            counted.append(CountedInvariant(invariant, n_rows, n_bad))
         except duckdb.Error as error:
             counted.append(CountedInvariant(invariant, crashed=short(error)))
     return counted
+
+
+def _count(views: Views, rows: str, parameters: Mapping[str, Any] | None = None) -> int:
+    return int(views.connection.execute(f"SELECT count(*) FROM {rows}", parameters or {}).fetchall()[0][0])
 
 
 def prepare(views: Views, opened: Mapping[str, View], ds: str, lead_hours: int) -> dict[str, Any]:

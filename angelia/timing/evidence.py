@@ -101,7 +101,9 @@ def active_hours(clock: LocalClock, user: Ints, day: Ints, mask: Ints) -> tuple[
     starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.zeros(0, dtype=np.int64)
     merged = np.bitwise_or.reduceat(mask, starts) if len(starts) else mask
     user, day = np.divmod(key[starts], days)
-    row, hour = np.nonzero((merged[:, None] >> np.arange(24)) & 1)
+    # As bytes, of which 24 of 32 bits are hours: an eighth of the memory of shifted numbers.
+    bits = np.unpackbits(merged.astype("<u4").view(np.uint8).reshape(-1, 4), axis=1, bitorder="little")
+    row, hour = np.nonzero(bits[:, :24].view(np.bool_))
     user, day = user[row], day[row]
     return user, day, clock.cells[clock.group[user], day * 24 + hour].astype(np.int64)
 
