@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.contracts.arrow import where
 from angelia.users.history import days_of
 from models.taste import LOOKS_HALF_LIFE, PastLooks, Taste, visits
 
@@ -159,7 +160,7 @@ def behaviour(
     when = days["day"].to_numpy().astype(np.int64)
     here = (when <= day) & (when > day - WINDOW_DAYS)
     tastes = _tastes(days, before, population, users, asked, day, n)
-    days, age = days.filter(pa.array(here)), day - when[here]
+    days, age = where(days, pa.array(here)), day - when[here]
     row, item = days["row"].to_numpy().astype(np.int64), _codes(days["item"], population.categories)
     count = days["n_events"].to_numpy().astype(np.float64)
     wants = np.asarray(pc.is_in(days["event_type"], pa.array(WANTED)).to_numpy(zero_copy_only=False))
@@ -254,7 +255,7 @@ def _add_responses(
     """Add a person's open rate by category over their `own` (n,), and the pushes still felt."""
     k = len(population.categories)
     when = pushes["day"].to_numpy().astype(np.int64)
-    pushes = pushes.filter(pa.array((when <= day) & (when > day - WINDOW_DAYS)))
+    pushes = where(pushes, pa.array((when <= day) & (when > day - WINDOW_DAYS)))
     row, age = pushes["row"].to_numpy().astype(np.int64), day + 1.0 - pushes["sent_day"].to_numpy()
     is_open = np.asarray(pc.equal(pushes["kind"], "opened").to_numpy(zero_copy_only=False))
     names = pushes["material_id"].combine_chunks().dictionary_encode()

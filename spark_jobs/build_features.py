@@ -25,6 +25,7 @@ from pyspark.sql import functions as F
 
 from angelia.config import Settings, load_settings
 from angelia.contracts import dataset
+from angelia.contracts.arrow import where
 from angelia.contracts.core import LOG
 from angelia.contracts.sending import OWN_HOURS
 from angelia.errors import NotFound
@@ -202,7 +203,7 @@ def shard_features(
     """
     n, when = people.num_rows, date.fromisoformat(ds)
     # Users that joined the index meanwhile have rows, but no features yet.
-    days, pushes = days.filter(pc.less(days["row"], n)), pushes.filter(pc.less(pushes["row"], n))
+    days, pushes = (where(table, pc.less(table["row"], n)) for table in (days, pushes))
     columns, refused = profile_features(people, when, default_timezone)
     ids = people["user_id"].combine_chunks()
     lists = [people[name].combine_chunks() for name in ("channels", "refused_channels", "refused_topics")]

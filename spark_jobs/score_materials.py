@@ -32,6 +32,7 @@ from angelia.audience.members import read_members
 from angelia.catalog.snapshot import Catalog, load_snapshot
 from angelia.config import load_settings
 from angelia.contracts import dataset
+from angelia.contracts.arrow import by_ordinal, where
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
 from angelia.output import progress
@@ -179,9 +180,8 @@ def write_scores(
     """Score one shard and write its file; `lifts` is each campaign's lift model, name and text."""
     lo, hi = shard << shard_bits, (shard + 1) << shard_bits
     users = lake.read(features, ["ordinal", *COLUMNS], where=in_shard(shard))
-    users = users.filter(
-        pc.and_(pc.greater_equal(users["ordinal"], lo), pc.less(users["ordinal"], hi))
-    ).sort_by("ordinal")
+    own = pc.and_(pc.greater_equal(users["ordinal"], lo), pc.less(users["ordinal"], hi))
+    users = by_ordinal(where(users, own))
     members = read_members(lake, audiences, shard)
     scorer = Scorer(files)
     behaved = shard_behaviour(lake, past, scorer.population, users, shard_bits, shard)
@@ -216,7 +216,7 @@ def shard_behaviour(
     columns = ["kind", "material_id", "sent_ts"]
     pushes = read_window(lake, "user_pushes", past.pushes, columns, shard, shard_bits)
     # Users that joined the index meanwhile have no features yet.
-    days, pushes = (table.filter(pc.less(table["row"], n)) for table in (days, pushes))
+    days, pushes = (where(table, pc.less(table["row"], n)) for table in (days, pushes))
     last = past.n_days - 1
     first = (np.datetime64(past.ds) - np.datetime64(0, "D")).astype(np.int64) - last
     sent = pushes["sent_ts"].cast(pa.int64()).to_numpy() / DAY_US - first

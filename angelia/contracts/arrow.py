@@ -105,3 +105,14 @@ def filled(rows: pa.Table, wanted: Sequence[str], contract: Dataset | None) -> p
             rows = rows.append_column(name, pa.nulls(rows.num_rows, contract[name].type))
     # Whoever joins two lists of names may name a column twice, and such tables cannot be joined.
     return rows.select(list(dict.fromkeys(wanted)))
+
+
+def where(rows: pa.Table, keep: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """Return the rows to keep, (n,) without nulls; nothing is copied where that is all."""
+    return rows if pc.all(keep, min_count=0).as_py() else rows.filter(keep)
+
+
+def by_ordinal(rows: pa.Table) -> pa.Table:
+    """Return rows in the order of their ordinals; as they stand where they have it."""
+    ordinal = rows["ordinal"].to_numpy()
+    return rows if (ordinal[1:] > ordinal[:-1]).all() else rows.sort_by("ordinal")

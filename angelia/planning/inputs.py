@@ -19,6 +19,7 @@ from angelia.audience.members import read_members
 from angelia.catalog.document_parts import WEEKDAYS
 from angelia.catalog.documents import Campaign as CampaignDocument
 from angelia.catalog.snapshot import Catalog
+from angelia.contracts.arrow import by_ordinal
 from angelia.contracts.ids import user_keys
 from angelia.contracts.sending import OWN_HOURS, PLAN_HOURS, steady_per_minute
 from angelia.delivery.manifest.served import served
@@ -301,8 +302,8 @@ def read_offers(
 def _people(read: ShardRows, inputs: Inputs, terms: Terms) -> ShardPeople:
     columns = ["ordinal", "user_id", "timezone", "country", "locale", "device_vendor", "channels"]
     columns += ["opted_out_topics", "is_suppressed", *OWN_HOURS]
-    table = read.of(inputs.features, columns).sort_by("ordinal")
-    curves = read.of(inputs.send_times, ["ordinal", "workday", "day_off"]).sort_by("ordinal")
+    table = by_ordinal(read.of(inputs.features, columns))
+    curves = read.of(inputs.send_times, ["ordinal", "workday", "day_off"])
     ordinal = table["ordinal"].to_numpy()
     workday, day_off = np.ones((len(ordinal), 24)), np.ones((len(ordinal), 24))
     at = np.searchsorted(ordinal, curves["ordinal"].to_numpy())

@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructField, StructType
 
 from angelia.contracts import dataset
+from angelia.contracts.arrow import where
 from angelia.contracts.spark import schema as spark_schema
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.cache import FETCH_THREADS, with_copies
@@ -158,7 +159,8 @@ def read_window(
         table = copies.read(commit, ["ordinal", *columns], where=in_shard(shard))
         ordinal = table["ordinal"].cast(pa.int64())
         keep = pc.and_(pc.greater_equal(ordinal, lo), pc.less(ordinal, hi))
-        table = table.append_column("row", pc.subtract(ordinal, lo)).drop_columns(["ordinal"]).filter(keep)
+        table = table.append_column("row", pc.subtract(ordinal, lo)).drop_columns(["ordinal"])
+        table = where(table, keep)
         return table.append_column("day", pa.array(np.full(table.num_rows, day)))
 
     entries = [entry for _, commit in window for entry in commit.files if in_shard(shard)(entry)]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.contracts.arrow import by_ordinal, where
 from angelia.lake import Commit, Lake
 from angelia.lake.commit import in_shard
 from angelia.timing.category_hours import HALF_LIFE, CategoryPushes
@@ -82,7 +83,7 @@ class Users:
         lo, hi = shard << shard_bits, (shard + 1) << shard_bits
         users = lake.read(features, ["ordinal", "timezone", "country"], where=in_shard(shard))
         here = pc.and_(pc.greater_equal(users["ordinal"], lo), pc.less(users["ordinal"], hi))
-        users = users.filter(here).sort_by("ordinal")
+        users = by_ordinal(where(users, here))
         return cls(ints(users["ordinal"]), users["timezone"].to_pylist(), users["country"].to_pylist())
 
     def only(self, keep: npt.NDArray[np.bool_]) -> Users:
@@ -102,7 +103,7 @@ def read_hours(lake: Lake, window: Window, n: int, shard: int, shard_bits: int) 
     Of a shard's n people: the index may have grown since the features were built.
     """
     days = read_window(lake, "user_days", window, ["hours"], shard, shard_bits)
-    days = days.filter(pc.less(days["row"], n))
+    days = where(days, pc.less(days["row"], n))
     return ints(days["row"]), ints(days["day"]), ints(days["hours"])
 
 
@@ -170,7 +171,7 @@ class CurveShard:
             shard,
             inputs.shard_bits,
         )
-        rows = rows.filter(pc.less(rows["row"], n))
+        rows = where(rows, pc.less(rows["row"], n))
         sent_us, at_us = ints(rows["sent_ts"].cast(pa.int64())), ints(rows["at_ts"].cast(pa.int64()))
         is_sent = np.asarray(pc.equal(rows["kind"], "sent").to_numpy()).astype(bool)
         is_open = ~is_sent & (at_us - sent_us <= MATURITY_H * HOUR_US)

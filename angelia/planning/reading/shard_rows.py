@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from angelia.contracts.arrow import where
 from angelia.contracts.ids import OWED
 from angelia.contracts.outcomes import SENT
 from angelia.lake import Commit, Lake
@@ -50,7 +51,7 @@ class ShardRows:
         if self.blocks is not None:
             block = pc.shift_right(ordinal, self.blocks.bits)
             keep = pc.and_(keep, pc.is_in(block, value_set=pa.array(self.blocks.numbers, pa.int64())))
-        return table.filter(keep)
+        return where(table, keep)
 
 
 @dataclass(frozen=True)

@@ -39,3 +39,13 @@ def test_a_file_of_an_older_contract_names_who_writes_it() -> None:
         f"x has no column country; it has {len(have)} others; if an older release wrote it, "
         "write it again: build_features"
     )
+
+
+def test_rows_are_copied_only_where_some_go_or_move() -> None:
+    rows = pa.table({"ordinal": pa.array([4, 5, 9], pa.uint32()), "name": ["a", "b", "c"]})
+    assert arrow.where(rows, pa.array([True] * 3)) is rows
+    assert arrow.where(rows, pa.array([True, False, True]))["name"].to_pylist() == ["a", "c"]
+    assert arrow.where(rows.slice(0, 0), pa.array([], pa.bool_())).num_rows == 0
+    assert arrow.by_ordinal(rows) is rows
+    assert arrow.by_ordinal(rows.take([2, 0, 1]))["name"].to_pylist() == ["a", "b", "c"]
+    assert arrow.by_ordinal(rows.slice(0, 0)).num_rows == 0
