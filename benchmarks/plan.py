@@ -33,24 +33,24 @@ from benchmarks.harness.watch import Watch
 from benchmarks.nights.plan_night import NightOf
 from benchmarks.nights.plan_optimum import optimum
 from spark_jobs.plan_dispatch import SAMPLE_USERS
-from spark_jobs.shard_work.problems import PlanContext, keep_night, keep_state, kept_night
+from spark_jobs.shard_work.problems import Waiting, keep_night, keep_state, kept_night
 
 OPTIMUM_USERS = 2000
 
 
-def lay_out(night: NightOf, context: PlanContext, people: int, number: int) -> None:
+def lay_out(night: NightOf, waiting: Waiting, people: int, number: int) -> None:
     """Draw a shard and put its night into the store."""
     first = number * people
     problem = night.problem(first, min(people, night.users - first))
-    keep_night(context, number, ShardRounds.of(problem, night.limits()))
+    keep_night(waiting, number, ShardRounds.of(problem, night.limits()))
 
 
-def do_step(context: PlanContext, step: Step, number: int) -> dict[str, Any]:
+def do_step(waiting: Waiting, step: Step, number: int) -> dict[str, Any]:
     """Do a step on a shard, as `plan_dispatch` does."""
-    before = kept_night(context, number)
+    before = kept_night(waiting, number)
     answer, after = step(before)
     if after is not before:
-        keep_state(context, number, after)
+        keep_state(waiting, number, after)
     return answer
 
 
@@ -65,18 +65,17 @@ def solved_night(night: NightOf, people: int, folder: Path, cores: int) -> dict[
     Raises:
         InvalidInput: the plan exceeds a limit, or its bound: the figures would mean nothing.
     """
-    # A context without inputs: what waits in the store is all that a step needs.
-    context = PlanContext(Lake.open(str(folder)), None, None, None, "plan")  # type: ignore[arg-type]
+    waiting = Waiting(Lake.open(str(folder)), "plan")
     shards, passes = range(-(-night.users // people)), []
     spawn = multiprocessing.get_context("spawn")
     watch = Watch(os.getpid())
     with ProcessPoolExecutor(cores, mp_context=spawn) as pool:
-        list(pool.map(partial(lay_out, night, context, people), shards))
+        list(pool.map(partial(lay_out, night, waiting, people), shards))
         limits, sample = night.limits(), night.problem(0, min(SAMPLE_USERS, night.users))
 
         def run(step: Step) -> list[dict[str, Any]]:
             began = time.perf_counter()
-            answers = list(pool.map(partial(do_step, context, step), shards))
+            answers = list(pool.map(partial(do_step, waiting, step), shards))
             passes.append(time.perf_counter() - began)
             return answers
 
@@ -86,7 +85,7 @@ def solved_night(night: NightOf, people: int, folder: Path, cores: int) -> dict[
         seconds = time.perf_counter() - began
         watch.over.set()
         watch.join()
-        value = sum(answer["value"] for answer in pool.map(partial(do_step, context, value_of), shards))
+        value = sum(answer["value"] for answer in pool.map(partial(do_step, waiting, value_of), shards))
     if (solved.used > limits.flat()).any() or value > solved.bound:
         raise InvalidInput("the plan exceeds a limit or its bound")
     return {

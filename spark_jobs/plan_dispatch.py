@@ -60,6 +60,7 @@ from spark_jobs.running.session import (
 from spark_jobs.shard_work.impossible import impossible
 from spark_jobs.shard_work.problems import (
     PlanContext,
+    Waiting,
     explore_usage,
     joined,
     keep_night,
@@ -163,9 +164,10 @@ def _instant(value: str) -> datetime | None:
 def build_shard(context: PlanContext, share: float, number: int) -> ShardResult:
     """First pass: build a shard's problem, and put what later passes need beside the attempt."""
     terms, planned = context.terms, prepare(context, number)
-    keep_rows(context, number, undecided_rows(planned, terms))
-    keep_sample(context.lake.store, context.key(number, "sample"), price_sample(planned, terms, share))
-    keep_night(context, number, ShardRounds.of(planned.problem, terms.limits(), planned.drawn))
+    waiting = context.waiting
+    keep_rows(waiting, number, undecided_rows(planned, terms))
+    keep_sample(context.lake.store, waiting.key(number, "sample"), price_sample(planned, terms, share))
+    keep_night(waiting, number, ShardRounds.of(planned.problem, terms.limits(), planned.drawn))
     problem = planned.problem
     may = problem.allowed.any(axis=1) & problem.channels.any(axis=1) & ~problem.is_explore
     reach = np.bincount(problem.pair_campaign[may], minlength=len(terms.campaigns))
@@ -182,34 +184,34 @@ def thin_draws(
     return {}, without_draws(night, dropped, thinned)
 
 
-def step_shard(context: PlanContext, step: Step, number: int) -> ShardResult:
+def step_shard(waiting: Waiting, step: Step, number: int) -> ShardResult:
     """Do one step of the solution on a shard's night."""
-    before = kept_night(context, number)
+    before = kept_night(waiting, number)
     answer, after = step(before)
     if after is not before:
-        keep_state(context, number, after)
+        keep_state(waiting, number, after)
     return ShardResult(number, [], answer)
 
 
 def write_shard(
-    context: PlanContext, solved: Solved, number: int, pairs_folder: str | None = None
+    waiting: Waiting, terms: Terms, solved: Solved, number: int, pairs_folder: str | None = None
 ) -> ShardResult:
     """Last pass: a shard's decisions, written to one file, and its pairs by number to another.
 
     Without a folder for them no pairs are written: nobody makes a mart of a plan that is only compared.
     """
-    night = kept_night(context, number)
-    table = decisions_table(context.terms, kept_rows(context, number), night, solved)
-    name, shards, write = f"shard-{number:06d}.parquet", (number, number), context.lake.write_file
-    files = [write("decisions", context.folder, table, name, shards=shards)]
+    night = kept_night(waiting, number)
+    table = decisions_table(terms, kept_rows(waiting, number), night, solved)
+    name, shards, write = f"shard-{number:06d}.parquet", (number, number), waiting.lake.write_file
+    files = [write("decisions", waiting.folder, table, name, shards=shards)]
     if pairs_folder is not None:
-        pairs = number_pairs(table, words_of(context.terms))
+        pairs = number_pairs(table, words_of(terms))
         # The marts read whole files, so row groups are large.
         size = GROUP_ROWS
         files.append(write("decided_pairs", pairs_folder, pairs, name, shards=shards, row_group_size=size))
     explored = night.problem.is_explore & (night.held.slot >= 0)
     value = int(night.held.bid[explored].sum())
-    later = later_paid(context.terms, kept_rows(context, number), night)
+    later = later_paid(terms, kept_rows(waiting, number), night)
     figures = {**summarise(table), "explore_value": value, "later": int(later.sum())}
     return ShardResult(number, files, figures)
 
@@ -259,7 +261,7 @@ def solve_shards(
     spark: SparkSession, context: PlanContext, shards: Sequence[int]
 ) -> tuple[Solved, list[str]]:
     """Build the shards' problems and solve them as one night; name contradictions, too."""
-    terms, limits = context.terms, context.terms.limits()
+    terms, limits, waiting = context.terms, context.terms.limits(), context.waiting
     n_users = int(context.inputs.index.meta["n_users"])
     share = min(1.0, SAMPLE_USERS / max(n_users, 1))
     demand, reach = np.zeros(limits.n_constraints, np.int64), np.zeros(len(terms.campaigns), np.int64)
@@ -273,11 +275,11 @@ def solve_shards(
     def run(step: Step) -> list[dict[str, Any]]:
         # Of so few people a step takes less time than Spark's tasks need to start.
         if n_users <= STEPS_HERE:
-            return [step_shard(context, step, number).stats for number in shards]
-        return [result.stats for result in run_shards(spark, shards, partial(step_shard, context, step))]
+            return [step_shard(waiting, step, number).stats for number in shards]
+        return [result.stats for result in run_shards(spark, shards, partial(step_shard, waiting, step))]
 
     run(partial(thin_draws, limits, demand, terms.explore_limits()))
-    kept = [kept_sample(context.lake.store, context.key(number, "sample")) for number in shards]
+    kept = [kept_sample(context.lake.store, waiting.key(number, "sample")) for number in shards]
     previous = context.inputs.previous
     solved = solve(
         run,
@@ -312,8 +314,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         context = steered(spark, context, shards)
         terms = context.terms
         solved, unreachable = solve_shards(spark, context, shards)
-        written = run_shards(spark, shards, partial(write_shard, context, solved, pairs_folder=pairs.folder))
-        context.forget(shards)
+        write = partial(write_shard, context.waiting, terms, solved, pairs_folder=pairs.folder)
+        written = run_shards(spark, shards, write)
+        context.waiting.forget(shards)
         for result in written:
             decided, numbered = result.files
             attempt.add(decided)

@@ -192,7 +192,7 @@ def what_if(lake: Lake, ds: str | None, settings: Mapping[str, str]) -> WhatIf:
         solved, unreachable = plan_dispatch.solve_shards(None, context, shards)
         stats = []
         for shard in shards:
-            written = plan_dispatch.write_shard(context, solved, shard)
+            written = plan_dispatch.write_shard(context.waiting, terms, solved, shard)
             stats.append(written.stats)
             theirs = after.add(
                 pa.concat_tables([scratch.read_file(entry, ["choices"]) for entry in written.files])

@@ -38,13 +38,14 @@ ALIGNED = 64  # bytes: NumPy copies what does not begin at a multiple of its siz
 
 
 @dataclass(frozen=True)
-class PlanContext:
-    """What every pass over the shards reads; travels to the workers."""
+class Waiting:
+    """Where parts of shards wait for the next pass: beside the attempt, whose folder it is.
+
+    It travels with each shard of each step, so it names no file of what the plan is made from: at ten million
+    people these are thousands, and to read their names takes longer than the step.
+    """
 
     lake: Lake
-    inputs: Inputs
-    terms: Terms
-    facts: MaterialFacts
     folder: str
 
     def key(self, number: int, part: str) -> str:
@@ -56,6 +57,22 @@ class PlanContext:
         for number in numbers:
             for part in ("night", "state", "rows", "sample"):
                 self.lake.store.delete(self.key(number, part))
+
+
+@dataclass(frozen=True)
+class PlanContext:
+    """What the passes that build problems read; travels to the workers."""
+
+    lake: Lake
+    inputs: Inputs
+    terms: Terms
+    facts: MaterialFacts
+    folder: str
+
+    @property
+    def waiting(self) -> Waiting:
+        """Return where parts of shards wait."""
+        return Waiting(self.lake, self.folder)
 
 
 @dataclass(frozen=True)
@@ -162,29 +179,29 @@ def kept_sample(store: Store, key: str) -> Problem:
     return Problem(n_users=int(n_users[0]), **dict(zip(ARRAYS, arrays, strict=True)))
 
 
-def keep_night(context: PlanContext, number: int, night: ShardRounds) -> None:
+def keep_night(waiting: Waiting, number: int, night: ShardRounds) -> None:
     """Store a shard's night: what no pass changes, and what its people hold."""
     problem, packed = night.problem, night.packed
     sizes = np.array([problem.n_users, problem.n_slots, packed.bits, len(packed.buckets)])
     arrays = [sizes, *(getattr(problem, name) for name in THIN), *(getattr(packed, name) for name in PACKED)]
     for bucket in packed.buckets:
         arrays += [getattr(bucket, name) for name in BUCKET]
-    put_arrays(context.lake.store, context.key(number, "night"), arrays)
-    keep_state(context, number, night)
+    put_arrays(waiting.lake.store, waiting.key(number, "night"), arrays)
+    keep_state(waiting, number, night)
 
 
-def keep_state(context: PlanContext, number: int, night: ShardRounds) -> None:
+def keep_state(waiting: Waiting, number: int, night: ShardRounds) -> None:
     """Store what a shard's people hold and are offered: a row a message, since these are few."""
     arrays = [np.flatnonzero(night.refused), night.asked, night.regret]
     for choice in (night.held, night.offered):
         rows = np.flatnonzero(choice.slot >= 0)
         arrays += [rows, choice.slot[rows], choice.channel[rows], choice.bid[rows]]
-    put_arrays(context.lake.store, context.key(number, "state"), arrays)
+    put_arrays(waiting.lake.store, waiting.key(number, "state"), arrays)
 
 
-def kept_night(context: PlanContext, number: int) -> ShardRounds:
+def kept_night(waiting: Waiting, number: int) -> ShardRounds:
     """Return a shard's night as the last pass left it."""
-    arrays = iter(get_arrays(context.lake.store, context.key(number, "night")))
+    arrays = iter(get_arrays(waiting.lake.store, waiting.key(number, "night")))
     n_users, h, bits, n_buckets = next(arrays).tolist()
     thin = {name: next(arrays) for name in THIN}
     nothing: dict[str, Any] = {"value": np.zeros((0, h), np.int64), "allowed": np.zeros((0, h), bool)}
@@ -192,7 +209,7 @@ def kept_night(context: PlanContext, number: int) -> ShardRounds:
     whole = {name: next(arrays) for name in PACKED}
     buckets = [Bucket(*(next(arrays) for _ in BUCKET), bits=bits) for _ in range(n_buckets)]
     problem = Problem(n_users=n_users, **thin, **nothing)
-    refused, asked, regret, *stored = get_arrays(context.lake.store, context.key(number, "state"))
+    refused, asked, regret, *stored = get_arrays(waiting.lake.store, waiting.key(number, "state"))
     choices = []
     for rows, slot, channel, bid in (stored[:4], stored[4:]):
         choice = Choice.none(problem.n_pairs)
@@ -259,17 +276,17 @@ def undecided_rows(planned: PlannedShard, terms: Terms) -> pa.Table:
     )
 
 
-def keep_rows(context: PlanContext, number: int, rows: pa.Table) -> None:
+def keep_rows(waiting: Waiting, number: int, rows: pa.Table) -> None:
     """Store a shard's undecided rows."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, rows.schema) as writer:
         writer.write_table(rows)
-    context.lake.store.put(context.key(number, "rows"), sink.getvalue().to_pybytes())
+    waiting.lake.store.put(waiting.key(number, "rows"), sink.getvalue().to_pybytes())
 
 
-def kept_rows(context: PlanContext, number: int) -> pa.Table:
+def kept_rows(waiting: Waiting, number: int) -> pa.Table:
     """Return what `keep_rows` stored, in one piece."""
-    stored = context.lake.store.read(context.key(number, "rows"))
+    stored = waiting.lake.store.read(waiting.key(number, "rows"))
     return pa.ipc.open_file(pa.BufferReader(stored)).read_all().combine_chunks()
 
 

@@ -118,7 +118,9 @@ def sample_shard(context: PlanContext, blocks: Sequence[int], share: float, numb
     problem = part.problem
     arrays = [np.array([problem.n_users]), part.risk, part.weight, part.usual.best, part.usual.reach]
     put_arrays(
-        context.lake.store, context.key(number, "risk"), [*arrays, *(getattr(problem, n) for n in ARRAYS)]
+        context.lake.store,
+        context.waiting.key(number, "risk"),
+        [*arrays, *(getattr(problem, n) for n in ARRAYS)],
     )
     return ShardResult(number, [], {})
 
@@ -129,12 +131,12 @@ def kept_samples(context: PlanContext, numbers: Sequence[int]) -> RiskSample:
     parts: list[list[np.ndarray]] = []
     for number in numbers:
         n_users, risk, weight, best, reach, *arrays = get_arrays(
-            context.lake.store, context.key(number, "risk")
+            context.lake.store, context.waiting.key(number, "risk")
         )
         problems.append(Problem(n_users=int(n_users[0]), **dict(zip(ARRAYS, arrays, strict=True))))
         parts.append([risk, weight, best, reach])
     risk, weight, best, reach = (np.concatenate(part) for part in zip(*parts, strict=True))
     whole = RiskSample(joined(problems), risk, weight, UsualHours(best, reach))
     for number in numbers:
-        context.lake.store.delete(context.key(number, "risk"))
+        context.lake.store.delete(context.waiting.key(number, "risk"))
     return whole

@@ -17,7 +17,7 @@ from spark_jobs.shard_work.problems import (
     BUCKET,
     PACKED,
     THIN,
-    PlanContext,
+    Waiting,
     keep_night,
     keep_sample,
     keep_state,
@@ -42,11 +42,11 @@ class Remote:
 
 
 @pytest.fixture(params=["local", "remote"])
-def context(request: pytest.FixtureRequest, tmp_path: Path) -> PlanContext:
+def waiting(request: pytest.FixtureRequest, tmp_path: Path) -> Waiting:
     lake = Lake.open(str(tmp_path))
     if request.param == "remote":
         lake.store = Remote(lake.store)  # type: ignore[assignment]
-    return PlanContext(lake, None, None, None, "attempt")  # type: ignore[arg-type]
+    return Waiting(lake, "attempt")
 
 
 def arrays_of(night: ShardRounds) -> list[np.ndarray]:
@@ -55,10 +55,10 @@ def arrays_of(night: ShardRounds) -> list[np.ndarray]:
     return [*thin, *(getattr(night.packed, name) for name in PACKED), *of_buckets]
 
 
-def test_a_night_comes_back_as_it_was_kept(context: PlanContext) -> None:
+def test_a_night_comes_back_as_it_was_kept(waiting: Waiting) -> None:
     night = ShardRounds.of(NIGHT.problem(0, 299), NIGHT.limits())
     assert set(BUCKET) == {field.name for field in fields(Bucket)} - {"bits"}
-    keep_night(context, 3, night)
+    keep_night(waiting, 3, night)
     rng = np.random.default_rng(1)
     chosen = rng.random(night.problem.n_pairs) < 0.4
     offered = replace(
@@ -69,8 +69,8 @@ def test_a_night_comes_back_as_it_was_kept(context: PlanContext) -> None:
     )
     asked = np.flatnonzero(chosen)[::2]
     changed = replace(night, offered=offered, refused=~chosen, asked=asked, regret=7 * asked)
-    keep_state(context, 3, changed)
-    back = kept_night(context, 3)
+    keep_state(waiting, 3, changed)
+    back = kept_night(waiting, 3)
     for was, read in zip(arrays_of(changed), arrays_of(back), strict=True):
         assert np.array_equal(was, read)
         assert read.dtype == was.dtype
@@ -82,17 +82,17 @@ def test_a_night_comes_back_as_it_was_kept(context: PlanContext) -> None:
         )
 
 
-def test_what_is_kept_begins_at_whole_words(context: PlanContext) -> None:
+def test_what_is_kept_begins_at_whole_words(waiting: Waiting) -> None:
     """NumPy copies arrays that begin between words before each step."""
     night = ShardRounds.of(NIGHT.problem(0, 299), NIGHT.limits())
     assert night.problem.n_pairs % 4
-    keep_night(context, 0, night)
-    assert all(array.flags.aligned for array in arrays_of(kept_night(context, 0)))
+    keep_night(waiting, 0, night)
+    assert all(array.flags.aligned for array in arrays_of(kept_night(waiting, 0)))
 
 
-def test_a_sample_comes_back_as_it_was_kept(context: PlanContext) -> None:
+def test_a_sample_comes_back_as_it_was_kept(waiting: Waiting) -> None:
     sample = NIGHT.problem(0, 40)
-    keep_sample(context.lake.store, "attempt/sample.npy", sample)
-    back = kept_sample(context.lake.store, "attempt/sample.npy")
+    keep_sample(waiting.lake.store, "attempt/sample.npy", sample)
+    back = kept_sample(waiting.lake.store, "attempt/sample.npy")
     for field in fields(sample):
         assert np.array_equal(getattr(sample, field.name), getattr(back, field.name))
