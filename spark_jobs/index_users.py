@@ -15,7 +15,6 @@ import argparse
 import itertools
 import sys
 from collections.abc import Sequence
-from functools import partial
 
 import pyarrow as pa
 from pyspark import StorageLevel
@@ -60,12 +59,22 @@ def distinct_users(profiles: DataFrame) -> DataFrame:
 
 
 def unknown_users(users: DataFrame, index: DataFrame) -> DataFrame:
-    """Return the ids that the index does not hold, in clustering order."""
-    return (
-        users.join(looked_up(index.select("user_id")), on="user_id", how="left_anti")
-        .orderBy(*CLUSTERING)
-        .select("user_id")
+    """Return the users that the index does not hold."""
+    return users.join(looked_up(index.select("user_id")), on="user_id", how="left_anti")
+
+
+def census(profiles: DataFrame, index: DataFrame) -> tuple[int, int, int]:
+    """Return how many rows have a valid id, how many users they are, and how many of these are new."""
+    rows = profiles.where(valid("user_profiles", "user_id")).groupBy("user_id").agg(F.count("*").alias("n"))
+    known = looked_up(index.select("user_id", F.lit(True).alias("is_known")))
+    counted = rows.join(known, "user_id", how="left").agg(
+        F.coalesce(F.sum("n"), F.lit(0)).alias("rows"),
+        F.count("*").alias("users"),
+        F.count_if(F.col("is_known").isNull()).alias("new"),
     )
+    row = counted.first()
+    assert row is not None
+    return row["rows"], row["users"], row["new"]
 
 
 def numbered(placed: DataFrame, first: int) -> DataFrame:
@@ -88,13 +97,17 @@ def numbered(placed: DataFrame, first: int) -> DataFrame:
     )
 
 
+def known_users(lake: Lake, spark: SparkSession, head: Commit | None) -> DataFrame:
+    """Return the ids of an index; none before the first."""
+    if head is None:
+        return spark.createDataFrame([], "user_id string")
+    return read_dataset(spark, lake, head, ["user_id"])
+
+
 def write_fresh(
     lake: Lake, spark: SparkSession, users: DataFrame, shard_bits: int, head: Commit | None, folder: str
 ) -> list[FileEntry]:
     """Write the users whom the index lacks, a file a task, and return the files in order."""
-    known = (
-        read_dataset(spark, lake, head, ["user_id"]) if head else spark.createDataFrame([], "user_id string")
-    )
 
     def write(table: pa.Table) -> pa.Table:
         rows = table.select(["user_id", "ordinal"]).sort_by("ordinal")
@@ -102,18 +115,21 @@ def write_fresh(
         with on_executor():
             return pa.table({"entry": [write_users(lake, "user_index", folder, rows, shard_bits).to_json()]})
 
-    # Kept on disk, so that all readings see the same pieces.
+    # Kept on disk, so that a sort, which looks at its rows twice, does not look for them twice.
+    fresh = unknown_users(users, known_users(lake, spark, head)).persist(StorageLevel.DISK_ONLY)
+    # And so that all readings see the same pieces.
     placed = (
-        unknown_users(users, known)
+        fresh.orderBy(*CLUSTERING)
         .select("user_id", F.monotonically_increasing_id().alias("place"))
         .persist(StorageLevel.DISK_ONLY)
     )
     try:
         file = F.shiftright("ordinal", file_bits(shard_bits)).alias("file")
-        fresh = numbered(placed, head.rows if head else 0)
-        written = fresh.groupBy(file).applyInArrow(write, "entry string").collect()
+        added = numbered(placed, head.rows if head else 0)
+        written = added.groupBy(file).applyInArrow(write, "entry string").collect()
     finally:
         placed.unpersist()
+        fresh.unpersist()
     return sorted((FileEntry.from_json(row.entry) for row in written), key=lambda entry: entry.name)
 
 
@@ -132,21 +148,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     profiles = lake.require("user_profiles", ds=args.ds)
     with spark_session("index_users") as spark:
         rows = read_dataset(spark, lake, profiles, ["user_id", "country", "province", "timezone"])
-        users = distinct_users(rows)
-        counts = rows.agg(
-            F.count(F.lit(1)).alias("n"), F.count_if(~valid("user_profiles", "user_id")).alias("invalid")
-        ).first()
-        assert counts is not None
-        n_users = users.count()
-        rejects = {
-            name: n
-            for name, n in {
-                "invalid_user_id": counts.invalid,
-                "duplicate_user_id": counts.n - counts.invalid - n_users,
-            }.items()
-            if n
-        }
         head = index_head(lake)
+        # Most nights bring few new people, or none: one look at all says how many.
+        n_valid, n_users, n_new = census(rows, known_users(lake, spark, head))
+        counts = {"invalid_user_id": profiles.rows - n_valid, "duplicate_user_id": n_valid - n_users}
+        rejects = {name: n for name, n in counts.items() if n}
         if not n_users and not (head and head.meta["n_users"]):
             raise InvalidInput(
                 f"{profiles.ref} holds nobody to index (left out: {rejects or 'none'})",
@@ -154,9 +160,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
         # The first load fixes the width of shards; a later setting must not move anybody's shard.
         shard_bits = int(head.meta["shard_bits"]) if head else load_settings().shard_bits
+
+        def write(seen: Commit | None, folder: str) -> list[FileEntry]:
+            # After a lost race the index is another, and others are new.
+            is_counted = head is not None and seen is not None and seen.ref == head.ref
+            if is_counted and not n_new:
+                return []
+            return write_fresh(lake, spark, distinct_users(rows), shard_bits, seen, folder)
+
         commit = append_written(
             lake,
-            partial(write_fresh, lake, spark, users, shard_bits),
+            write,
             seen=head,
             shard_bits=shard_bits,
             inputs=[profiles],
