@@ -33,19 +33,19 @@ from benchmarks.harness.watch import Watch
 from benchmarks.nights.plan_night import NightOf
 from benchmarks.nights.plan_optimum import optimum
 from spark_jobs.plan_dispatch import SAMPLE_USERS
-from spark_jobs.shard_work.problems import Waiting, keep_night, keep_state, kept_night
+from spark_jobs.shard_work.problems import WaitingParts, keep_night, keep_state, kept_night
 
 OPTIMUM_USERS = 2000
 
 
-def lay_out(night: NightOf, waiting: Waiting, people: int, number: int) -> None:
+def lay_out(night: NightOf, waiting: WaitingParts, people: int, number: int) -> None:
     """Draw a shard and put its night into the store."""
     first = number * people
     problem = night.problem(first, min(people, night.users - first))
     keep_night(waiting, number, ShardRounds.of(problem, night.limits()))
 
 
-def do_step(waiting: Waiting, step: Step, number: int) -> dict[str, Any]:
+def do_step(waiting: WaitingParts, step: Step, number: int) -> dict[str, Any]:
     """Do a step on a shard, as `plan_dispatch` does."""
     before = kept_night(waiting, number)
     answer, after = step(before)
@@ -65,7 +65,7 @@ def solved_night(night: NightOf, people: int, folder: Path, cores: int) -> dict[
     Raises:
         InvalidInput: the plan exceeds a limit, or its bound: the figures would mean nothing.
     """
-    waiting = Waiting(Lake.open(str(folder)), "plan")
+    waiting = WaitingParts(Lake.open(str(folder)), "plan")
     shards, passes = range(-(-night.users // people)), []
     spawn = multiprocessing.get_context("spawn")
     watch = Watch(os.getpid())

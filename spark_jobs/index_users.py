@@ -64,7 +64,7 @@ def unknown_users(users: DataFrame, index: DataFrame) -> DataFrame:
 
 
 def census(profiles: DataFrame, index: DataFrame) -> tuple[int, int, int]:
-    """Return how many rows have a valid id, how many users they are, and how many of these are new."""
+    """Return how many rows have a valid id, how many users these are, and how many new."""
     rows = profiles.where(valid("user_profiles", "user_id")).groupBy("user_id").agg(F.count("*").alias("n"))
     known = looked_up(index.select("user_id", F.lit(True).alias("is_known")))
     counted = rows.join(known, "user_id", how="left").agg(

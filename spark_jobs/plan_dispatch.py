@@ -60,7 +60,7 @@ from spark_jobs.running.session import (
 from spark_jobs.shard_work.impossible import impossible
 from spark_jobs.shard_work.problems import (
     PlanContext,
-    Waiting,
+    WaitingParts,
     explore_usage,
     joined,
     keep_night,
@@ -184,7 +184,7 @@ def thin_draws(
     return {}, without_draws(night, dropped, thinned)
 
 
-def step_shard(waiting: Waiting, step: Step, number: int) -> ShardResult:
+def step_shard(waiting: WaitingParts, step: Step, number: int) -> ShardResult:
     """Do one step of the solution on a shard's night."""
     before = kept_night(waiting, number)
     answer, after = step(before)
@@ -194,7 +194,7 @@ def step_shard(waiting: Waiting, step: Step, number: int) -> ShardResult:
 
 
 def write_shard(
-    waiting: Waiting, terms: Terms, solved: Solved, number: int, pairs_folder: str | None = None
+    waiting: WaitingParts, terms: Terms, solved: Solved, number: int, pairs_folder: str | None = None
 ) -> ShardResult:
     """Last pass: a shard's decisions, written to one file, and its pairs by number to another.
 

@@ -38,7 +38,7 @@ ALIGNED = 64  # bytes: NumPy copies what does not begin at a multiple of its siz
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingParts:
     """Where parts of shards wait for the next pass: beside the attempt, whose folder it is.
 
     It travels with each shard of each step, so it names no file of what the plan is made from: at ten million
@@ -70,9 +70,9 @@ class PlanContext:
     folder: str
 
     @property
-    def waiting(self) -> Waiting:
+    def waiting(self) -> WaitingParts:
         """Return where parts of shards wait."""
-        return Waiting(self.lake, self.folder)
+        return WaitingParts(self.lake, self.folder)
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def kept_sample(store: Store, key: str) -> Problem:
     return Problem(n_users=int(n_users[0]), **dict(zip(ARRAYS, arrays, strict=True)))
 
 
-def keep_night(waiting: Waiting, number: int, night: ShardRounds) -> None:
+def keep_night(waiting: WaitingParts, number: int, night: ShardRounds) -> None:
     """Store a shard's night: what no pass changes, and what its people hold."""
     problem, packed = night.problem, night.packed
     sizes = np.array([problem.n_users, problem.n_slots, packed.bits, len(packed.buckets)])
@@ -190,7 +190,7 @@ def keep_night(waiting: Waiting, number: int, night: ShardRounds) -> None:
     keep_state(waiting, number, night)
 
 
-def keep_state(waiting: Waiting, number: int, night: ShardRounds) -> None:
+def keep_state(waiting: WaitingParts, number: int, night: ShardRounds) -> None:
     """Store what a shard's people hold and are offered: a row a message, since these are few."""
     arrays = [np.flatnonzero(night.refused), night.asked, night.regret]
     for choice in (night.held, night.offered):
@@ -199,7 +199,7 @@ def keep_state(waiting: Waiting, number: int, night: ShardRounds) -> None:
     put_arrays(waiting.lake.store, waiting.key(number, "state"), arrays)
 
 
-def kept_night(waiting: Waiting, number: int) -> ShardRounds:
+def kept_night(waiting: WaitingParts, number: int) -> ShardRounds:
     """Return a shard's night as the last pass left it."""
     arrays = iter(get_arrays(waiting.lake.store, waiting.key(number, "night")))
     n_users, h, bits, n_buckets = next(arrays).tolist()
@@ -276,7 +276,7 @@ def undecided_rows(planned: PlannedShard, terms: Terms) -> pa.Table:
     )
 
 
-def keep_rows(waiting: Waiting, number: int, rows: pa.Table) -> None:
+def keep_rows(waiting: WaitingParts, number: int, rows: pa.Table) -> None:
     """Store a shard's undecided rows."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, rows.schema) as writer:
@@ -284,7 +284,7 @@ def keep_rows(waiting: Waiting, number: int, rows: pa.Table) -> None:
     waiting.lake.store.put(waiting.key(number, "rows"), sink.getvalue().to_pybytes())
 
 
-def kept_rows(waiting: Waiting, number: int) -> pa.Table:
+def kept_rows(waiting: WaitingParts, number: int) -> pa.Table:
     """Return what `keep_rows` stored, in one piece."""
     stored = waiting.lake.store.read(waiting.key(number, "rows"))
     return pa.ipc.open_file(pa.BufferReader(stored)).read_all().combine_chunks()

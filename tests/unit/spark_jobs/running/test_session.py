@@ -20,12 +20,14 @@ from angelia.lake.attempt import code_version
 from spark_jobs.running.reading import read_dataset
 from spark_jobs.running.session import (
     DRIVERS_CODE,
+    ShardResult,
     driver_host,
     executors_environment,
     from_executor,
     on_executor,
     require_master,
     run_job,
+    run_shards,
     spark_session,
 )
 
@@ -254,3 +256,14 @@ def test_what_an_executor_lacks_is_one_line(says: str, line: str) -> None:
     prefix = "Python in worker has " if says.startswith("different") else ""
     assert (from_executor(PythonException(prefix + says)) or "").startswith(f"an executor {line}; give ")
     assert from_executor(ValueError(says)) is None
+
+
+def test_workers_keep_the_memory_that_they_freed(spark) -> None:
+    names = ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "NUMPY_MADVISE_HUGEPAGE")
+    seen = [
+        (result.shard, result.stats)
+        for result in run_shards(spark, [3, 4], lambda shard: ShardResult(shard, [], dict(os.environ)))
+    ]
+    assert [shard for shard, _ in seen] == [3, 4]
+    for _, environ in seen:
+        assert [environ[name] for name in names] == ["0", "8589934592", "0"]

@@ -17,7 +17,7 @@ from spark_jobs.shard_work.problems import (
     BUCKET,
     PACKED,
     THIN,
-    Waiting,
+    WaitingParts,
     keep_night,
     keep_sample,
     keep_state,
@@ -42,11 +42,11 @@ class Remote:
 
 
 @pytest.fixture(params=["local", "remote"])
-def waiting(request: pytest.FixtureRequest, tmp_path: Path) -> Waiting:
+def waiting(request: pytest.FixtureRequest, tmp_path: Path) -> WaitingParts:
     lake = Lake.open(str(tmp_path))
     if request.param == "remote":
         lake.store = Remote(lake.store)  # type: ignore[assignment]
-    return Waiting(lake, "attempt")
+    return WaitingParts(lake, "attempt")
 
 
 def arrays_of(night: ShardRounds) -> list[np.ndarray]:
@@ -55,7 +55,7 @@ def arrays_of(night: ShardRounds) -> list[np.ndarray]:
     return [*thin, *(getattr(night.packed, name) for name in PACKED), *of_buckets]
 
 
-def test_a_night_comes_back_as_it_was_kept(waiting: Waiting) -> None:
+def test_a_night_comes_back_as_it_was_kept(waiting: WaitingParts) -> None:
     night = ShardRounds.of(NIGHT.problem(0, 299), NIGHT.limits())
     assert set(BUCKET) == {field.name for field in fields(Bucket)} - {"bits"}
     keep_night(waiting, 3, night)
@@ -82,7 +82,7 @@ def test_a_night_comes_back_as_it_was_kept(waiting: Waiting) -> None:
         )
 
 
-def test_what_is_kept_begins_at_whole_words(waiting: Waiting) -> None:
+def test_what_is_kept_begins_at_whole_words(waiting: WaitingParts) -> None:
     """NumPy copies arrays that begin between words before each step."""
     night = ShardRounds.of(NIGHT.problem(0, 299), NIGHT.limits())
     assert night.problem.n_pairs % 4
@@ -90,7 +90,7 @@ def test_what_is_kept_begins_at_whole_words(waiting: Waiting) -> None:
     assert all(array.flags.aligned for array in arrays_of(kept_night(waiting, 0)))
 
 
-def test_a_sample_comes_back_as_it_was_kept(waiting: Waiting) -> None:
+def test_a_sample_comes_back_as_it_was_kept(waiting: WaitingParts) -> None:
     sample = NIGHT.problem(0, 40)
     keep_sample(waiting.lake.store, "attempt/sample.npy", sample)
     back = kept_sample(waiting.lake.store, "attempt/sample.npy")
