@@ -27,7 +27,7 @@ from angelia.errors import InvalidInput
 from angelia.lake import Attempt, Commit, Lake
 from angelia.output import progress
 from angelia.users.index import require_index
-from spark_jobs.running.reading import looked_up, looking, read_dataset
+from spark_jobs.running.reading import looking, read_dataset
 from spark_jobs.running.session import arg_parser, open_judged, run_job, spark_session
 from spark_jobs.shard_work.day_files import DayAnswers, Target, event_writer, gather, push_writer
 from spark_jobs.shard_work.pushes import classify_pushes
@@ -49,7 +49,7 @@ def classify_events(
         events: user_events rows with `broken` and `arrival`, the day of their partition.
         known_days: days that the source has; late rows alone do not make another (`before_history`).
     """
-    known = events.join(looked_up(index), on="user_id", how="left")
+    known = events.join(index, on="user_id", how="left")
     day = F.to_date("event_ts")
     reason = first_reason(
         {

@@ -40,14 +40,7 @@ from angelia.users.registered import REGISTERED
 from angelia.users.suppressions import UNSUBSCRIBED, returns
 from models.registry import Registry
 from models.uplift.stored import SCORE, newest
-from spark_jobs.running.reading import (
-    Window,
-    ints,
-    looked_up,
-    read_dataset,
-    read_window,
-    window_commits,
-)
+from spark_jobs.running.reading import Window, ints, read_dataset, read_window, window_commits
 from spark_jobs.running.session import (
     ShardResult,
     all_shards,
@@ -73,13 +66,18 @@ def build_features(
     ds: str,
     shard_bits: int,
 ) -> DataFrame:
-    """Join the sources' facts about people onto the index, one row a user and profile.
+    """Join the sources' facts about people onto the index, one row a user.
 
-    It has the profile columns and whether there are any, the language as chosen, channels, refusals, own
-    quiet hours, n_denied and shard. `one_profile` makes one row a user of them.
+    It has the profile columns, the language as chosen, channels, refusals, own quiet hours, n_profiles,
+    n_denied and shard.
     """
     end = F.lit(f"{date.fromisoformat(ds) + timedelta(days=1)}").cast("timestamp")
-    person = profiles.withColumn("has_profile", F.lit(True))
+    # max() of a struct does not depend on the order of duplicates: the latest signup wins, then the largest
+    # values.
+    person = profiles.groupBy("user_id").agg(
+        F.max(F.struct("signup_ts", *[name for name in PROFILE if name != "signup_ts"])).alias("profile"),
+        F.count("*").alias("n_profiles"),
+    )
     # Of languages and of quiet hours the newest choice counts, whatever its name.
     single = (
         preferences.where(F.col("updated_ts") < end)
@@ -112,57 +110,26 @@ def build_features(
         F.collect_set(F.when(F.col("kind") == "channel", F.col("name"))).alias("refused_channels"),
         F.collect_set(F.when(F.col("kind") == "topic", F.col("name"))).alias("refused_topics"),
     )
-    people = index
-    for known in (person, reach, refused, wish):
-        people = people.join(looked_up(known), "user_id", how="left")
-    return people.select(
-        "ordinal",
-        "user_id",
-        *PROFILE,
-        "has_profile",
-        "language",
-        F.substring_index("quiet", "-", 1).cast("smallint").alias("quiet_start"),
-        F.substring_index("quiet", "-", -1).cast("smallint").alias("quiet_end"),
-        "channels",
-        "refused_channels",
-        "refused_topics",
-        F.coalesce("n_denied", F.lit(0)).alias("n_denied"),
-        F.shiftright("ordinal", shard_bits).cast("int").alias("shard"),
+    return (
+        index.join(person, "user_id", how="left")
+        .join(reach, "user_id", how="left")
+        .join(refused, "user_id", how="left")
+        .join(wish, "user_id", how="left")
+        .select(
+            "ordinal",
+            "user_id",
+            *[F.col(f"profile.{name}").alias(name) for name in PROFILE if name != "locale"],
+            F.coalesce("language", "profile.locale").alias("locale"),
+            F.substring_index("quiet", "-", 1).cast("smallint").alias("quiet_start"),
+            F.substring_index("quiet", "-", -1).cast("smallint").alias("quiet_end"),
+            "channels",
+            "refused_channels",
+            "refused_topics",
+            F.coalesce("n_profiles", F.lit(0)).alias("n_profiles"),
+            F.coalesce("n_denied", F.lit(0)).alias("n_denied"),
+            F.shiftright("ordinal", shard_bits).cast("int").alias("shard"),
+        )
     )
-
-
-def one_profile(rows: pa.Table) -> pa.Table:
-    """Return one row a person, in ordinal order, with `n_profiles` and the chosen language.
-
-    Of several profiles the latest signup wins, then the largest values: that does not depend on their order.
-    A sort of everybody in Spark would find the same few.
-    """
-    rows = rows.sort_by("ordinal")
-    ordinal = rows["ordinal"].to_numpy()
-    first = np.flatnonzero(np.diff(ordinal, prepend=-1))
-    count = np.diff(np.append(first, len(ordinal)))
-    several = np.repeat(count > 1, count)
-    names = ["signup_ts", *(name for name in PROFILE if name != "signup_ts")]
-    values = [rows[name].filter(pa.array(several)).to_pylist() for name in names]
-    # Null is smaller than any value, and in lists, too.
-    keys = [tuple(map(_nulls_first, profile)) for profile in zip(*values, strict=True)]
-    kept, start = first.copy(), 0
-    for place in np.flatnonzero(count > 1).tolist():
-        here = range(start, start + int(count[place]))
-        kept[place] += max(here, key=keys.__getitem__) - start
-        start = here.stop
-    people = rows.take(pa.array(kept))
-    n_profiles = np.where(people["has_profile"].fill_null(False).to_numpy(), count, 0)
-    locale = people.schema.get_field_index("locale")
-    return people.set_column(
-        locale, "locale", pc.coalesce(people["language"], people["locale"])
-    ).append_column("n_profiles", pa.array(n_profiles))
-
-
-def _nulls_first(value: object) -> tuple[bool, object]:
-    if isinstance(value, list):
-        return True, [_nulls_first(each) for each in value]
-    return value is not None, value
 
 
 def opted_in_again(preferences: DataFrame, refusers: DataFrame, *, ds: str) -> DataFrame:
@@ -348,7 +315,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             with on_executor():
                 shard = group["shard"][0].as_py()
                 table, refused = shard_features(
-                    one_profile(group),
+                    group.sort_by("ordinal"),
                     read_window(lake, "user_days", days, COUNTED, shard, bits),
                     read_window(lake, "user_pushes", pushes, ["kind"], shard, bits),
                     lake.read_log("suppressions"),

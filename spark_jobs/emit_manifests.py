@@ -47,7 +47,7 @@ from angelia.output import progress
 from angelia.planning.routes.requests import ManifestCounts
 from angelia.planning.verdict import Released, release
 from angelia.users.registered import REGISTERED
-from spark_jobs.running.reading import looked_up, read_dataset
+from spark_jobs.running.reading import read_dataset
 from spark_jobs.running.session import (
     all_shards,
     arg_parser,
@@ -271,7 +271,7 @@ def with_addresses(
         made, receipts = recent_receipts(spark, lake, plan.ds) if BEST in ways.values() else (None, [])
         known, names = by_way(usable, set(ways.values()), made, ds=plan.ds), [*names, "way"]
         messages = messages.withColumn("way", way_of(ways))
-    rows, why = messages.join(looked_up(known), names, how="left"), F.lit("no_address")
+    rows, why = messages.join(known, names, how="left"), F.lit("no_address")
     if others is not None:
         owners = others.select("user_id", "channel").distinct().withColumn("why", F.lit("address_of_another"))
         rows = rows.join(F.broadcast(owners), ["user_id", "channel"], how="left")

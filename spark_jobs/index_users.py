@@ -28,7 +28,7 @@ from angelia.lake.commit import FileEntry
 from angelia.output import progress
 from angelia.users.chain import write_users
 from angelia.users.index import append_written, file_bits, index_head
-from spark_jobs.running.reading import looked_up, read_dataset
+from spark_jobs.running.reading import read_dataset
 from spark_jobs.running.session import (
     arg_parser,
     on_executor,
@@ -60,13 +60,13 @@ def distinct_users(profiles: DataFrame) -> DataFrame:
 
 def unknown_users(users: DataFrame, index: DataFrame) -> DataFrame:
     """Return the users that the index does not hold."""
-    return users.join(looked_up(index.select("user_id")), on="user_id", how="left_anti")
+    return users.join(index.select("user_id"), on="user_id", how="left_anti")
 
 
 def census(profiles: DataFrame, index: DataFrame) -> tuple[int, int, int]:
     """Return how many rows have a valid id, how many users these are, and how many new."""
     rows = profiles.where(valid("user_profiles", "user_id")).groupBy("user_id").agg(F.count("*").alias("n"))
-    known = looked_up(index.select("user_id", F.lit(True).alias("is_known")))
+    known = index.select("user_id", F.lit(True).alias("is_known"))
     counted = rows.join(known, "user_id", how="left").agg(
         F.coalesce(F.sum("n"), F.lit(0)).alias("rows"),
         F.count("*").alias("users"),

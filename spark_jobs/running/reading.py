@@ -93,15 +93,6 @@ def read_files(
     return spark.range(len(files), numPartitions=n).mapInArrow(spread, wanted)
 
 
-def looked_up(side: DataFrame) -> DataFrame:
-    """Return a side of a join that is looked up in memory, a part at a time.
-
-    Spark's usual join sorts both sides by their texts first, which at ten million people is most of the work.
-    Exchanges have a part for every 32 MiB that are read (`grow_exchanges`), so that each part has room.
-    """
-    return side.hint("shuffle_hash")
-
-
 def grow_exchanges(spark: SparkSession, n_bytes: int) -> None:
     """Give exchanges more partitions as a job reads more.
 

@@ -148,12 +148,11 @@ def of_another(endpoints: DataFrame) -> DataFrame:
     active = endpoints.where("is_active AND address IS NOT NULL AND user_id IS NOT NULL").withColumn(
         "same", same_address(F.col("channel"), F.col("address"))
     )
-    # Sixteen bytes a row travel, and of numbers Spark keeps a least and a greatest without a sort; only
-    # colliding hashes are compared in full.
-    keyed = active.select(F.xxhash64("channel", "same").alias("key"), F.xxhash64("user_id").alias("user"))
+    # Eight bytes a row travel; only colliding hashes are compared in full.
+    keyed = active.select("channel", "user_id", F.xxhash64("channel", "same").alias("key"))
     crowded = (
         keyed.groupBy("key")
-        .agg(F.min("user").alias("first"), F.max("user").alias("last"))
+        .agg(F.min("user_id").alias("first"), F.max("user_id").alias("last"))
         .where("first <> last")
         .select("key")
     )

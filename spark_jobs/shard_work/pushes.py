@@ -9,7 +9,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from angelia.contracts.outcomes import MACHINE
-from spark_jobs.running.reading import looked_up
 from spark_jobs.shard_work.valid import first_reason
 
 COLUMNS = (
@@ -109,7 +108,7 @@ def classify_pushes(
             "too_late": F.col("is_receipt") & (F.datediff(day, F.col("arrival")) > late_days),
         }
     )
-    known = pushes.join(looked_up(index), on="user_id", how="left")
+    known = pushes.join(index, on="user_id", how="left")
     # A rejected row is counted once: a row of the history under the day of its partition, a receipt under its
     # own day.
     counted = F.when(F.col("is_receipt"), day).otherwise(F.col("arrival"))

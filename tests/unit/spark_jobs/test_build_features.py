@@ -182,37 +182,3 @@ def test_who_opts_in_again_is_reachable_from_the_next_night_on(spark, small_nigh
     build_features.main(["--ds", "2026-11-02"])  # as of the day before she came back
     earlier = lake.read(lake.require("user_features", ds="2026-11-02")).to_pylist()
     assert earlier[20]["channels"] == ["fcm"]
-
-
-def profile(ordinal: int, **given: object) -> dict[str, object]:
-    at = datetime(2026, 11, 10, tzinfo=UTC)
-    row = dict.fromkeys(build_features.PROFILE) | {"signup_ts": at, "tags": None} | given
-    return {"ordinal": ordinal, "has_profile": True, "language": None, **row}
-
-
-def test_of_several_profiles_the_latest_then_the_largest_counts() -> None:
-    later = datetime(2026, 11, 11, tzinfo=UTC)
-    rows = [
-        profile(3, signup_ts=None, gender="z"),
-        profile(1, gender="a", locale="de"),
-        profile(3, signup_ts=later, gender=None),
-        profile(2, tags=["a", None]),
-        profile(1, gender="b", locale="fr"),
-        profile(3, gender="y"),
-        profile(2, tags=["a", "b"]),
-        profile(0) | {"has_profile": None, "signup_ts": None, "language": "it"},
-    ]
-    types = {field.name: field.type for field in arrow.schema(dataset("user_profiles"))}
-    schema = pa.schema(
-        [("ordinal", pa.int64()), ("has_profile", pa.bool_()), ("language", pa.string())]
-        + [(name, types[name]) for name in build_features.PROFILE]
-    )
-    shuffled = pa.Table.from_pylist(rows, schema=schema)
-    for table in (shuffled, shuffled.take(pa.array(range(len(rows) - 1, -1, -1)))):
-        people = build_features.one_profile(table)
-        assert people["ordinal"].to_pylist() == [0, 1, 2, 3]
-        assert people["n_profiles"].to_pylist() == [0, 2, 2, 3]
-        assert people["gender"].to_pylist() == [None, "b", None, None]
-        assert people["tags"].to_pylist() == [None, None, ["a", "b"], None]
-        assert people["signup_ts"].to_pylist()[3] == later
-        assert people["locale"].to_pylist() == ["it", "fr", None, None]

@@ -16,7 +16,6 @@ from angelia.lake.store import LocalStore
 from spark_jobs.running.reading import (
     TASKS_A_CORE,
     grow_exchanges,
-    looked_up,
     read_files,
     read_window,
     window_commits,
@@ -140,13 +139,3 @@ def test_a_task_reads_several_small_files(spark: SparkSession, lake: Lake) -> No
     assert sorted(row.ordinal for row in rows.collect()) == list(range(1, 25))
     few = read_files(spark, lake, "user_days", files[:2], ["ordinal"])
     assert few.rdd.getNumPartitions() == 2
-
-
-def test_a_side_that_is_looked_up_needs_no_sort(spark: SparkSession) -> None:
-    people = spark.createDataFrame([("u1",), ("u2",), (None,)], "user_id string")
-    known = spark.createDataFrame([("u2", 5), ("u2", 6), ("u3", 7)], "user_id string, ordinal int")
-    for side, operator in ((known, "SortMergeJoin"), (looked_up(known), "ShuffledHashJoin")):
-        joined = people.join(side, "user_id", how="left")
-        assert operator in joined._jdf.queryExecution().toString()
-        rows = sorted(joined.collect(), key=str)
-        assert [tuple(row) for row in rows] == [("u1", None), ("u2", 5), ("u2", 6), (None, None)]
