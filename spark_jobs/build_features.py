@@ -24,10 +24,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from angelia.config import Settings, load_settings
-from angelia.contracts import dataset
+from angelia.contracts import arrow, dataset
 from angelia.contracts.arrow import where
 from angelia.contracts.core import LOG
 from angelia.contracts.sending import OWN_HOURS
+from angelia.contracts.spark import schema as spark_schema
 from angelia.errors import NotFound
 from angelia.lake import Commit, FileEntry, Lake
 from angelia.lake.lake import MAIN
@@ -40,7 +41,14 @@ from angelia.users.registered import REGISTERED
 from angelia.users.suppressions import UNSUBSCRIBED, returns
 from models.registry import Registry
 from models.uplift.stored import SCORE, newest
-from spark_jobs.running.reading import Window, ints, read_dataset, read_window, window_commits
+from spark_jobs.running.reading import (
+    Window,
+    ints,
+    read_dataset,
+    read_files,
+    read_window,
+    window_commits,
+)
 from spark_jobs.running.session import (
     ShardResult,
     all_shards,
@@ -54,6 +62,7 @@ from spark_jobs.running.session import (
 from spark_jobs.shard_work.endpoints import is_denied, living, owned, read_endpoints
 
 COUNTED = ["event_type", "n_events", "value_sum"]
+PARTS = 64  # of people who refused, whose words are compared together
 PROFILE = [name for name in dataset("user_profiles").names if name != "user_id"]
 
 
@@ -141,7 +150,7 @@ def opted_in_again(preferences: DataFrame, refusers: DataFrame, *, ds: str) -> D
     return (
         preferences.where(F.col("kind") == "channel")
         .where(F.col("updated_ts") < end)
-        .join(F.broadcast(refusers), "user_id", how="left_semi")
+        .join(refusers, "user_id", how="left_semi")
         .groupBy("user_id", "name")
         .agg(F.max(F.struct("updated_ts", (~F.col("is_opted_in")).alias("is_no"))).alias("last"))
         .where("NOT last.is_no")
@@ -239,16 +248,27 @@ def count_pushes(lake: Lake, window: Window, shard_bits: int, shard: int) -> Sha
 
 
 def note_returns(spark: SparkSession, lake: Lake, preferences: DataFrame, ds: str) -> None:
-    """Append to suppressions who opted in again: delivery reads that log only."""
-    log = lake.read_log("suppressions")
-    refusers = sorted(set(log.filter(pc.equal(log["reason"], UNSUBSCRIBED))["user_id"].to_pylist()))
-    if not refusers:
+    """Append to suppressions who opted in again: delivery reads that log only.
+
+    Executors read the log and what was said; the driver gets the new entries alone.
+    """
+    contract = dataset("suppressions")
+    files = [entry for commit in lake.history(contract.name, log=LOG) for entry in commit.files]
+    if not files:
         return
-    frame = spark.createDataFrame([(user,) for user in refusers], "user_id string")
-    opted_in = opted_in_again(preferences, frame, ds=ds).collect()
-    entries = returns(log, [(row.user_id, row.channel, row.said_us) for row in opted_in])
+    log = read_files(spark, lake, contract.name, files, contract.names)
+    refusers = log.where(F.col("reason") == UNSUBSCRIBED).select("user_id").distinct()
+    words = opted_in_again(preferences, refusers, ds=ds)
+    theirs = log.join(words.select("user_id").distinct(), "user_id", how="left_semi")
+
+    def news(theirs: pa.Table, words: pa.Table) -> pa.Table:
+        opted_in = zip(*(words[name].to_pylist() for name in ("user_id", "channel", "said_us")), strict=True)
+        return returns(theirs, opted_in)
+
+    parts = [rows.groupBy(F.pmod(F.xxhash64("user_id"), F.lit(PARTS))) for rows in (theirs, words)]
+    entries = parts[0].cogroup(parts[1]).applyInArrow(news, spark_schema(contract)).toArrow()
     if entries.num_rows:
-        lake.append_log("suppressions", entries)
+        lake.append_log(contract.name, entries.cast(arrow.schema(contract)))
         progress(f"opted in again after unsubscribing: {entries.num_rows:,}")
 
 
