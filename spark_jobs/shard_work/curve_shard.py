@@ -238,7 +238,7 @@ class CurveShard:
         """Return what `read_hours` does of the days between the record and the window."""
         inputs, first = self.inputs, self.shard << self.inputs.shard_bits
         user, day, mask = read_hours(inputs.lake, inputs.gap, self._n, self.shard, inputs.shard_bits)
-        place = np.full(self._n, -1)
+        place = np.full(1 << inputs.shard_bits, -1)
         place[self.ordinal - first] = np.arange(clock.n_users)
         here = place[user] >= 0
         return place[user[here]], day[here], mask[here]
