@@ -200,8 +200,8 @@ def write_shard(
 
     Without a folder for them no pairs are written: nobody makes a mart of a plan that is only compared.
     """
-    night = kept_night(waiting, number)
-    table = decisions_table(terms, kept_rows(waiting, number), night, solved)
+    night, rows = kept_night(waiting, number), kept_rows(waiting, number)
+    table = decisions_table(terms, rows, night, solved)
     name, shards, write = f"shard-{number:06d}.parquet", (number, number), waiting.lake.write_file
     files = [write("decisions", waiting.folder, table, name, shards=shards)]
     if pairs_folder is not None:
@@ -211,7 +211,7 @@ def write_shard(
         files.append(write("decided_pairs", pairs_folder, pairs, name, shards=shards, row_group_size=size))
     explored = night.problem.is_explore & (night.held.slot >= 0)
     value = int(night.held.bid[explored].sum())
-    later = later_paid(terms, kept_rows(waiting, number), night)
+    later = later_paid(terms, rows, night)
     figures = {**summarise(table), "explore_value": value, "later": int(later.sum())}
     return ShardResult(number, files, figures)
 

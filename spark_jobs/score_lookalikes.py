@@ -27,6 +27,7 @@ from angelia.audience.language.plan import steps
 from angelia.audience.query import AudienceQuery
 from angelia.catalog.snapshot import load_snapshot
 from angelia.contracts import arrow, dataset
+from angelia.contracts.arrow import by_ordinal, where
 from angelia.errors import InvalidInput
 from angelia.lake import Commit, Lake
 from angelia.lake.citing import input_of
@@ -72,7 +73,7 @@ class Scoring:
         """Return a shard's rows of user_features, by ordinal."""
         rows = self.lake.read(self.features, ["ordinal", "is_suppressed", *COLUMNS], where=in_shard(shard))
         mine = rows["ordinal"].to_numpy() >> self.shard_bits == shard
-        return rows.filter(pa.array(mine)).sort_by("ordinal")
+        return by_ordinal(where(rows, pa.array(mine)))
 
 
 def count_scores(scoring: Scoring, shard: int) -> ShardResult:

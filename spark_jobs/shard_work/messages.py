@@ -18,6 +18,7 @@ from angelia.catalog.document_parts import WEEKDAYS
 from angelia.catalog.documents import Campaign, Material
 from angelia.catalog.snapshot import Catalog
 from angelia.contracts import dataset
+from angelia.contracts.arrow import by_ordinal
 from angelia.contracts.outcomes import SENT
 from angelia.contracts.sending import OWN_HOURS
 from angelia.lake import Commit, Lake
@@ -96,7 +97,7 @@ def _features_of(
 ) -> pa.Table:
     """Return the features of each message's person, in the order of messages."""
     names = list(dict.fromkeys(["ordinal", "locale", "timezone", *OWN_HOURS, *columns]))
-    users = lake.read(features, names, where=in_shard(shard)).sort_by("ordinal")
+    users = by_ordinal(lake.read(features, names, where=in_shard(shard)))
     # Features are sorted by ordinal and hold every planned person, so a search finds the row without a join.
     return users.take(pa.array(np.searchsorted(users["ordinal"].to_numpy(), ordinal.to_numpy())))
 
