@@ -6,7 +6,7 @@ arrays say what it was made of.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -55,6 +55,7 @@ class PersonNight:
     offers: dict[str, Candidates]
     categories: CategoryHours
     costs: LaterCosts | None
+    nights: npt.NDArray[np.int64] | None  # how long each message waits; None = no campaign's does
 
     @classmethod
     def of(cls, night: PlannedNight, lake: PersonLake) -> PersonNight | None:
@@ -69,12 +70,26 @@ class PersonNight:
         return cls(
             night,
             shard,
-            built.problem,
+            replace(built.problem, allowed=built.allowed),  # tonight's hours, of what waits too
             chance,
             hours,
             {terms.campaigns[offer.number].id: offer for offer in shard.offers},
             category_hours(inputs),
             built.later,
+            built.nights,
+        )
+
+    def waits(self, row: int) -> str | None:
+        """Return for which night a pair's message waits, and why; None if it does not."""
+        nights, ahead = self.nights, self.shard.pairs.later
+        if nights is None or ahead is None or not nights[row]:
+            return None
+        # The night's first hour names it, as an occurrence's date does.
+        day = self.night.terms.start + timedelta(days=int(nights[row]))
+        tonight = float(np.where(self.problem.allowed[row], self.chance[row], 0.0).max())
+        return (
+            f"it waits for the night of {day:%A}, {day:%Y-%m-%d}: opened at its best hour by {tonight:.2%} "
+            f"tonight, by {ahead[row, nights[row] - 1]:.2%} then, but for what they feel of other messages"
         )
 
     def later(self, row: int, slot: int | None = None) -> Later | None:

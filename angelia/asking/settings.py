@@ -87,11 +87,9 @@ def settings_of(catalog: Catalog, running: Sequence[str]) -> list[Setting]:
         settings += [
             Setting(f"budget.{name}", _shown(budget), "messages at most in the night", "a number or none"),
             Setting(f"value.{name}", f"{campaign.value_per_open:g}", "value of an open", "money"),
+            Setting(f"priority.{name}", campaign.priority, "a weight of 4, 2 or 1", "high, medium or low"),
             Setting(
-                f"priority.{name}",
-                campaign.priority,
-                "priority, a weight of 4, 2 or 1",
-                "high, medium or low",
+                f"postpone.{name}", _shown(campaign.postpone_nights), "nights it may wait", "1 to 6 or none"
             ),
             Setting(f"window.{name}", _span(campaign.send_window), "local send window", "9-18 or none"),
             Setting(f"holdout.{name}", f"{campaign.holdout_pct:g}", "people held out of it", "per cent"),
@@ -205,11 +203,8 @@ class _Changes:
     def set(self, name: str, value: str) -> None:
         """Make one setting."""
         kind, _, rest = name.partition(".")
-        handlers: dict[str, Callable[[str, str, str], bool]] = {
-            "caps": self._caps,
-            "capacity": self._capacity,
-            "stop": self._stop,
-        }
+        handlers: dict[str, Callable[[str, str, str], bool]]
+        handlers = {"caps": self._caps, "capacity": self._capacity, "stop": self._stop}
         if kind in handlers:
             if not handlers[kind](name, rest, value):
                 raise self._unknown(name)
@@ -249,6 +244,9 @@ class _Changes:
                 self._budget(("campaign", campaign), name, None if value == NONE else _whole(name, value))
             case "value", campaign:
                 self._put(("campaign", campaign), name, "value_per_open", _number(name, value))
+            case "postpone", campaign:
+                nights = None if value == NONE else _whole(name, value)
+                self._put(("campaign", campaign), name, "postpone_nights", nights)
             case "priority", campaign:
                 self._put(("campaign", campaign), name, "priority", value)
             case "window", campaign:

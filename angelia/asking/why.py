@@ -31,7 +31,7 @@ from angelia.asking.score import PUSH_COLUMNS, PersonScores, try_scores
 from angelia.audience.one_person import Clause, PersonBlock, explain
 from angelia.audience.query import AudienceQuery
 from angelia.catalog.documents import Campaign as CampaignDocument
-from angelia.contracts.outcomes import DECIDED, SENT
+from angelia.contracts.outcomes import BETTER_NIGHT, DECIDED, SENT
 from angelia.errors import AngeliaError, NotFound
 from angelia.lake import Lake
 from angelia.planning.routes import says_of
@@ -177,6 +177,7 @@ class _Answer:
         name, outcome = document.id, choice["outcome"]
         is_sent = outcome == SENT
         clock, materials, offers, closed, later, by_channel = None, [], [], {}, None, None
+        says = DECIDED.get(outcome, outcome)
         campaign = next((one for one in self.night.terms.campaigns if one.id == name), None)
         # Who was not in the night's shards, or whose campaign has been removed since, has no numbers to show.
         if self.mine is not None and campaign is not None:
@@ -191,6 +192,8 @@ class _Answer:
                 offers = self.mine.best_offers(row, self.night.limits, chosen)
                 by_channel = says_of(self.night.terms, campaign, self.mine.problem.channels[row])
                 later = self.mine.later(row, chosen[0] if chosen else None)
+                waits = self.mine.waits(row) if outcome == BETTER_NIGHT else None
+                says = f"{says}; {waits}" if waits else says
         fate = None
         if is_sent:
             message, slot = choice["message_id"], choice["slot"]
@@ -199,7 +202,7 @@ class _Answer:
         return CampaignWhy(
             name,
             outcome,
-            DECIDED.get(outcome, outcome),
+            says,
             document.audience,
             True,
             clauses,

@@ -57,6 +57,7 @@ MICROS = 1_000_000  # int64 micro-units, so sums do not depend on order
 MAX_ONCE_DAYS = 3_660
 LATER = (
     *("trigger", "cancel_on", "uplift", "canary", "choose_channel", "devices", "message_class"),
+    "postpone_nights",
     *("max_per_device_day", "titles", "topics"),
     "direct",
 )
@@ -207,6 +208,8 @@ class Campaign(Document):
     canary: Canary | None = None  # a share goes first; the rest waits for what comes of it
     devices: Literal["newest", "best", "all"] | None = None  # a person's, on the channel; unsaid: the newest
     message_class: Literal["marketing", "service"] | None = None  # as providers count; unsaid: marketing
+    # So many nights a message may wait for one that is worth more; a week has every weekday once.
+    postpone_nights: Annotated[int, Field(ge=1, le=6)] | None = None
 
     @model_validator(mode="after")
     def _sense(self) -> Self:
@@ -240,6 +243,8 @@ class Campaign(Document):
             )
         if self.trigger is not None:
             self._check_trigger()
+        if self.postpone_nights:
+            self._check_postponing(self.postpone_nights)
         return self
 
     def _check_trigger(self) -> None:
@@ -254,6 +259,22 @@ class Campaign(Document):
             raise ValueError("cancel_on: is for planned messages; a trigger says without and within_minutes")
         if self.canary is not None:
             raise ValueError("canary: is for planned messages; what an event sets off has no rest to wait")
+
+    def _check_postponing(self, nights: int) -> None:
+        if self.is_transactional:
+            raise ValueError("postpone_nights: a transactional campaign (at_least_once) is owed at once")
+        if self.trigger is not None:
+            raise ValueError("postpone_nights: what an event sets off is in no night's plan; leave it out")
+        if self.canary is not None:
+            raise ValueError("postpone_nights: who goes first must not wait; drop it, or the canary")
+        if self.budget is not None and self.budget.min_messages:
+            raise ValueError("postpone_nights: with budget.min_messages it must send tonight; drop one")
+        spans = [cap.days for cap in self.caps]
+        if self.occurrence.every == "daily" and max(spans, default=0) <= nights:
+            raise ValueError(
+                "postpone_nights: a daily campaign loses a message with each night that it waits, unless its "
+                f"caps count more than {nights} days; add one, or wait for fewer nights"
+            )
 
     @property
     def goes_to(self) -> str:

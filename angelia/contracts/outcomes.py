@@ -24,6 +24,7 @@ NO_CAPACITY = "no_capacity"
 NO_BUDGET = "no_budget"
 AFTER_CANARY = "after_canary"
 DEVICE_QUOTA = "device_quota"
+BETTER_NIGHT = "better_night"
 
 DECIDED = {
     SENT: "chosen: it is sent",
@@ -42,6 +43,7 @@ DECIDED = {
     NO_BUDGET: "the campaign's budget was used up by better ones",
     AFTER_CANARY: "the campaign's canary goes first, and no hour is left after it",
     DEVICE_QUOTA: "the device has had all messages of this class that a day allows, on every channel",
+    BETTER_NIGHT: "its campaign may wait, and a later night is worth more to this person",
 }
 
 ACCEPTED, REJECTED, SKIPPED, DEFERRED, AMBIGUOUS = "accepted", "rejected", "skipped", "deferred", "ambiguous"

@@ -29,6 +29,7 @@ from angelia.planning.before import (
 )
 from angelia.planning.canary import canary_hours
 from angelia.planning.later import Fatigue, LaterCosts, PricedPairs, price_later
+from angelia.planning.postponing import Postponable, best_nights
 from angelia.planning.problem import I64, Bools, Problem
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
@@ -88,7 +89,8 @@ class Pairs:
     `hours` is how much better each category is opened at a time than at a mean one; `category` is the row of
     the drawn material. `fatigue` is what was learned of it; None = nothing. `lift` is what a message at a
     mean hour changes, in micro-units; None = no campaign asks. `days` are the drawn material's first and last
-    local day, (m, 2); None = no material has any.
+    local day, (m, 2); None = no material has any. `later` is the chance of an open on each later night, (m,
+    NIGHTS_AHEAD), 0 where it cannot go then; None = no campaign's messages wait.
     """
 
     user: I64
@@ -100,16 +102,23 @@ class Pairs:
     fatigue: Fatigue | None = None
     lift: F64 | None = None
     days: Dates | None = None
+    later: F64 | None = None
 
 
 @dataclass(frozen=True)
 class BuiltShard:
-    """A shard's problem, each pair's outcome and arm, and what its message costs later."""
+    """A shard's problem, each pair's outcome and arm, and what its message costs later.
+
+    `nights` is how long each message waits, 0 = it does not, (m,); None = none waits. `allowed` is the
+    problem's as if none waited.
+    """
 
     problem: Problem
     outcome: npt.NDArray[np.object_]
     arm: npt.NDArray[np.object_]
     later: LaterCosts | None
+    allowed: Bools
+    nights: I64 | None = None
 
 
 NightHours = tuple[LocalHours, Bools, Bools]
@@ -221,28 +230,29 @@ def assemble(
     later, room = None, tonight.room
     if pairs.fatigue is not None and terms.prices_fatigue:
         later, room = price_later(
-            terms,
-            pairs.fatigue,
+            terms, pairs.fatigue,
             PricedPairs(pairs.user, pairs.campaign, np.where(allowed, worth, 0.0), at_mean, weight, exempt),
-            past.user[tonight.is_marketing],
-            past.hours[tonight.is_marketing],
-            room,
+            past.user[tonight.is_marketing], past.hours[tonight.is_marketing], room,
             response()[0] if terms.prices_looks else np.zeros(0),
-        )
+        )  # fmt: skip
     in_stratum = uniform(people.keys, terms.salt, "slot stratum", terms.ds) < terms.explore_pct / 100.0
+    is_explore, open_to = ~exempt & in_stratum[pairs.user], allowed
+    nights = None
+    if pairs.later is not None:
+        # What is drawn to learn from keeps to its night; what is owed does not wait.
+        now = np.where(allowed & ~(exempt | is_explore)[:, None], chance, 0.0).max(axis=1)
+        pays = Postponable(pairs.user, weight * now, weight[:, None] * pairs.later)
+        nights = best_nights(pays, later, pairs.fatigue, terms.limits().max_messages)
+        outcome[nights > 0] = outcomes.BETTER_NIGHT
+        allowed = allowed & (nights == 0)[:, None]
     problem = Problem(
         n_users=len(people.user_id),
-        pair_user=pairs.user,
-        pair_campaign=pairs.campaign,
+        pair_user=pairs.user, pair_campaign=pairs.campaign,
         value=np.rint(worth if later is None else later.net(worth)).astype(np.int64),
-        allowed=allowed,
-        channels=channels,
-        is_exempt=exempt,
-        is_explore=~exempt & in_stratum[pairs.user],
-        room=np.maximum(room, 0),
-        tie=_ties(terms, people, pairs),
-    )
-    return BuiltShard(problem, outcome, arm, later)
+        allowed=allowed, channels=channels, is_exempt=exempt, is_explore=is_explore,
+        room=np.maximum(room, 0), tie=_ties(terms, people, pairs),
+    )  # fmt: skip
+    return BuiltShard(problem, outcome, arm, later, open_to, nights)
 
 
 @dataclass(frozen=True)

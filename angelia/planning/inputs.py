@@ -35,6 +35,7 @@ from angelia.planning.offers import (
     gather,
     lift_worth,
     may_show,
+    prospects,
 )
 from angelia.planning.reading import Blocks, PastSources, ShardRows, past_messages
 from angelia.planning.terms import ArmTerms, CampaignTerms, CapTerms, ChannelTerms, Terms
@@ -179,6 +180,8 @@ def terms_of(
 def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date], workers: int) -> CampaignTerms:
     experiment = catalog.experiments[document.experiment] if document.experiment else None
     weekdays, pace = document.occurrence.weekdays, document.speed_limit_per_minute
+    occurrence = _occurrence(document, days)
+    assert occurrence is not None, "a campaign that runs has an occurrence"
     # A night touches two local days: the first on which the campaign may occur names the occurrence.
     # Slots are hours, so a limit a minute counts as sixty of what it lets pass; the worker keeps the minute.
     return CampaignTerms(
@@ -189,7 +192,7 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date], wo
         channels=document.channels,
         priority=document.priority,
         value_micros=document.value_micros,
-        occurrence=next(key for key in map(document.occurrence_on, days) if key is not None),
+        occurrence=occurrence,
         weekdays=frozenset(WEEKDAYS.index(name) for name in weekdays or ()),
         start_date=document.start_date,
         end_date=document.end_date,
@@ -208,7 +211,19 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date], wo
         by_value=document.choose_channel is not None,
         canary=(document.canary.share_pct, document.canary.hours) if document.canary else None,
         wire_class=document.wire_class,
+        later_nights=tuple(
+            nights
+            for nights in range(1, (document.postpone_nights or 0) + 1)
+            # Once and weekly campaigns wait within their occurrence; a daily one's caps make it wait anyway.
+            if (key := _occurrence(document, [day + timedelta(days=nights) for day in days])) == occurrence
+            or (key is not None and document.occurrence.every == "daily")
+        ),
     )
+
+
+def _occurrence(document: CampaignDocument, days: list[date]) -> str | None:
+    """Return the occurrence of a night's local days, the first on which the campaign may go."""
+    return next((key for key in map(document.occurrence_on, days) if key is not None), None)
 
 
 @dataclass(frozen=True)
@@ -241,8 +256,8 @@ def load_shard(
     """
     read = ShardRows(lake, shard, int(inputs.index.meta["shard_bits"]), blocks)
     people = _people(read, inputs, terms)
-    offers = read_offers(read, inputs, terms, facts, people)
     hours = category_hours(inputs)
+    offers = read_offers(read, inputs, terms, facts, people, hours)
     start = np.datetime64(terms.start.replace(tzinfo=None), "us")
     # memory: older messages matter to their own campaign only
     for_all = (date.fromisoformat(terms.ds) - timedelta(days=_policy_days(terms))).isoformat()
@@ -269,7 +284,12 @@ def category_hours(inputs: Inputs) -> CategoryHours:
 
 
 def read_offers(
-    read: ShardRows, inputs: Inputs, terms: Terms, facts: MaterialFacts, people: ShardPeople
+    read: ShardRows,
+    inputs: Inputs,
+    terms: Terms,
+    facts: MaterialFacts,
+    people: ShardPeople,
+    hours: CategoryHours,
 ) -> list[CampaignOffer]:
     """Return who is in which campaign's audience, and the scores of the materials each may get.
 
@@ -295,7 +315,9 @@ def read_offers(
         grid[~may_show(terms, people, campaign, rows, facts, night)] = np.nan
         unknown = np.array([doubt.get(name, 1.0) for name in campaign.materials])
         worth = lift_worth(scores, campaign, people.ordinal[rows])
-        offers.append(CampaignOffer(k, rows.astype(np.int64), grid, unknown, worth))
+        user = rows.astype(np.int64)
+        ahead = prospects(terms, people, campaign, user, grid, facts, hours)
+        offers.append(CampaignOffer(k, user, grid, unknown, worth, ahead))
     return offers
 
 

@@ -8,8 +8,8 @@ Grain: user x campaign x material, then user x campaign. Reads and writes nothin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from typing import Protocol
 
 import numpy as np
@@ -26,11 +26,14 @@ from angelia.planning.eligibility import (
     ShardPeople,
     campaign_hours,
     cells,
+    clock_hours,
 )
+from angelia.planning.postponing import NIGHTS_AHEAD, CampaignNight, Prospect, prospect
 from angelia.planning.problem import I64, Bools
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.timing.local_time import within_days
+from angelia.timing.own_hours import quiet_slots
 
 LIFT_BITS = 24  # binary places of lift, which is some ten times smaller than a chance to open
 
@@ -83,6 +86,7 @@ class CampaignOffer:
 
     `doubt` is how much of each material is still unknown, (k,) in (0, 1]; None = everything. `lift` is what
     a message at a mean hour changes for each user, in micro-units, (m,); None = the campaign does not ask.
+    `ahead` is what later nights promise; None = its messages do not wait.
     """
 
     number: int
@@ -90,6 +94,7 @@ class CampaignOffer:
     p_open: F64
     doubt: F64 | None = None
     lift: F64 | None = None
+    ahead: Prospect | None = None
 
 
 def may_show(
@@ -120,6 +125,41 @@ def may_show(
             fits = np.any(hours & within_days(local.date, span), axis=1) | ~np.any(hours, axis=1)
             may[:, column] &= fits[clock[user]]
     return may
+
+
+def prospects(
+    terms: Terms,
+    people: ShardPeople,
+    campaign: CampaignTerms,
+    user: I64,
+    p_open: F64,
+    facts: MaterialFacts,
+    hours: CategoryHours,
+) -> Prospect | None:
+    """Return what a campaign's message would be opened with tonight and on later nights.
+
+    None if it may not wait. Arguments are as in `CampaignOffer`; `hours` is what categories do by hour.
+    """
+    if not campaign.later_nights:
+        return None
+    nights, closed = [], None
+    for number in range(NIGHTS_AHEAD + 1):
+        then = (
+            terms if not number else replace(terms, start=terms.start + timedelta(days=number), first_slot=0)
+        )
+        (local, quiet, off), clock = clock_hours(then, people)
+        may = campaign_hours(then, campaign, local) & ~quiet & (number in (0, *campaign.later_nights))
+        fits = np.ones((len(may), len(campaign.materials)), bool)
+        for column, name in enumerate(campaign.materials):
+            if name in facts.days:
+                span = np.array(facts.days[name], "datetime64[D]")
+                fits[:, column] = (may & within_days(local.date, span)).any(axis=1)
+        nights.append(CampaignNight(may, cells(local, off), local.weekday.astype(np.int64), fits))
+        if people.own_quiet and not number:  # their own hours are the same on every night
+            hour, is_broken = local.hour[clock], local.is_broken[clock]
+            closed = quiet_slots(terms.quiet, people.own_quiet, hour, is_broken)[user]
+    rows = hours.rows(facts.category, campaign.materials)
+    return prospect(nights, people.curves[user], clock[user], closed, p_open, rows, hours)
 
 
 # Squarings of the power mean over open hours: its power is 4. Squares and their roots are exact to the last
@@ -210,6 +250,7 @@ def gather(
     propensity = np.concatenate([*(chance for _, chance in drawn), np.zeros(0)])
     p_open, names, category = [np.zeros(0)], [np.zeros(0, object)], [empty]
     always, days = (date.min, date.max), [np.zeros((0, 2), "datetime64[D]")]
+    later = [np.zeros((0, NIGHTS_AHEAD))]
     for offer, (which, _) in zip(offers, drawn, strict=True):
         materials = terms.campaigns[offer.number].materials
         score = np.take_along_axis(offer.p_open, np.maximum(which, 0)[:, None], 1)[:, 0]
@@ -218,6 +259,9 @@ def gather(
         category.append(np.array([*hours.rows(facts.category, materials), len(hours.factor) - 1])[which])
         spans = [*(facts.days.get(name, always) for name in materials), always]
         days.append(np.array(spans, "datetime64[D]")[which])
+        later.append(
+            np.zeros((len(which), NIGHTS_AHEAD)) if offer.ahead is None else offer.ahead.drawn(which)
+        )
     sets = [choice_sets(offer.p_open) for offer in offers]
     lift = None
     # Nights without a lift model carry no column of zeros, which would read as a lift of nothing.
@@ -234,6 +278,7 @@ def gather(
         hours,
         lift=None if lift is None else lift[order],
         days=np.concatenate(days)[order] if facts.days else None,
+        later=np.concatenate(later)[order] if any(offer.ahead for offer in offers) else None,
     )
     eligible = pa.concat_arrays([*sets, pa.array([], pa.binary())]).take(pa.array(order))
     return pairs, np.concatenate(names)[order].tolist(), propensity[order], eligible

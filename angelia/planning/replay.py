@@ -42,7 +42,7 @@ CHANGEABLE = {
             "channels",
             "ttl_hours",
         ),
-        *("start_date", "end_date", "occurrence"),
+        *("start_date", "end_date", "occurrence", "postpone_nights"),
     ),
     "policy": ("caps", "min_gap_hours", "quiet_hours", "holdout", "explore"),
 }

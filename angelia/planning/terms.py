@@ -95,6 +95,7 @@ class CampaignTerms:
     by_value: bool = False  # its channel is chosen by what each makes of a message, too
     canary: tuple[float, int] | None = None  # share of its people that goes first, hours until the rest
     wire_class: str = MARKETING  # as which providers count its messages
+    later_nights: tuple[int, ...] = ()  # nights from now on which tonight's message may go instead
 
 
 @dataclass(frozen=True)

@@ -262,8 +262,10 @@ def first_come(night: PolicyView, shard: ShardInputs, value: F64, order: F64, vo
 
     A second message follows where caps and gap allow, once everybody had a first, up to `volume` messages.
     """
-    # Other products know no price of a refusal, which would take away the room for second messages.
+    # Other products know no price of a refusal, which would take away the room for second messages, and no
+    # message of theirs waits for a better night.
     terms = replace(night.terms, refusal_opens=0.0, refusals_at_most=None)
+    shard = replace(shard, pairs=replace(shard.pairs, later=None))
     problem, outcome, _ = build(terms, shard.people, shard.pairs, shard.past)
     limits = terms.limits()
     left = limits.capacity.sum(axis=0)

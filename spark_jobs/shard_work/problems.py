@@ -77,7 +77,10 @@ class PlanContext:
 
 @dataclass(frozen=True)
 class PlannedShard:
-    """A shard as it was built, with its exploration stratum's draws, before any drop."""
+    """A shard as it was built, with its exploration stratum's draws, before any drop.
+
+    `allowed` and `nights` are as in `BuiltShard`.
+    """
 
     shard: ShardInputs
     problem: Problem
@@ -87,6 +90,8 @@ class PlannedShard:
     drawn: Choice
     slot_propensity: np.ndarray
     later: LaterCosts | None
+    allowed: np.ndarray
+    nights: np.ndarray | None
 
 
 def prepare(context: PlanContext, number: int, blocks: Blocks | None = None) -> PlannedShard:
@@ -102,7 +107,18 @@ def prepare(context: PlanContext, number: int, blocks: Blocks | None = None) -> 
     drawn, slot_propensity = draw_slots(
         terms, shard.people, problem, outcome, shard.pairs.p_open, shard.pairs.lift
     )
-    return PlannedShard(shard, problem, ids, outcome, built.arm, drawn, slot_propensity, built.later)
+    return PlannedShard(
+        shard,
+        problem,
+        ids,
+        outcome,
+        built.arm,
+        drawn,
+        slot_propensity,
+        built.later,
+        built.allowed,
+        built.nights,
+    )
 
 
 def explore_usage(planned: PlannedShard, terms: Terms) -> np.ndarray:

@@ -8,7 +8,7 @@ read goes by blocks of ordinals, so that the price is the same however wide shar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,13 +41,15 @@ SAMPLE_USERS = 10_000
 class RiskSample:
     """Some people's problem, its pairs' risk, (m, h), and what an open is worth, (m,).
 
-    `usual` says where the usual way sends its messages.
+    `usual` says where the usual way sends its messages. `waits` are the pairs whose message waits for a later
+    night, (m,); the problem is as if none did.
     """
 
     problem: Problem
     risk: np.ndarray
     weight: np.ndarray
     usual: UsualHours
+    waits: np.ndarray
 
     def price(
         self, terms: Terms, limits: Limits, n_users: int, report: Callable[[str], None]
@@ -56,8 +58,9 @@ class RiskSample:
         assert terms.refusals_at_most is not None
         scale = n_users / max(self.problem.n_users, 1)
         return find_price(
-            self.problem, self.risk, self.weight, self.usual, limits, scale, terms.refusals_at_most, report
-        )
+            self.problem, self.risk, self.weight, self.usual, limits, scale, terms.refusals_at_most, report,
+            self.waits,
+        )  # fmt: skip
 
 
 def sampled_blocks(terms: Terms, n_users: int) -> list[int]:
@@ -92,7 +95,8 @@ def risk_sample(
     There is no risk where nothing is known of refusals. `busiest`: how far people's busiest hours lie on the
     way to their best, on workdays and on days off.
     """
-    problem, later = built.problem, built.later
+    # The usual way sends at once, so what waits is a part of what refusals are measured by.
+    problem, later = replace(built.problem, allowed=built.allowed), built.later
     chosen = np.ones(problem.n_users, bool) if chosen is None else chosen
     weights = dict(terms.priority_weight)
     worth = np.array([weights[one.priority] * one.value_micros for one in terms.campaigns], np.float64)
@@ -103,7 +107,8 @@ def risk_sample(
     user = problem.pair_user[rows]
     curve = np.take_along_axis(people.curves, cells(local, off), 1)
     usual = UsualHours.of(curve[user], problem.allowed[rows], off[user], busiest)
-    return RiskSample(part_of(problem, chosen), risk[rows], weight[rows], usual)
+    waits = np.zeros(problem.n_pairs, bool) if built.nights is None else built.nights > 0
+    return RiskSample(part_of(problem, chosen), risk[rows], weight[rows], usual, waits[rows])
 
 
 def sample_shard(context: PlanContext, blocks: Sequence[int], share: float, number: int) -> ShardResult:
@@ -116,7 +121,14 @@ def sample_shard(context: PlanContext, blocks: Sequence[int], share: float, numb
     chosen = uniform(people.keys, terms.salt, "price sample", terms.ds) < share
     part = risk_sample(planned, terms, people, busiest_of(context.inputs.send_times.meta), chosen)
     problem = part.problem
-    arrays = [np.array([problem.n_users]), part.risk, part.weight, part.usual.best, part.usual.reach]
+    arrays = [
+        np.array([problem.n_users]),
+        part.risk,
+        part.weight,
+        part.usual.best,
+        part.usual.reach,
+        part.waits,
+    ]
     put_arrays(
         context.lake.store,
         context.waiting.key(number, "risk"),
@@ -130,13 +142,13 @@ def kept_samples(context: PlanContext, numbers: Sequence[int]) -> RiskSample:
     problems: list[Problem] = []
     parts: list[list[np.ndarray]] = []
     for number in numbers:
-        n_users, risk, weight, best, reach, *arrays = get_arrays(
+        n_users, risk, weight, best, reach, waits, *arrays = get_arrays(
             context.lake.store, context.waiting.key(number, "risk")
         )
         problems.append(Problem(n_users=int(n_users[0]), **dict(zip(ARRAYS, arrays, strict=True))))
-        parts.append([risk, weight, best, reach])
-    risk, weight, best, reach = (np.concatenate(part) for part in zip(*parts, strict=True))
-    whole = RiskSample(joined(problems), risk, weight, UsualHours(best, reach))
+        parts.append([risk, weight, best, reach, waits])
+    risk, weight, best, reach, waits = (np.concatenate(part) for part in zip(*parts, strict=True))
+    whole = RiskSample(joined(problems), risk, weight, UsualHours(best, reach), waits)
     for number in numbers:
         context.lake.store.delete(context.waiting.key(number, "risk"))
     return whole

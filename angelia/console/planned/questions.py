@@ -27,7 +27,7 @@ _SAYS = re.compile(r"^--set (?P<names>[^:]*?)(=[^:]*)?: (?P<says>.*)$", re.DOTAL
 # What a plan alone can follow, so what a replay may change: no capacity, no cost, no stop.
 REPLAYED = (
     *("caps", "min_gap_hours", "quiet_hours", "holdout", "explore"),
-    *("budget", "value", "priority", "window", "channels"),
+    *("budget", "value", "priority", "postpone", "window", "channels"),
 )
 
 

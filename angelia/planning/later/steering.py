@@ -134,13 +134,14 @@ def find_price(
     scale: float,
     at_most: float,
     report: Callable[[str], None] = lambda line: None,
+    waits: Bools | None = None,
 ) -> RefusalPrice | None:
     """Return the lowest price at which a sample's messages keep to the limit.
 
     None if no message is sent, or none has a risk.
 
     Args:
-        problem: the sample's, without this price.
+        problem: the sample's, without this price, as if no message waited for a later night.
         risk: of its pairs, (m, h).
         weight: of its pairs, 0 for who pays nothing, (m,).
         usual: hours in which the usual way sends them.
@@ -148,6 +149,7 @@ def find_price(
         scale: how many times as many people the night has.
         at_most: risk a message, over that of the usual way.
         report: takes a line about what was found.
+        waits: pairs whose message waits for a later night, (m,); the usual way waits for none.
     """
     units = np.rint(risk * 2.0**_PLACES).astype(np.int64)
     solve = _Solver(problem, limits, scale)
@@ -162,6 +164,11 @@ def find_price(
     def ratio(rows: I64, slots: I64) -> float:
         return int(units[rows, slots].sum()) / (max(len(rows), 1) * 2.0**_PLACES * reference)
 
+    if waits is not None and waits.any():
+        problem = replace(problem, allowed=problem.allowed & ~waits[:, None])
+        rows, slots = solve.messages(problem, weight)
+        if not len(rows):
+            return None
     unpriced = ratio(rows, slots)
     low = free = RefusalPrice(0.0, reference, at_most, unpriced, unpriced)
     if unpriced <= at_most:

@@ -98,6 +98,13 @@ def test_a_limit_on_refusals_finds_its_price_again(tight: Lake) -> None:
     assert strict.what_if.messages >= 0.9 * strict.plan.messages
 
 
+def test_who_may_wait_is_sent_less_tonight(tight: Lake) -> None:
+    capped, waits = ask(tight, "caps.sale.per_week=1"), ask(tight, "caps.sale.per_week=1", "postpone.sale=6")
+    later = waits.outcomes["sale"]["better_night"]
+    assert later[0] == 0 < later[1]
+    assert waits.campaigns["sale"].what_if.messages < capped.campaigns["sale"].what_if.messages
+
+
 def test_every_listed_setting_can_be_set_as_it_is(tight: Lake) -> None:
     known = known_settings(tight, DS)
     assert not [name for name, n in Counter(one.name for one in known).items() if n > 1]
@@ -120,6 +127,9 @@ def test_every_listed_setting_can_be_set_as_it_is(tight: Lake) -> None:
         (f"capacity.fcm={'9' * 300}", "capacity.fcm=9999999999999: '9999999999999' is not a whole number"),
         ("quiet_hours=22", "quiet_hours=22: hours are written as 9-18; or none"),
         ("window.sale=18-9", "--set window.sale: campaign/sale: send_window: end 9 is not after start 18"),
+        ("postpone.sale=2", "--set postpone.sale: campaign/sale: postpone_nights: a daily campaign loses"),
+        ("postpone.parcel=2", "--set postpone.parcel: campaign/parcel: postpone_nights: a transactional"),
+        ("postpone.sale=9", "postpone_nights: should be less than or equal to 6"),
         ("priority.sale=urgent", "--set priority.sale: campaign/sale: priority: "),
         ("budget.sale=0", "budget.sale=0: a budget is at least 1; leave it out with stop.sale=yes"),
         (

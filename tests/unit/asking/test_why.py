@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from angelia.users.one_person import PersonLake
 from models.registry import Registry
 from spark_jobs import plan_dispatch
 from tests.unit.spark_jobs.test_plan_dispatch import BEFORE, DS, PENDING, settle
+from tests.unit.spark_jobs.test_plan_dispatch_waits import settle_waiting
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,21 @@ def test_each_outcome_is_the_stored_one_in_words(tight: Lake, decided, outcome: 
     assert why.is_member
     line = next(line for line in why_text.lines(ask(tight, number)) if line.startswith(choice["campaign_id"]))
     assert line == f"{choice['campaign_id']}: {outcome}: {DECIDED[outcome]}"
+
+
+def test_a_message_that_waits_says_for_which_night(tmp_path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        lake = settle_waiting(patch, tmp_path, 8)
+        plan_dispatch.main(["--ds", DS])
+    rows = lake.read(lake.require("decisions", ds=DS)).to_pylist()
+    number = next(
+        row["ordinal"] for row in rows for one in row["choices"] if one["outcome"] == "better_night"
+    )
+    why = only_campaign(ask(lake, number, "sale"))
+    assert why.says.startswith(f"{DECIDED['better_night']}; it waits for the night of Monday, 2026-11-16: ")
+    tonight, then = (float(text) for text in re.findall(r"([\d.]+)%", why.says))
+    assert then == pytest.approx(3 * tonight, rel=0.01)
+    assert why.offers, "what tonight's hours would have been worth is shown"
 
 
 def test_full_hours_are_named_with_their_price(tight: Lake, decided) -> None:

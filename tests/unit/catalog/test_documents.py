@@ -132,6 +132,7 @@ TEMPLATE = {
     "direct": OWED,
 }
 MATERIAL = {"kind": "material", "id": "m", "template": "t"}
+WAITS = {"postpone_nights": 2}
 
 
 @pytest.mark.parametrize(
@@ -144,6 +145,18 @@ MATERIAL = {"kind": "material", "id": "m", "template": "t"}
         (
             CAMPAIGN | {"budget": {"max_messages": 5, "min_messages": 6}},
             "min_messages 6 is above max_messages 5",
+        ),
+        (CAMPAIGN | {"postpone_nights": 7}, "postpone_nights: should be less than or equal to 6"),
+        (CAMPAIGN | {"postpone_nights": 0}, "postpone_nights: should be greater than or equal to 1"),
+        (CAMPAIGN | WAITS | {"guarantee": "at_least_once"}, "postpone_nights: a transactional campaign"),
+        (CAMPAIGN | WAITS | {"canary": "2 %"}, "postpone_nights: who goes first must not wait"),
+        (
+            CAMPAIGN | WAITS | {"budget": {"max_messages": 5, "min_messages": 1}},
+            "postpone_nights: with budget.min_messages it must send tonight",
+        ),
+        (
+            CAMPAIGN | WAITS | {"occurrence": {"every": "daily"}, "caps": [{"messages": 1, "days": 2}]},
+            "postpone_nights: a daily campaign loses a message with each night that it waits",
         ),
         (CAMPAIGN | {"speed_limit_per_minute": 10**20}, "speed_limit_per_minute: should be less than"),
         (CAMPAIGN | {"caps": [{"messages": 10**20, "days": 1}]}, "caps[0].messages: should be less than"),

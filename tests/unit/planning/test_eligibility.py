@@ -11,6 +11,7 @@ from angelia.planning.before import room_for
 from angelia.planning.eligibility import (
     OPEN,
     Pairs,
+    assemble,
     build,
     clock_hours,
     open_hours,
@@ -246,3 +247,48 @@ def test_lift_adds_to_opens_by_priority_and_hour():
     hours = np.array([1.0] * 20 + who.workday[0, :4].tolist())
     np.testing.assert_allclose(added, 4 * lift[:, None] * hours, atol=1)
     assert (moved.value[2] < 0).all()  # whom it would turn away: no hour is worth it
+
+
+def waiting(n, later, campaign=0, p=0.05):
+    return replace(pairs(n, campaign, p), later=np.tile(np.asarray(later, float), (n, 1)))
+
+
+SATURDAY = [0.0, 0.0, 0.0, 0.0, 0.0, 0.1]  # the plan is a Sunday's
+
+
+def test_what_waits_has_no_hour_tonight_and_says_why():
+    built = assemble(TERMS, people(2), waiting(2, SATURDAY), NOTHING)
+    assert built.outcome.tolist() == ["better_night"] * 2
+    assert built.nights.tolist() == [6, 6]
+    assert not built.problem.allowed.any()
+    assert built.allowed.any(axis=1).all(), "what it would have had tonight is still known"
+    at_once = assemble(TERMS, people(2), pairs(2), NOTHING)
+    assert at_once.nights is None
+    assert (at_once.allowed == built.allowed).all()
+    assert (at_once.problem.value == built.problem.value).all()
+
+
+def test_what_is_owed_or_drawn_to_learn_from_does_not_wait():
+    owed = assemble(TERMS, people(2), waiting(2, SATURDAY, campaign=1), NOTHING)
+    assert owed.outcome.tolist() == [OPEN] * 2
+    drawn = assemble(replace(TERMS, explore_pct=100.0), people(2), waiting(2, SATURDAY), NOTHING)
+    assert drawn.outcome.tolist() == [OPEN] * 2
+    assert drawn.problem.allowed.any(axis=1).all()
+
+
+def test_hours_that_a_cap_takes_tonight_make_a_message_wait():
+    """The cap ends at noon tonight, after the best hour; tomorrow that hour is open."""
+    curve = np.ones((1, 24))
+    curve[0, 10] = 2.0
+    who, what = people(1, workday=curve, day_off=curve), waiting(1, [0.1] * 6)
+    terms = replace(TERMS, campaigns=(replace(CAMPAIGN, caps=(CapTerms(1, 7),)),))
+    assert assemble(terms, who, what, NOTHING).outcome.tolist() == [OPEN]
+    before = past((0, "sale", 8.0 - 7 * 24, "m"))
+    assert assemble(terms, who, what, before).nights.tolist() == [1]
+
+
+def test_another_reason_stands_before_a_better_night():
+    for changed in ({"is_suppressed": np.ones(1, bool)}, {"opted_out": [frozenset({"promo"})]}):
+        built = assemble(TERMS, people(1, **changed), waiting(1, SATURDAY), NOTHING)
+        assert built.outcome.tolist() != ["better_night"]
+        assert built.nights.tolist() == [0]

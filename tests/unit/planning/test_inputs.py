@@ -17,10 +17,12 @@ from angelia.contracts import arrow, dataset
 from angelia.contracts.ids import message_id
 from angelia.contracts.rows import valid_rows
 from angelia.delivery.sending.pacing import TokenBucket
+from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.planning.eligibility import build
 from angelia.planning.inputs import days_needed, find_inputs, load_shard, terms_of
 from angelia.planning.offers import MaterialFacts, material_facts
+from angelia.planning.postponing import NIGHTS_AHEAD
 from angelia.planning.reading import Blocks
 from angelia.planning.terms import Terms
 from angelia.timing.local_time import local_grid
@@ -77,6 +79,39 @@ def test_a_night_names_one_week_by_the_day_it_begins(
     weekly = catalog(occurrence={"every": "weekly", **({"weekdays": weekdays} if weekdays else {})})
     (campaign,) = terms_of(weekly, ds, 28, None).campaigns
     assert campaign.occurrence == occurrence
+
+
+@pytest.mark.parametrize(
+    ("changes", "nights"),
+    [
+        ({}, ()),
+        # The plan is that of Sunday, the last day of its week, and Saturday's of a night earlier.
+        ({"occurrence": {"every": "weekly"}, "postpone_nights": 6}, ()),
+        ({"occurrence": {"every": "weekly", "weekdays": ["mon", "wed"]}, "postpone_nights": 6}, (1, 2, 3, 4)),
+        (ONCE | {"postpone_nights": 4}, (1, 2, 3, 4)),
+        (ONCE | {"postpone_nights": 4, "end_date": "2026-11-17"}, (1, 2, 3)),
+        ({"postpone_nights": 3, "caps": [{"messages": 1, "days": 7}]}, (1, 2, 3)),
+        (
+            {
+                "occurrence": {"every": "daily", "weekdays": ["sun", "tue"]},
+                "postpone_nights": 3,
+                "caps": [{"messages": 1, "days": 7}],
+            },
+            (1, 2, 3),
+        ),
+    ],
+)
+def test_a_message_waits_within_its_occurrence_or_caps(
+    changes: dict[str, object], nights: tuple[int, ...]
+) -> None:
+    (campaign,) = terms(**changes).campaigns
+    assert campaign.later_nights == nights
+
+
+def test_no_campaign_may_wait_longer_than_is_looked_ahead() -> None:
+    assert terms(**ONCE, postpone_nights=NIGHTS_AHEAD).campaigns[0].later_nights[-1] == NIGHTS_AHEAD
+    with pytest.raises(InvalidInput, match="postpone_nights"):
+        terms(**ONCE, postpone_nights=NIGHTS_AHEAD + 1)
 
 
 @pytest.mark.parametrize(

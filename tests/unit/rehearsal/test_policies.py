@@ -45,6 +45,15 @@ def test_the_usual_product_knows_no_price_of_a_refusal() -> None:
     assert sent == [(2 * n, 2 * n), (2 * n, 0)]
 
 
+def test_the_usual_product_waits_for_no_better_night() -> None:
+    n = 5
+    night = view(0.0, n)
+    pairs = replace(night.shard.pairs, later=np.full((2 * n, 6), 0.2))
+    night = replace(night, shard=replace(night.shard, pairs=pairs))
+    usual = first_come(night, night.shard, pairs.p_open, np.tile(np.arange(24.0), (n, 1)), None)
+    assert (len(usual.row), len(ours(night, None).row)) == (2 * n, 0)
+
+
 def test_the_highest_score_is_taken_and_nobody_without_one() -> None:
     nan = np.nan
     offer: Any = SimpleNamespace(p_open=np.array([[0.1, 0.3], [nan, 0.0], [nan, nan], [0.2, 0.2]]))

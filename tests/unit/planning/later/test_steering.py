@@ -112,6 +112,25 @@ def test_the_night_that_is_solved_keeps_to_the_limit(built: BuiltShard) -> None:
     assert len(after[0]) >= 0.97 * len(before[0]), "it moves messages rather than dropping them"
 
 
+def test_the_usual_way_waits_for_no_better_night(built: BuiltShard) -> None:
+    """Who waits is a part of what refusals are measured by, and sends nothing itself."""
+    assert built.later is not None
+    assert built.later.risk is not None
+    # Half of the people refuse twice as often, and these wait.
+    waits = WHO < N // 2
+    risk = built.later.risk * np.where(waits, 2.0, 1.0)[:, None]
+    night = (built.problem, risk, WEIGHT, AS_RANDOM, LIMITED.limits(), 1.0, 1.0)
+    halved, nobody = (find_price(*night, waits=each) for each in (waits, np.zeros(3 * N, bool)))
+    assert halved is not None
+    assert nobody is not None
+    assert halved.reference == nobody.reference
+    assert halved.unpriced < nobody.unpriced
+    left = replace(built.problem, allowed=built.problem.allowed & ~waits[:, None])
+    rows, slots = sent(left)
+    assert risk[rows, slots].mean() / halved.reference == pytest.approx(halved.unpriced, abs=1e-6)
+    assert find_price(*night, waits=np.ones(3 * N, bool)) is None, "everybody waits"
+
+
 def test_a_limit_that_is_kept_anyway_costs_nothing(built: BuiltShard) -> None:
     price = price_of(built, 2.0)
     assert price.opens == 0.0
