@@ -12,7 +12,8 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.people import PEOPLE
 from tests.mutants.routing import ROUTING
 from tests.mutants.sending import SENDING
+from tests.mutants.waiting import WAITING
 
 __all__ = ["TABLE", "Mutant"]
 
-TABLE: tuple[Mutant, ...] = (*PEOPLE, *SENDING, *ROUTING, *DECIDING, *KEEPING, *LATELY)
+TABLE: tuple[Mutant, ...] = (*PEOPLE, *SENDING, *ROUTING, *DECIDING, *WAITING, *KEEPING, *LATELY)

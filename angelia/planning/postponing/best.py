@@ -19,6 +19,8 @@ from angelia.planning.postponing.later import F64, NIGHTS_AHEAD
 from angelia.planning.problem import I64
 
 NIGHT_LOSS = 0.06  # of a message's worth, for each night that it waits
+# How much the risk of a refusal counts beside opens: who feels others refuses more, and for good.
+REFUSALS = 1.25
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class _Week:
     """A week of people's messages as they are laid out, all (n, 1 + NIGHTS_AHEAD) but `base`.
 
     `felt`: messages they will still feel. `taken`: messages laid out. `base`: what tonight's scores know that
-    they feel, as its logarithm, (n, 1).
+    they feel, as its logarithm, (n, 1). `tires`: by which power of (1 + felt) a message's worth falls.
     """
 
     felt: F64
@@ -100,9 +102,10 @@ class _Week:
     @classmethod
     def of(cls, felt: F64, rate: F64, fatigue: Fatigue) -> _Week:
         fades = rounded(np.exp(-np.arange(NIGHTS_AHEAD + 1) / fatigue.tired_days), FINE)
+        tires = fatigue.tires + REFUSALS * fatigue.refuses_more
         # What is felt now fades, and on average as much comes as it did before.
         ahead = felt[:, None] * fades + (rate * fatigue.tired_days)[:, None] * (1.0 - fades)
-        return cls(ahead, np.zeros(ahead.shape, np.int64), np.log1p(felt)[:, None], fatigue.tires, fades)
+        return cls(ahead, np.zeros(ahead.shape, np.int64), np.log1p(felt)[:, None], tires, fades)
 
     def tired(self) -> F64:
         """Return how much of a message's worth is left on each night to who feels so many."""

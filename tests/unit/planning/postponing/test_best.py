@@ -69,6 +69,14 @@ def test_who_feels_a_message_opens_the_next_one_less() -> None:
     assert second > 0
 
 
+def test_refusals_spread_messages_where_opens_do_not_tire() -> None:
+    user, tonight, ahead = [0, 0], [1.0, 0.9], np.tile([[1.0], [0.9]], NIGHTS_AHEAD)
+    refused = Fatigue(tires=0.0, refuses_more=0.5, tired_days=2.0)
+    assert nights(user, tonight, ahead, felt_by([0.0, 0.0]), Fatigue(tires=0.0)) == [0, 0]
+    first, second = nights(user, tonight, ahead, felt_by([0.0, 0.0]), refused)
+    assert (first, second > 0) == (0, True)
+
+
 def test_a_tired_person_waits_and_one_as_usual_does_not() -> None:
     ahead = np.ones((1, NIGHTS_AHEAD))
     assert nights([0], [1.0], ahead, felt_by([3.0]), TIRED)[0] > 0

@@ -1,0 +1,90 @@
+"""Breakages of messages that wait for a better night."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+_BEST = ("planning/postponing/test_best.py",)
+_LATER = ("planning/postponing/test_later.py",)
+_PAIRS = ("planning/test_eligibility.py",)
+
+WAITING = (
+    Mutant(
+        "what waits keeps tonight's hours",
+        "allowed = allowed & (nights == 0)[:, None]",
+        "allowed = allowed | (nights == 0)[:, None]",
+        _PAIRS,
+    ),
+    Mutant(
+        "hours that are drawn to learn from wait",
+        "allowed & ~(exempt | is_explore)[:, None], chance, 0.0",
+        "allowed & ~exempt[:, None], chance, 0.0",
+        _PAIRS,
+    ),
+    Mutant(
+        "a night of waiting loses nothing",
+        "np.cumprod([1.0, *(1.0 - NIGHT_LOSS,) * NIGHTS_AHEAD])",
+        "np.ones(1 + NIGHTS_AHEAD)",
+        _BEST,
+    ),
+    Mutant(
+        "a night takes any number of a person's messages",
+        "np.where(week.taken[user] < most,",
+        "np.where(week.taken[user] < 99,",
+        _BEST,
+    ),
+    Mutant(
+        "messages that are laid out are not felt",
+        "self.felt[user] += self.fades",
+        "self.felt[user] += 0.0 * self.fades",
+        _BEST,
+    ),
+    Mutant(
+        "who feels others refuses no more",
+        "tires = fatigue.tires + REFUSALS * fatigue.refuses_more",
+        "tires = fatigue.tires",
+        _BEST,
+    ),
+    Mutant(
+        "people look forward to a rest that never comes",
+        "felt[:, None] * fades + (rate * fatigue.tired_days)[:, None] * (1.0 - fades)",
+        "felt[:, None] * fades",
+        _BEST,
+    ),
+    Mutant(
+        "the drawn material decides whether it waits",
+        "np.divide(own, best, out=",
+        "np.divide(best, best, out=",
+        _LATER,
+    ),
+    Mutant(
+        "their own quiet hours are tonight's alone",
+        "night.may[clock] if closed is None else night.may[clock] & ~closed",
+        "night.may[clock]",
+        _LATER,
+    ),
+    Mutant(
+        "what is late tonight is late on every night",
+        "start=terms.start + timedelta(days=number), first_slot=0",
+        "start=terms.start + timedelta(days=number)",
+        _LATER,
+    ),
+    Mutant(
+        "a message waits for the next week's",
+        "for day in days])) == occurrence",
+        "for day in days])) is not None",
+        ("planning/test_inputs.py",),
+    ),
+    Mutant(
+        "who waits is written to by the plan that prices refusals",
+        "problem = replace(problem, allowed=problem.allowed & ~waits[:, None])",
+        "problem = replace(problem, allowed=problem.allowed)",
+        ("planning/later/test_steering.py",),
+    ),
+    Mutant(
+        "the usual product waits like ours",
+        "shard = replace(shard, pairs=replace(shard.pairs, later=None))",
+        "shard = replace(shard, pairs=shard.pairs)",
+        ("rehearsal/test_policies.py",),
+    ),
+)
