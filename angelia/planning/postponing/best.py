@@ -20,7 +20,7 @@ from angelia.planning.problem import I64
 
 NIGHT_LOSS = 0.06  # of a message's worth, for each night that it waits
 # How much the risk of a refusal counts beside opens: who feels others refuses more, and for good.
-REFUSALS = 1.25
+REFUSALS = 2.75
 
 
 @dataclass(frozen=True)
