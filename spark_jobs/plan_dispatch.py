@@ -45,6 +45,7 @@ from angelia.planning.inputs import (
 )
 from angelia.planning.later import Fatigue
 from angelia.planning.offers import material_facts
+from angelia.planning.postponing import NIGHTS_AHEAD
 from angelia.planning.problem import ONE, of_each
 from angelia.planning.routes import with_responses
 from angelia.planning.terms import Terms, contradictions
@@ -212,7 +213,8 @@ def write_shard(
     explored = night.problem.is_explore & (night.held.slot >= 0)
     value = int(night.held.bid[explored].sum())
     later = later_paid(terms, rows, night)
-    figures = {**summarise(table), "explore_value": value, "later": int(later.sum())}
+    waits = np.bincount(rows["waits"].to_numpy(), minlength=1 + NIGHTS_AHEAD)[1:]
+    figures = {**summarise(table), "explore_value": value, "later": int(later.sum()), "waits": waits.tolist()}
     return ShardResult(number, files, figures)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import date
 from typing import Any
 
 from angelia.asking.night import require_plan
@@ -20,7 +21,7 @@ from angelia.contracts.certificate import (
     messages_of,
     scarcity,
 )
-from angelia.contracts.outcomes import DECIDED
+from angelia.contracts.outcomes import BETTER_NIGHT, DECIDED
 from angelia.errors import NotFound
 from angelia.lake import Commit, Lake
 
@@ -112,6 +113,7 @@ class PlanShown:
     fatigue: str
     routing: str | None = None
     n_tried: int | None = None
+    waits: Mapping[str, int] = field(default_factory=dict)  # messages that wait, by the date of their night
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for `--json`."""
@@ -172,6 +174,7 @@ def _shown(commit: Commit) -> PlanShown:
         later_says(meta),
         _routing(meta),
         meta.get("n_tried"),
+        meta.get("waits", {}),
     )
 
 
@@ -220,6 +223,7 @@ def lines(plan: PlanShown) -> list[str]:
         f"  {name:<{width}}  {count:>12,}  {DECIDED.get(name, '')}"
         for name, count in sorted(plan.outcomes.items(), key=lambda item: -item[1])
     ]
+    page += [f"{BETTER_NIGHT}: {waits_says(plan.waits)}"] if plan.waits else []
     page.append(
         f"value {plan.primal_micros / 1e6:,.2f} of at most {plan.bound_micros / 1e6:,.2f}: gap "
         f"{plan.gap_pct} %"
@@ -232,6 +236,11 @@ def lines(plan: PlanShown) -> list[str]:
             page += _chart(channel, plan.hours_passed)
         page.append(channel.says)
     return page + list(_campaigns(plan))
+
+
+def waits_says(waits: Mapping[str, int]) -> str:
+    """Return for which nights messages wait, as `Monday, 2026-11-16: 1,203; ...`."""
+    return "; ".join(f"{date.fromisoformat(day):%A}, {day}: {n:,}" for day, n in sorted(waits.items()))
 
 
 def _chart(channel: ChannelHours, passed: int) -> Iterator[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from angelia.contracts import outcomes
 from angelia.contracts.certificate import Limit, Messages, limits_of, messages_meta
 from angelia.contracts.derived import DECISION
 from angelia.planning.later import Fatigue
+from angelia.planning.postponing import NIGHTS_AHEAD
 from angelia.planning.problem import I64
 from angelia.planning.terms import Terms
 
@@ -83,6 +85,7 @@ def certificate(
         "gap_pct": round(100.0 * (bound - primal) / bound, 4) if bound else 0.0,
         "n_explore": sum(shard["n_explore"] for shard in stats),
         "n_tried": sum(shard["n_tried"] for shard in stats),
+        "waits": _waits(terms, stats),
         "fatigue": later_meta(terms, fatigue, sum(shard.get("later", 0) for shard in stats)),
         "constraints": [limit.as_meta() for limit in _limits(terms, prices, by_hour, by_campaign, stats)],
         # The order that the bits of `eligible` count in.
@@ -104,6 +107,15 @@ def certificate(
             if campaign.min_messages
         ],
     }
+
+
+def _waits(terms: Terms, stats: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return how many messages wait for each later night, by the date on which it begins."""
+    waits = np.zeros(NIGHTS_AHEAD, np.int64)
+    for shard in stats:
+        waits += np.array(shard.get("waits") or [0] * NIGHTS_AHEAD, np.int64)
+    begins = [(terms.start + timedelta(days=1 + night)).date().isoformat() for night in range(NIGHTS_AHEAD)]
+    return {day: n for day, n in zip(begins, waits.tolist(), strict=True) if n}
 
 
 def later_meta(terms: Terms, fatigue: Fatigue | None, paid: int) -> dict[str, object]:

@@ -243,6 +243,7 @@ def kept_night(waiting: WaitingParts, number: int) -> ShardRounds:
 def undecided_rows(planned: PlannedShard, terms: Terms) -> pa.Table:
     """Return every considered pair of a shard: what is known of it before the night is solved.
 
+    `waits` is how many nights its message waits, 0 = it does not.
     `may_value` is what the best open hour would be worth by the best channel that reaches the person,
     `has_value` whether that covers its channel's cost.
     `later_flat`, `later_share` and, by slot, `later_by_hour` are what a message costs later, which these
@@ -285,6 +286,7 @@ def undecided_rows(planned: PlannedShard, terms: Terms) -> pa.Table:
             "has_value": pa.array(net.max(axis=1, initial=-1) > 0),
             "arm": pa.array(planned.arm.tolist(), pa.string()),
             "is_explore": pa.array(problem.is_explore),
+            "waits": pa.array(nothing if planned.nights is None else planned.nights, pa.int8()),
             "later_flat": pa.array(nothing if later is None else later.flat),
             "later_share": pa.array(nothing if later is None else later.share),
             **by_hour,

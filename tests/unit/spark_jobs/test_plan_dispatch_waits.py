@@ -8,16 +8,18 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from angelia.asking import shown
 from angelia.contracts.rows import valid_rows
 from angelia.lake import Lake
 from spark_jobs import plan_dispatch
-from tests.unit.spark_jobs.test_plan_dispatch import CAMPAIGNS, DS, N, settle, write
+from tests.unit.spark_jobs.test_plan_dispatch import CAMPAIGNS, DS, FATIGUE, N, settle, write
 
 
 def settle_waiting(patch: pytest.MonkeyPatch, home: Path, shard_bits: int) -> Lake:
     """Return a night whose sale may wait; every other person is best met at a workday.s noon."""
     patch.setitem(CAMPAIGNS[0], "occurrence", {"every": "once"})
     patch.setitem(CAMPAIGNS[0], "postpone_nights", 3)
+    patch.setitem(FATIGUE, "refuses_more", 0.0)  # else people wait for rest as well
     lake = settle(patch, home, shard_bits)
     even, noon = [1.0] * 24, [3.0 if hour == 12 else 1.0 for hour in range(24)]
     table = valid_rows("send_times", N, ds=DS)
@@ -44,6 +46,12 @@ def test_who_has_a_better_night_waits_and_is_counted(tmp_path: Path) -> None:
         ]  # fmt: skip
         counts = Counter(choice["outcome"] for row in people for choice in row["choices"])
         assert commit.meta["outcomes"] == dict(sorted(counts.items()))
+        # Monday's noon is the next, so it is the night of nearly all.
+        waits = commit.meta["waits"]
+        assert sum(waits.values()) == counts["better_night"]
+        assert max(waits, key=waits.__getitem__) == "2026-11-16"
+        page = "\n".join(shown.lines(shown.shown(lake, DS)))
+        assert f"better_night: Monday, 2026-11-16: {waits['2026-11-16']}" in page
     assert planned[8] == planned[9]
     # On Lord Howe's clock Monday's noon is a part of this night.
     zones = valid_rows("user_features", N, ds=DS)["timezone"].to_pylist()
