@@ -269,11 +269,11 @@ class Campaign(Document):
             raise ValueError("postpone_nights: who goes first must not wait; drop it, or the canary")
         if self.budget is not None and self.budget.min_messages:
             raise ValueError("postpone_nights: with budget.min_messages it must send tonight; drop one")
-        spans = [cap.days for cap in self.caps]
-        if self.occurrence.every == "daily" and max(spans, default=0) <= nights:
+        rare = any(cap.messages * (nights + 1) <= cap.days for cap in self.caps)
+        if self.occurrence.every == "daily" and not rare:
             raise ValueError(
-                "postpone_nights: a daily campaign loses a message with each night that it waits, unless its "
-                f"caps count more than {nights} days; add one, or wait for fewer nights"
+                "postpone_nights: a daily campaign loses a message with each night that it waits, unless a "
+                f"cap of its own leaves a person at most one in {nights + 1} days; add one, or wait less"
             )
 
     @property

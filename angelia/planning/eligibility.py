@@ -109,8 +109,7 @@ class Pairs:
 class BuiltShard:
     """A shard's problem, each pair's outcome and arm, and what its message costs later.
 
-    `nights` is how long each message waits, 0 = it does not, (m,); None = none waits. `allowed` is the
-    problem's as if none waited.
+    `nights`: how long each message waits, (m,); None = none does. `allowed`: the problem's as if none did.
     """
 
     problem: Problem
@@ -240,8 +239,9 @@ def assemble(
     nights = None
     if pairs.later is not None:
         # What is drawn to learn from keeps to its night; what is owed does not wait.
-        now = np.where(allowed & ~(exempt | is_explore)[:, None], chance, 0.0).max(axis=1)
-        pays = Postponable(pairs.user, weight * now, weight[:, None] * pairs.later)
+        may = allowed & ~(exempt | is_explore)[:, None]
+        now, best = (np.where(may, each, 0.0).max(axis=1) for each in (chance, worth))
+        pays = Postponable.of(pairs.user, best, now, pairs.later)
         nights = best_nights(pays, later, pairs.fatigue, terms.limits().max_messages)
         outcome[nights > 0] = outcomes.BETTER_NIGHT
         allowed = allowed & (nights == 0)[:, None]

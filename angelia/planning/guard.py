@@ -23,7 +23,6 @@ from typing import Any
 import duckdb
 
 from angelia import logs
-from angelia.catalog.document_parts import Occurrence
 from angelia.catalog.documents import Campaign
 from angelia.errors import AngeliaError, Corrupt, GateClosed, NotFound
 from angelia.lake import Commit, Lake, numbered
@@ -76,12 +75,13 @@ class Running:
     is_due: bool = True
 
 
-def is_nightly(occurrence: Occurrence) -> bool:
+def is_nightly(campaign: Campaign) -> bool:
     """Return whether one night of a campaign is like the other.
 
-    It runs every day, and a person may get it on each.
+    It runs every day, a person may get it on each, and its messages wait for no better one.
     """
-    return occurrence.every == "daily" and occurrence.weekdays is None
+    occurrence = campaign.occurrence
+    return occurrence.every == "daily" and occurrence.weekdays is None and not campaign.postpone_nights
 
 
 def is_due(campaign: Campaign, day: date) -> bool:
@@ -264,7 +264,7 @@ def _look(lake: Lake, decisions: Commit) -> dict[str, Any]:
     running = {
         name: Running(
             campaign.audience,
-            is_nightly(campaign.occurrence),
+            is_nightly(campaign),
             campaign.approval_required,
             is_due(campaign, planned),
         )

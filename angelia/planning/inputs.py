@@ -35,8 +35,9 @@ from angelia.planning.offers import (
     gather,
     lift_worth,
     may_show,
-    prospects,
 )
+from angelia.planning.postponing import MaterialRows
+from angelia.planning.postponing.ahead import prospects
 from angelia.planning.reading import Blocks, PastSources, ShardRows, past_messages
 from angelia.planning.terms import ArmTerms, CampaignTerms, CapTerms, ChannelTerms, Terms
 from angelia.timing.category_hours import CategoryHours
@@ -180,7 +181,7 @@ def terms_of(
 def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date], workers: int) -> CampaignTerms:
     experiment = catalog.experiments[document.experiment] if document.experiment else None
     weekdays, pace = document.occurrence.weekdays, document.speed_limit_per_minute
-    occurrence = _occurrence(document, days)
+    occurrence, nights = _occurrence(document, days), document.postpone_nights or 0
     assert occurrence is not None, "a campaign that runs has an occurrence"
     # A night touches two local days: the first on which the campaign may occur names the occurrence.
     # Slots are hours, so a limit a minute counts as sixty of what it lets pass; the worker keeps the minute.
@@ -212,12 +213,14 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date], wo
         canary=(document.canary.share_pct, document.canary.hours) if document.canary else None,
         wire_class=document.wire_class,
         later_nights=tuple(
-            nights
-            for nights in range(1, (document.postpone_nights or 0) + 1)
+            night
+            for night in range(1, nights + 1)
             # Once and weekly campaigns wait within their occurrence; a daily one's caps make it wait anyway.
-            if (key := _occurrence(document, [day + timedelta(days=nights) for day in days])) == occurrence
+            if (key := _occurrence(document, [day + timedelta(days=night) for day in days])) == occurrence
             or (key is not None and document.occurrence.every == "daily")
         ),
+        # Twice as long as it may look ahead: whoever waits at all can wait as long as that.
+        wait_cycle=2 * (1 + nights) if nights and document.occurrence.every == "daily" else 0,
     )
 
 
@@ -316,7 +319,8 @@ def read_offers(
         unknown = np.array([doubt.get(name, 1.0) for name in campaign.materials])
         worth = lift_worth(scores, campaign, people.ordinal[rows])
         user = rows.astype(np.int64)
-        ahead = prospects(terms, people, campaign, user, grid, facts, hours)
+        materials = MaterialRows.of(campaign.materials, facts.category, facts.days, hours)
+        ahead = prospects(terms, people, campaign, user, grid, materials, hours)
         offers.append(CampaignOffer(k, user, grid, unknown, worth, ahead))
     return offers
 

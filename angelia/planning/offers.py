@@ -8,8 +8,8 @@ Grain: user x campaign x material, then user x campaign. Reads and writes nothin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from dataclasses import dataclass, field
+from datetime import date
 from typing import Protocol
 
 import numpy as np
@@ -26,14 +26,12 @@ from angelia.planning.eligibility import (
     ShardPeople,
     campaign_hours,
     cells,
-    clock_hours,
 )
-from angelia.planning.postponing import NIGHTS_AHEAD, CampaignNight, Prospect, prospect
+from angelia.planning.postponing import NIGHTS_AHEAD, Prospect
 from angelia.planning.problem import I64, Bools
 from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from angelia.timing.local_time import within_days
-from angelia.timing.own_hours import quiet_slots
 
 LIFT_BITS = 24  # binary places of lift, which is some ten times smaller than a chance to open
 
@@ -125,41 +123,6 @@ def may_show(
             fits = np.any(hours & within_days(local.date, span), axis=1) | ~np.any(hours, axis=1)
             may[:, column] &= fits[clock[user]]
     return may
-
-
-def prospects(
-    terms: Terms,
-    people: ShardPeople,
-    campaign: CampaignTerms,
-    user: I64,
-    p_open: F64,
-    facts: MaterialFacts,
-    hours: CategoryHours,
-) -> Prospect | None:
-    """Return what a campaign's message would be opened with tonight and on later nights.
-
-    None if it may not wait. Arguments are as in `CampaignOffer`; `hours` is what categories do by hour.
-    """
-    if not campaign.later_nights:
-        return None
-    nights, closed = [], None
-    for number in range(NIGHTS_AHEAD + 1):
-        then = (
-            terms if not number else replace(terms, start=terms.start + timedelta(days=number), first_slot=0)
-        )
-        (local, quiet, off), clock = clock_hours(then, people)
-        may = campaign_hours(then, campaign, local) & ~quiet & (number in (0, *campaign.later_nights))
-        fits = np.ones((len(may), len(campaign.materials)), bool)
-        for column, name in enumerate(campaign.materials):
-            if name in facts.days:
-                span = np.array(facts.days[name], "datetime64[D]")
-                fits[:, column] = (may & within_days(local.date, span)).any(axis=1)
-        nights.append(CampaignNight(may, cells(local, off), local.weekday.astype(np.int64), fits))
-        if people.own_quiet and not number:  # their own hours are the same on every night
-            hour, is_broken = local.hour[clock], local.is_broken[clock]
-            closed = quiet_slots(terms.quiet, people.own_quiet, hour, is_broken)[user]
-    rows = hours.rows(facts.category, campaign.materials)
-    return prospect(nights, people.curves[user], clock[user], closed, p_open, rows, hours)
 
 
 # Squarings of the power mean over open hours: its power is 4. Squares and their roots are exact to the last

@@ -118,9 +118,16 @@ def replay(main: Lake, branch: Lake, days: Sequence[str], changes: Changes) -> l
 
     Raises:
         NotFound: main has no plan of one of these nights.
-        InvalidInput: a change cannot be made.
+        InvalidInput: a change cannot be made, or not over several nights.
         AngeliaError: a job failed; its own error stands above.
     """
+    waits = [name for name, fields in changes.items() if "postpone_nights" in fields]
+    if waits and len(days) > 1:
+        raise InvalidInput(
+            f"--changes: postpone_nights of {waits[0]} cannot be replayed over {len(days)} nights: what main "
+            "sent on the first counts as sent on the next, so a message that waits would never go",
+            fix="replay one night, or ask `angelia plan whatif --ds D --set postpone.CAMPAIGN=3`",
+        )
     snapshots = []
     for ds in days:
         plan = main.require("decisions", ds=ds)

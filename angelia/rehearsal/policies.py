@@ -18,6 +18,7 @@ from angelia.planning import Choice, solve_here
 from angelia.planning.eligibility import (
     F64,
     OPEN,
+    Pairs,
     ShardPeople,
     assemble,
     build,
@@ -141,6 +142,8 @@ class Truth:
 
 def planned(night: PolicyView, shard: ShardInputs, chance: F64 | None, *, explore: bool = True) -> Sent:
     """Return the joint plan's messages for drawn materials and a chance of opening per slot."""
+    if chance is not None:
+        shard = replace(shard, pairs=as_good_later(night, shard.pairs, chance))
     terms = steered(night, shard, chance)
     problem, outcome, _ = build(terms, shard.people, shard.pairs, shard.past, chance)
     limits, reserve = terms.limits(), terms.explore_limits()
@@ -151,6 +154,19 @@ def planned(night: PolicyView, shard: ShardInputs, chance: F64 | None, *, explor
     _, choice = solve_here(problem, limits, thinned)
     where = np.where(problem.is_explore, slot_propensity, np.nan)
     return messages(night, shard, choice, where, chance)
+
+
+def as_good_later(night: PolicyView, pairs: Pairs, chance: F64) -> Pairs:
+    """Return pairs whose later nights are as much better than tonight as ours knows them.
+
+    A better chance tonight, (m, h), is one on later nights, too: else who is underrated would never wait.
+    """
+    if pairs.later is None:
+        return pairs
+    local, _, off = open_hours(night.terms, night.people)
+    ours, better = (each.max(axis=1) for each in (slot_chance(night.people, pairs, local, off), chance))
+    ratio = np.divide(better, ours, out=np.zeros(len(ours)), where=ours > 0)
+    return replace(pairs, later=pairs.later * ratio[:, None])
 
 
 def steered(night: PolicyView, shard: ShardInputs, chance: F64 | None) -> Terms:

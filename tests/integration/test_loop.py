@@ -283,7 +283,7 @@ def test_the_guard_compares_a_plan_with_the_nights_before_it(home, summary, lake
     # Weekly ones are compared with nights of the same weekday, of which there are too few.
     campaigns = load_snapshot(lake, DS).campaigns
     assert second["held"] == sorted(
-        name for name in first["figures"]["messages"] if is_nightly(campaigns[name].occurrence)
+        name for name in first["figures"]["messages"] if is_nightly(campaigns[name])
     )
     assert set(second["held"]) < set(first["figures"]["messages"])
 

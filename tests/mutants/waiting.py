@@ -17,8 +17,8 @@ WAITING = (
     ),
     Mutant(
         "hours that are drawn to learn from wait",
-        "allowed & ~(exempt | is_explore)[:, None], chance, 0.0",
-        "allowed & ~exempt[:, None], chance, 0.0",
+        "may = allowed & ~(exempt | is_explore)[:, None]",
+        "may = allowed & ~exempt[:, None]",
         _PAIRS,
     ),
     Mutant(
@@ -52,6 +52,30 @@ WAITING = (
         _BEST,
     ),
     Mutant(
+        "a message may wait for ever",
+        "within = np.arange(1, NIGHTS_AHEAD + 1) <= left[:, None]",
+        "within = np.arange(1, NIGHTS_AHEAD + 1) <= 99 + left[:, None]",
+        _LATER,
+    ),
+    Mutant(
+        "a material's last day is none to a later night",
+        "if self.materials.is_valid(material, stretch.day):",
+        "if True:",
+        _LATER,
+    ),
+    Mutant(
+        "a later night promises more than certainty",
+        "return np.minimum(score * gain, 1.0)",
+        "return score * gain",
+        _LATER,
+    ),
+    Mutant(
+        "lift is worth nothing on later nights",
+        "return cls(user, best, ahead * ratio[:, None])",
+        "return cls(user, best, ahead)",
+        _BEST,
+    ),
+    Mutant(
         "the drawn material decides whether it waits",
         "np.divide(own, best, out=",
         "np.divide(best, best, out=",
@@ -59,8 +83,8 @@ WAITING = (
     ),
     Mutant(
         "their own quiet hours are tonight's alone",
-        "night.may[clock] if closed is None else night.may[clock] & ~closed",
-        "night.may[clock]",
+        "is_open = is_open & ~own[0]",
+        "is_open = is_open & ~own[0] if not number else is_open",
         _LATER,
     ),
     Mutant(

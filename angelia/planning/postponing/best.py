@@ -2,9 +2,10 @@
 
 Grain: pair (user x campaign). Reads nothing, writes nothing. A campaign that goes to a person once a week may
 go on any night of it. Days differ: a category has good weekdays, people have days off, and who still feels a
-message opens the next one less. So a person's messages are laid out over the week together: one after the
-other takes the night on which it is worth most to them, given those already laid out. Only tonight's part is
-decided; tomorrow it is done anew. Each night of waiting has to win `NIGHT_LOSS`: until then people leave
+message opens the next one less. So a person's messages that may wait are laid out over the week together: one
+after the other takes the night on which it is worth most to them, given those already laid out. What may not
+wait has its night, and is felt as much as people feel on average. Only tonight's part is decided; tomorrow it
+is done anew. Each night of waiting has to win `NIGHT_LOSS`: until then people leave
 audiences, campaigns end, and a campaign that goes once a week goes a day later from then on.
 """
 
@@ -37,13 +38,18 @@ class Postponable:
     tonight: F64
     later: F64
 
+    @classmethod
+    def of(cls, user: I64, best: F64, now: F64, ahead: F64) -> Postponable:
+        """Return pairs by their worth and chance of an open at tonight's best hour, both (m,).
+
+        A later night is worth as much more as its chance, `ahead`, (m, NIGHTS_AHEAD), is higher.
+        """
+        ratio = np.divide(best, now, out=np.zeros(len(now)), where=now > 0)
+        return cls(user, best, ahead * ratio[:, None])
+
     def of_those_who_may(self) -> I64:
-        """Return the pairs that may go tonight, of people one of whose messages may wait, (r,)."""
-        is_open = self.tonight > 0
-        asks = is_open & (self.later > 0).any(axis=1)
-        may = np.zeros(int(self.user.max(initial=-1)) + 1, bool)
-        may[self.user[asks]] = True
-        return np.flatnonzero(is_open & may[self.user])
+        """Return the pairs that may go tonight, and may wait, (r,)."""
+        return np.flatnonzero((self.tonight > 0) & (self.later > 0).any(axis=1))
 
 
 def best_nights(pairs: Postponable, costs: LaterCosts | None, fatigue: Fatigue | None, most: int) -> I64:

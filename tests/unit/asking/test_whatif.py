@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,10 @@ from angelia.asking.settings import parse
 from angelia.asking.whatif import WhatIf, known_settings, what_if
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
+from spark_jobs import plan_dispatch
 from spark_jobs.shard_work.impossible import impossible
 from tests.unit.spark_jobs.test_plan_dispatch import DS
+from tests.unit.spark_jobs.test_plan_dispatch_waits import settle_waiting
 
 ANSWERS: dict[tuple[str, ...], WhatIf] = {}
 
@@ -98,11 +101,13 @@ def test_a_limit_on_refusals_finds_its_price_again(tight: Lake) -> None:
     assert strict.what_if.messages >= 0.9 * strict.plan.messages
 
 
-def test_who_may_wait_is_sent_less_tonight(tight: Lake) -> None:
-    capped, waits = ask(tight, "caps.sale.per_week=1"), ask(tight, "caps.sale.per_week=1", "postpone.sale=6")
-    later = waits.outcomes["sale"]["better_night"]
-    assert later[0] == 0 < later[1]
-    assert waits.campaigns["sale"].what_if.messages < capped.campaigns["sale"].what_if.messages
+def test_what_waits_goes_tonight_if_it_may_not_wait(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        lake = settle_waiting(patch, tmp_path, 8)
+        plan_dispatch.main(["--ds", DS])
+        at_once = ask(lake, "postpone.sale=none")
+    assert at_once.outcomes["sale"]["better_night"][0] > at_once.outcomes["sale"]["better_night"][1] == 0
+    assert at_once.campaigns["sale"].what_if.messages > at_once.campaigns["sale"].plan.messages
 
 
 def test_every_listed_setting_can_be_set_as_it_is(tight: Lake) -> None:

@@ -158,6 +158,10 @@ WAITS = {"postpone_nights": 2}
             CAMPAIGN | WAITS | {"occurrence": {"every": "daily"}, "caps": [{"messages": 1, "days": 2}]},
             "postpone_nights: a daily campaign loses a message with each night that it waits",
         ),
+        (
+            CAMPAIGN | WAITS | {"occurrence": {"every": "daily"}, "caps": [{"messages": 3, "days": 7}]},
+            "a cap of its own leaves a person at most one in 3 days",
+        ),
         (CAMPAIGN | {"speed_limit_per_minute": 10**20}, "speed_limit_per_minute: should be less than"),
         (CAMPAIGN | {"caps": [{"messages": 10**20, "days": 1}]}, "caps[0].messages: should be less than"),
         (CAMPAIGN | {"caps": [{"messages": 1, "days": 1}] * 21}, "caps: "),

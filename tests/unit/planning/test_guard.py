@@ -8,10 +8,11 @@ from datetime import date, timedelta
 
 import pytest
 
-from angelia.catalog.document_parts import Occurrence
+from angelia.catalog.documents import parse_document
 from angelia.planning.guard import Breach, Running, is_nightly, judge
 from angelia.planning.guard_figures import NightFigures
 from angelia.planning.verdict import lines
+from tests.unit.planning.test_inputs import WELCOME
 
 DS = "2026-11-14"
 RUNNING = {"sale": Running("buyers"), "digest": Running("readers")}
@@ -152,16 +153,18 @@ def test_the_scores_of_a_few_stragglers_are_no_drift():
 
 
 @pytest.mark.parametrize(
-    ("occurrence", "nightly"),
+    ("occurrence", "waits", "nightly"),
     [
-        ({"every": "daily"}, True),
-        ({"every": "daily", "weekdays": ("mon",)}, False),
-        ({"every": "weekly"}, False),
-        ({"every": "once"}, False),
+        ({"every": "daily"}, {}, True),
+        ({"every": "daily"}, {"postpone_nights": 3, "caps": [{"messages": 1, "days": 7}]}, False),
+        ({"every": "daily", "weekdays": ("mon",)}, {}, False),
+        ({"every": "weekly"}, {}, False),
+        ({"every": "once"}, {}, False),
     ],
 )
-def test_which_campaigns_run_alike_every_night(occurrence, nightly):
-    assert is_nightly(Occurrence(**occurrence)) is nightly
+def test_which_campaigns_run_alike_every_night(occurrence, waits, nightly):
+    campaign = parse_document(WELCOME | waits | {"occurrence": occurrence, "start_date": "2026-11-01"})
+    assert is_nightly(campaign) is nightly
 
 
 def test_what_needs_no_history_is_judged_on_the_first_night():

@@ -106,6 +106,8 @@ def test_a_message_waits_within_its_occurrence_or_caps(
 ) -> None:
     (campaign,) = terms(**changes).campaigns
     assert campaign.later_nights == nights
+    is_bound = campaign.occurrence in ("once", "2026-W46", "2026-W47")
+    assert campaign.wait_cycle == (0 if is_bound or not nights else 2 * (1 + changes["postpone_nights"]))
 
 
 def test_no_campaign_may_wait_longer_than_is_looked_ahead() -> None:

@@ -159,3 +159,9 @@ def test_inputs_that_moved_since_are_named(tmp_path):
     (line,) = replay.moved(lake, decided)
     assert "@1" in line
     assert last.ref in line
+
+
+def test_waiting_is_not_replayed_over_several_nights() -> None:
+    waits = {"price_drop": {"postpone_nights": 3}}
+    with pytest.raises(InvalidInput, match="cannot be replayed over 2 nights"):
+        replay.replay(None, None, ["2026-11-14", "2026-11-15"], waits)  # type: ignore[arg-type]

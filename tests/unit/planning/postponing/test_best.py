@@ -84,12 +84,20 @@ def test_a_tired_person_waits_and_one_as_usual_does_not() -> None:
     assert nights([0], [1.0], ahead, felt_by([1.0], rate=0.5), TIRED) == [0]
 
 
-def test_others_of_a_person_who_may_not_wait_take_room_tonight() -> None:
-    user, tonight = [0, 0], [1.0, 5.0]
-    ahead = later({1: 1.02}, {})
-    assert nights(user, tonight, ahead) == [0, 0]
-    assert nights(user, tonight, ahead, most=1) == [1, 0]
-    assert nights(user, tonight, ahead, felt_by([0.0, 0.0]), TIRED) == [1, 0]
+def test_what_may_not_wait_makes_nothing_wait() -> None:
+    """Else a message would wait for ever behind one that comes every night."""
+    user, tonight, ahead = [0, 0], [1.0, 5.0], later(dict.fromkeys(range(1, 7), 1.0), {})
+    assert nights(user, tonight, ahead, most=1) == [0, 0]
+    assert nights(user, tonight, ahead, felt_by([0.0, 0.0], rate=1.0), TIRED) == [0, 0]
+
+
+def test_lift_counts_on_later_nights_as_tonight() -> None:
+    """Worth by opens and lift together: 1.5 for a chance of .1, so a chance of .3 is worth 4.5."""
+    pairs = Postponable.of(
+        np.arange(2), np.array([1.5, 0.0]), np.array([0.1, 0.1]), later({1: 0.3}, {1: 0.3})
+    )
+    assert pairs.later[:, 0].tolist() == [4.5, 0.0]
+    assert best_nights(pairs, None, None, 2).tolist() == [1, 0]
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 
 from angelia.planning.eligibility import ShardPeople, clock_hours
-from angelia.planning.offers import CampaignOffer, MaterialFacts, draw_material, gather, prospects
-from angelia.planning.postponing import NIGHTS_AHEAD, Prospect
+from angelia.planning.offers import CampaignOffer, MaterialFacts, draw_material, gather
+from angelia.planning.postponing import NIGHTS_AHEAD, MaterialRows, Prospect
+from angelia.planning.postponing.ahead import nights_left, prospects
+from angelia.planning.terms import CampaignTerms, Terms
 from angelia.timing.category_hours import CategoryHours
 from tests.unit.planning.few_people import CAMPAIGN, TERMS, people
 
@@ -29,18 +31,34 @@ def weekdays(a: dict[int, float], b: dict[int, float] | None = None) -> Category
     return CategoryHours({"a": 0, "b": 1}, np.ones((3, 48)), by_day)
 
 
-def ahead(hours: CategoryHours, who: ShardPeople, p: list[float], **changes: Any) -> Prospect:
-    campaign = replace(WAITS, **changes)
-    terms = replace(TERMS, campaigns=(campaign,))
+def of(
+    terms: Terms,
+    campaign: CampaignTerms,
+    who: ShardPeople,
+    p: list[float],
+    hours: CategoryHours,
+    facts: MaterialFacts = FACTS,
+) -> Prospect | None:
     n = len(who.user_id)
-    seen = prospects(terms, who, campaign, np.arange(n), np.tile(p, (n, 1)), FACTS, hours)
+    materials = MaterialRows.of(campaign.materials, facts.category, facts.days, hours)
+    return prospects(terms, who, campaign, np.arange(n), np.tile(p, (n, 1)), materials, hours)
+
+
+def ahead(
+    hours: CategoryHours,
+    who: ShardPeople,
+    p: list[float],
+    terms: Terms = TERMS,
+    facts: MaterialFacts = FACTS,
+    **changes: Any,
+) -> Prospect:
+    seen = of(terms, replace(WAITS, **changes), who, p, hours, facts)
     assert seen is not None
     return seen
 
 
 def test_who_may_not_wait_is_not_looked_at() -> None:
-    grid = np.full((1, 1), 0.1)
-    assert prospects(TERMS, people(1), CAMPAIGN, np.arange(1), grid, FACTS, weekdays({})) is None
+    assert of(TERMS, CAMPAIGN, people(1), [0.1], weekdays({})) is None
 
 
 def test_each_later_night_has_its_weekday_and_best_material() -> None:
@@ -76,27 +94,71 @@ def test_nights_on_which_it_may_not_go_promise_nothing() -> None:
     assert ends.later[0].tolist() == [0.1, 0.1, 0.0, 0.0, 0.0, 0.0]
 
 
-def test_a_material_of_later_days_counts_on_these() -> None:
+def test_a_material_counts_in_hours_of_its_own_days() -> None:
     facts = MaterialFacts({}, FACTS.category, {"sale_b": (date(2026, 11, 18), date.max)})
-    terms = replace(TERMS, campaigns=(WAITS,))
-    seen = prospects(terms, people(1), WAITS, np.arange(1), np.array([[0.1, 0.3]]), facts, weekdays({}))
-    assert seen is not None
+    seen = ahead(weekdays({}), people(1), [0.1, 0.3], facts=facts)
     assert seen.tonight.tolist() == [[0.1, 0.0]]
     assert seen.later.tolist() == [[0.1, 0.1, 0.3, 0.3, 0.3, 0.3]]
+    # In Shanghai a night is an afternoon and the next morning: the best hour of the next day is not its own.
+    facts = MaterialFacts({}, FACTS.category, {"sale_b": (date.min, date(2026, 11, 16))})
+    curve = np.ones((1, 24))
+    curve[0, 9] = 2.0
+    who = people(1, workday=curve, day_off=curve, timezone=["Asia/Shanghai"])
+    seen = ahead(weekdays({}), who, [np.nan, 0.1], facts=facts)
+    assert seen.tonight[0, 1] == pytest.approx(0.2), "the morning of the 16th"
+    assert seen.later[0] == pytest.approx([0.1, 0, 0, 0, 0, 0]), "the afternoon of the 16th"
 
 
 def test_late_tonight_is_not_late_on_later_nights() -> None:
-    terms = replace(TERMS, campaigns=(WAITS,), first_slot=17)
     curve = np.ones((1, 24))
     curve[0, 12] = 2.0
     who = people(1, workday=curve, day_off=curve)
-    seen = prospects(terms, who, WAITS, np.arange(1), np.array([[0.1, 0.1]]), FACTS, weekdays({}))
-    assert seen is not None
+    seen = ahead(weekdays({}), who, [0.1, 0.1], terms=replace(TERMS, first_slot=17))
     assert seen.tonight.max() == pytest.approx(0.1)
     assert seen.later.min() == pytest.approx(0.2)
 
 
-def test_whether_it_waits_says_nothing_of_the_draw() -> None:
+def test_own_quiet_hours_keep_to_the_clock_when_clocks_change() -> None:
+    """Of a night before clocks go back, eleven o'clock is quiet on later nights, too."""
+    curve = np.ones((1, 24))
+    curve[0, 11] = 4.0
+    who = people(
+        1,
+        workday=curve,
+        day_off=curve,
+        own_quiet={0: (22, 12)},
+        timezone=["America/New_York"],
+        country=["US"],
+    )
+    terms = replace(TERMS, start=datetime(2026, 10, 30, 4, tzinfo=UTC))
+    seen = ahead(weekdays({}), who, [0.1, np.nan], terms=terms, start_date=date(2026, 10, 1))
+    assert seen.tonight[0, 0] == pytest.approx(0.1)
+    assert seen.later[0] == pytest.approx([0.1] * 6)
+
+
+def test_no_night_promises_more_than_certainty() -> None:
+    curve = np.ones((1, 24))
+    curve[0, 12] = 6.0
+    seen = ahead(weekdays({}), people(1, workday=curve, day_off=curve), [0.3, 0.1])
+    assert seen.tonight == pytest.approx(np.array([[1.0, 0.6]]))
+    assert seen.later.tolist() == [[1.0] * 6]
+
+
+def test_everybody_has_a_last_night_of_waiting_in_turn() -> None:
+    who, cycle = people(200), 14
+    left = []
+    for day in range(2 * cycle):
+        terms = replace(TERMS, start=TERMS.start + timedelta(days=day))
+        left.append(nights_left(terms, replace(WAITS, wait_cycle=cycle), who.keys))
+    by_day = np.array(left)
+    assert ((by_day == 0).sum(axis=0) == 2).all()
+    assert (np.diff(by_day, axis=0) % cycle == cycle - 1).all(), "a night less each night"
+    assert len(np.unique(by_day[0])) == cycle, "not all on one night"
+    seen = ahead(weekdays({5: 2.0}), who, [0.1, 0.1], wait_cycle=cycle)
+    assert ((seen.later > 0).sum(axis=1) == np.minimum(by_day[0], NIGHTS_AHEAD)).all()
+
+
+def test_what_is_tried_waits_no_longer_than_the_best() -> None:
     """Later nights stand in the same ratio to either material, and to none of nobody."""
     seen = ahead(weekdays({5: 2.0}), people(3), [0.1, 0.05])
     own = seen.drawn(np.array([0, 1, -1]))
