@@ -5,6 +5,7 @@ SQLite writes ahead and waits for the disk at each commit (`synchronous=FULL`).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -25,6 +26,8 @@ from angelia.intake.tables import REVISION, messages, metadata, schema
 
 Kept = TypeVar("Kept")
 _TRIES = 3
+_RACE_S = (0.1, 0.4, 1.5)  # until what another process began is complete
+_MEETINGS, _PAUSE_S = 10, 0.01  # with writers that wait for each other: 10 ms more after each
 _CONNECT_S = 5
 _OLD_DUE = "intake_due"
 _RUN_ROWS = 5_000  # keys of older messages a run
@@ -56,11 +59,16 @@ def connect(url: str) -> Engine:
     with answering(engine):
         revision = _revision(engine)
         if revision is None or revision < REVISION:
-            # Two processes may come at once; the slower one's failure only says that the tables exist by now.
-            with suppress(DBAPIError):
-                _complete(engine)
+            # Two processes may come at once: the slower one fails while the other is still at it.
+            for wait_s in (*_RACE_S, None):
+                with suppress(DBAPIError):
+                    _complete(engine)
+                is_whole = not _missing(engine) and _has_indices(engine)
+                if is_whole or wait_s is None:
+                    break
+                time.sleep(wait_s)
             # Unlike a lost race, a user without the right to alter tables must not pass for the new revision.
-            if _missing(engine) or not _has_indices(engine):
+            if not is_whole:
                 raise AngeliaError(
                     "the intake database lacks columns or indices, and they could not be added",
                     fix="allow the database user of ANGELIA_INTAKE to alter tables, once",
@@ -134,16 +142,23 @@ def kept(engine: Engine, write: Callable[[Connection], Kept]) -> Kept:
     Raises:
         Unavailable: the database did not answer; whether it kept anything is unknown.
     """
+    clashes = meetings = 0
     with answering(engine):
-        for left in reversed(range(_TRIES)):
+        while True:
             try:
                 with writing(engine) as connection:
                     return write(connection)
             except sa.exc.DBAPIError as error:
-                # The same rows were written meanwhile, which the next look shows.
-                if not left or not (isinstance(error, sa.exc.IntegrityError) or is_deadlock(error)):
+                if is_deadlock(error):
+                    # Whom it waited for goes on, and is done after a while; at once they would meet again.
+                    meetings += 1
+                    time.sleep(meetings * _PAUSE_S)
+                elif isinstance(error, sa.exc.IntegrityError):
+                    clashes += 1  # the same rows were written meanwhile, which the next look shows
+                else:
                     raise
-    raise AssertionError("unreachable")
+                if clashes >= _TRIES or meetings >= _MEETINGS:
+                    raise
 
 
 def insert_rows(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -1,8 +1,7 @@
 """From a night's terms and one shard's people to a `Problem`: who, which hours, what worth.
 
 Grain: user x campaign pairs of one shard. Reads nothing, writes nothing. Every pair that an audience names
-    gets an outcome word, so that nobody disappears without a reason; pairs that remain `open` are decided by
-    `decide`.
+    gets an outcome word, so that nobody disappears without a reason; `decide` decides those that stay `open`.
 """
 
 from __future__ import annotations
@@ -241,7 +240,8 @@ def assemble(
         # What is drawn to learn from keeps to its night; what is owed does not wait.
         may = allowed & ~(exempt | is_explore)[:, None]
         now, best = (np.where(may, each, 0.0).max(axis=1) for each in (chance, worth))
-        pays = Postponable.of(pairs.user, best, now, pairs.later)
+        nightly = np.array([one.is_nightly for one in terms.campaigns], bool)[pairs.campaign]
+        pays = Postponable.of(pairs.user, best, now, pairs.later, nightly)
         nights = best_nights(pays, later, pairs.fatigue, terms.limits().max_messages)
         outcome[nights > 0] = outcomes.BETTER_NIGHT
         allowed = allowed & (nights == 0)[:, None]

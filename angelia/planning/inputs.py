@@ -50,6 +50,7 @@ SCORE_BITS, CURVE_BITS = 20, 16
 # an ISO week, and a day on either side of it: local days begin up to 14 h before UTC's, and end up to 12 h
 # after them
 WEEK_DAYS = 9
+WAIT_CYCLES = 4  # so many times as long as a daily message looks ahead, each person has a last night to wait
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,8 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date], wo
         by_value=document.choose_channel is not None,
         canary=(document.canary.share_pct, document.canary.hours) if document.canary else None,
         wire_class=document.wire_class,
+        is_nightly=document.occurrence.every == "daily"
+        and not any(cap.messages < cap.days for cap in document.caps),
         later_nights=tuple(
             night
             for night in range(1, nights + 1)
@@ -219,8 +222,8 @@ def _campaign(catalog: Catalog, document: CampaignDocument, days: list[date], wo
             if (key := _occurrence(document, [day + timedelta(days=night) for day in days])) == occurrence
             or (key is not None and document.occurrence.every == "daily")
         ),
-        # Twice as long as it may look ahead: whoever waits at all can wait as long as that.
-        wait_cycle=2 * (1 + nights) if nights and document.occurrence.every == "daily" else 0,
+        # A safety net: long beside the week that a message may look ahead, so that few ever meet it.
+        wait_cycle=WAIT_CYCLES * (1 + nights) if nights and document.occurrence.every == "daily" else 0,
     )
 
 

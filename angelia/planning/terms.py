@@ -96,6 +96,7 @@ class CampaignTerms:
     canary: tuple[float, int] | None = None  # share of its people that goes first, hours until the rest
     wire_class: str = MARKETING  # as which providers count its messages
     later_nights: tuple[int, ...] = ()  # nights from now on which tonight's message may go instead
+    is_nightly: bool = False  # goes to a person every night: neither its caps nor its occurrence forbid it
     wait_cycle: int = 0  # nights in which each person has one that ends their wait; 0 = its occurrence does
 
 

@@ -52,6 +52,18 @@ WAITING = (
         _BEST,
     ),
     Mutant(
+        "messages wait behind one that comes every night",
+        "asks[self.user] & ~self.is_nightly))",
+        "asks[self.user]))",
+        _BEST,
+    ),
+    Mutant(
+        "what may not wait takes room",
+        "self.taken[user, night] += may_wait",
+        "self.taken[user, night] += 1",
+        _BEST,
+    ),
+    Mutant(
         "a message may wait for ever",
         "within = np.arange(1, NIGHTS_AHEAD + 1) <= left[:, None]",
         "within = np.arange(1, NIGHTS_AHEAD + 1) <= 99 + left[:, None]",
@@ -71,8 +83,8 @@ WAITING = (
     ),
     Mutant(
         "lift is worth nothing on later nights",
-        "return cls(user, best, ahead * ratio[:, None])",
-        "return cls(user, best, ahead)",
+        "return cls(user, best, ahead * ratio[:, None], is_nightly)",
+        "return cls(user, best, ahead, is_nightly)",
         _BEST,
     ),
     Mutant(

@@ -2,11 +2,11 @@
 
 Grain: pair (user x campaign). Reads nothing, writes nothing. A campaign that goes to a person once a week may
 go on any night of it. Days differ: a category has good weekdays, people have days off, and who still feels a
-message opens the next one less. So a person's messages that may wait are laid out over the week together: one
-after the other takes the night on which it is worth most to them, given those already laid out. What may not
-wait has its night, and is felt as much as people feel on average. Only tonight's part is decided; tomorrow it
-is done anew. Each night of waiting has to win `NIGHT_LOSS`: until then people leave
-audiences, campaigns end, and a campaign that goes once a week goes a day later from then on.
+message opens the next one less. So a person's messages are laid out over the week together: one after the
+other takes the night on which it is worth most to them, given those already laid out. What may not wait has
+its night; what would go again tomorrow is left out, since it is felt on every night alike. Only tonight's
+part is decided; tomorrow it is done anew. Each night of waiting has to win `NIGHT_LOSS`: until then people
+leave audiences, campaigns end, and a campaign that goes once a week goes a day later from then on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from angelia.planning.later.fatigue import FINE, Fatigue, LaterCosts, rounded
 from angelia.planning.postponing.later import F64, NIGHTS_AHEAD
-from angelia.planning.problem import I64
+from angelia.planning.problem import I64, Bools
 
 NIGHT_LOSS = 0.06  # of a message's worth, for each night that it waits
 # How much the risk of a refusal counts beside opens: who feels others refuses more, and for good.
@@ -32,24 +32,29 @@ class Postponable:
         user: ascending, (m,).
         tonight: worth at its best open hour, 0 = it cannot go, (m,).
         later: worth on each later night, 0 = it cannot go then, or may not wait, (m, NIGHTS_AHEAD).
+        is_nightly: its campaign would send to the person again tomorrow, (m,).
     """
 
     user: I64
     tonight: F64
     later: F64
+    is_nightly: Bools
 
     @classmethod
-    def of(cls, user: I64, best: F64, now: F64, ahead: F64) -> Postponable:
+    def of(cls, user: I64, best: F64, now: F64, ahead: F64, is_nightly: Bools) -> Postponable:
         """Return pairs by their worth and chance of an open at tonight's best hour, both (m,).
 
         A later night is worth as much more as its chance, `ahead`, (m, NIGHTS_AHEAD), is higher.
         """
         ratio = np.divide(best, now, out=np.zeros(len(now)), where=now > 0)
-        return cls(user, best, ahead * ratio[:, None])
+        return cls(user, best, ahead * ratio[:, None], is_nightly)
 
     def of_those_who_may(self) -> I64:
-        """Return the pairs that may go tonight, and may wait, (r,)."""
-        return np.flatnonzero((self.tonight > 0) & (self.later > 0).any(axis=1))
+        """Return the pairs to lay out: of people one of whose messages may wait, (r,)."""
+        waits = (self.tonight > 0) & (self.later > 0).any(axis=1)
+        asks = np.zeros(int(self.user.max(initial=-1)) + 1, bool)
+        asks[self.user[waits]] = True
+        return np.flatnonzero(waits | ((self.tonight > 0) & asks[self.user] & ~self.is_nightly))
 
 
 def best_nights(pairs: Postponable, costs: LaterCosts | None, fatigue: Fatigue | None, most: int) -> I64:
@@ -83,7 +88,7 @@ def best_nights(pairs: Postponable, costs: LaterCosts | None, fatigue: Fatigue |
         hit = np.flatnonzero((top == most_worth) & (top > 0))
         hit = hit[np.diff(user[hit], prepend=-1) > 0]
         night[left[hit]] = at[hit]
-        week.take(user[hit], at[hit])
+        week.take(user[hit], at[hit], np.asarray(worth[hit, 1:].any(axis=1)))
         # Whoever has no room left on any night keeps the rest for tonight's plan to decide.
         again = np.isin(user, user[hit])
         again[hit] = False
@@ -117,7 +122,10 @@ class _Week:
         """Return how much of a message's worth is left on each night to who feels so many."""
         return rounded(np.exp(-self.tires * (np.log1p(self.felt) - self.base)), FINE)
 
-    def take(self, user: I64, night: I64) -> None:
-        """Lay a message out for each of these people, at most one each."""
-        self.taken[user, night] += 1
+    def take(self, user: I64, night: I64, may_wait: Bools) -> None:
+        """Lay a message out for each of these people, at most one each.
+
+        What may not wait takes no room: whether it goes is the plan's to decide.
+        """
+        self.taken[user, night] += may_wait
         self.felt[user] += self.fades[np.abs(np.arange(NIGHTS_AHEAD + 1) - night[:, None])]

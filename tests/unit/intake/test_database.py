@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -133,3 +134,25 @@ def test_a_fault_that_stays_is_tried_no_more_than_thrice(engine: Engine) -> None
     with pytest.raises(sa.exc.IntegrityError):
         kept(engine, twice)
     assert len(tries) == 3
+
+
+@pytest.mark.parametrize(("meetings", "is_kept"), [(9, True), (10, False)])
+def test_writers_that_wait_for_each_other_have_ten_tries(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, meetings: int, is_kept: bool
+) -> None:
+    """Under load the loser meets the same writer again and again until that one is done."""
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+
+    def write(connection: Connection) -> str:
+        if len(pauses) < meetings:
+            raise sa.exc.OperationalError("insert", {}, Exception(1213, "Deadlock found"))
+        return "kept"
+
+    if is_kept:
+        assert kept(engine, write) == "kept"
+    else:
+        with pytest.raises(Unavailable):
+            kept(engine, write)
+    assert pauses == [0.01 * n for n in range(1, len(pauses) + 1)]
+    assert len(pauses) == meetings

@@ -20,7 +20,7 @@ from angelia.delivery.sending.pacing import TokenBucket
 from angelia.errors import InvalidInput
 from angelia.lake import Lake
 from angelia.planning.eligibility import build
-from angelia.planning.inputs import days_needed, find_inputs, load_shard, terms_of
+from angelia.planning.inputs import WAIT_CYCLES, days_needed, find_inputs, load_shard, terms_of
 from angelia.planning.offers import MaterialFacts, material_facts
 from angelia.planning.postponing import NIGHTS_AHEAD
 from angelia.planning.reading import Blocks
@@ -107,7 +107,9 @@ def test_a_message_waits_within_its_occurrence_or_caps(
     (campaign,) = terms(**changes).campaigns
     assert campaign.later_nights == nights
     is_bound = campaign.occurrence in ("once", "2026-W46", "2026-W47")
-    assert campaign.wait_cycle == (0 if is_bound or not nights else 2 * (1 + changes["postpone_nights"]))
+    assert campaign.wait_cycle == (
+        0 if is_bound or not nights else WAIT_CYCLES * (1 + changes["postpone_nights"])
+    )
 
 
 def test_no_campaign_may_wait_longer_than_is_looked_ahead() -> None:

@@ -33,8 +33,10 @@ def nights(
     costs: LaterCosts | None = None,
     fatigue: Fatigue | None = None,
     most: int = 2,
+    is_nightly: bool = False,
 ) -> list[int]:
-    pairs = Postponable(np.array(user, np.int64), np.array(tonight), ahead)
+    flags = np.full(len(user), is_nightly)
+    pairs = Postponable(np.array(user, np.int64), np.array(tonight), ahead, flags)
     return best_nights(pairs, costs, fatigue, most).tolist()
 
 
@@ -84,17 +86,25 @@ def test_a_tired_person_waits_and_one_as_usual_does_not() -> None:
     assert nights([0], [1.0], ahead, felt_by([1.0], rate=0.5), TIRED) == [0]
 
 
-def test_what_may_not_wait_makes_nothing_wait() -> None:
+def test_what_would_go_again_tomorrow_makes_nothing_wait() -> None:
     """Else a message would wait for ever behind one that comes every night."""
     user, tonight, ahead = [0, 0], [1.0, 5.0], later(dict.fromkeys(range(1, 7), 1.0), {})
-    assert nights(user, tonight, ahead, most=1) == [0, 0]
-    assert nights(user, tonight, ahead, felt_by([0.0, 0.0], rate=1.0), TIRED) == [0, 0]
+    tired = felt_by([0.0, 0.0])
+    assert nights(user, tonight, ahead, tired, TIRED, is_nightly=True) == [0, 0]
+    first, second = nights(user, tonight, ahead, tired, TIRED)
+    assert (first > 0, second) == (True, 0), "what goes tonight only is felt tonight"
+
+
+def test_what_may_not_wait_takes_nobody_s_room() -> None:
+    """Whether it goes is not known: its budget may be used up."""
+    ahead = later(dict.fromkeys(range(1, 7), 1.0), {}, {})
+    assert nights([0, 0, 0], [1.0, 5.0, 4.0], ahead, most=1) == [0, 0, 0]
 
 
 def test_lift_counts_on_later_nights_as_tonight() -> None:
     """Worth by opens and lift together: 1.5 for a chance of .1, so a chance of .3 is worth 4.5."""
     pairs = Postponable.of(
-        np.arange(2), np.array([1.5, 0.0]), np.array([0.1, 0.1]), later({1: 0.3}, {1: 0.3})
+        np.arange(2), np.array([1.5, 0.0]), np.array([0.1, 0.1]), later({1: 0.3}, {1: 0.3}), np.zeros(2, bool)
     )
     assert pairs.later[:, 0].tolist() == [4.5, 0.0]
     assert best_nights(pairs, None, None, 2).tolist() == [1, 0]

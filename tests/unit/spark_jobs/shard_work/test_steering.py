@@ -73,7 +73,11 @@ def test_a_sample_comes_back_from_the_store(tmp_path: Path, monkeypatch: pytest.
             **{name: getattr(whole_pairs, name)[rows] for name in BY_PAIR},
         )
         part = assemble(LIMITED, people, theirs, OLD)
-        return SimpleNamespace(problem=part.problem, later=part.later, shard=SimpleNamespace(people=people))
+        waits = np.where(theirs.campaign == 0, 2, 0)  # the first campaign's messages wait
+        own = SimpleNamespace(people=people)
+        return SimpleNamespace(
+            problem=part.problem, later=part.later, shard=own, allowed=part.allowed, nights=waits
+        )
 
     monkeypatch.setattr(steering, "prepare", prepare)
     inputs: Any = SimpleNamespace(send_times=SimpleNamespace(meta={META: BUSIEST}))
@@ -87,6 +91,8 @@ def test_a_sample_comes_back_from_the_store(tmp_path: Path, monkeypatch: pytest.
     assert np.array_equal(sample.weight, whole.weight)
     assert np.array_equal(sample.usual.best, whole.usual.best)
     assert np.array_equal(sample.usual.reach, whole.usual.reach)
+    assert np.array_equal(sample.waits, sample.problem.pair_campaign == 0)
+    assert not whole.waits.any()
     reach = set(sample.usual.reach.tolist())
     assert all(BUSIEST[1] < one < BUSIEST[0] for one in reach), "a Sunday, and a few hours of Monday"
     assert (whole.weight[whole.problem.is_exempt] == 0).all()
