@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 _BEST = ("planning/postponing/test_best.py",)
-_LATER = ("planning/postponing/test_later.py",)
+_AHEAD = ("planning/postponing/test_ahead.py",)
 _PAIRS = ("planning/test_eligibility.py",)
 
 WAITING = (
@@ -67,19 +67,19 @@ WAITING = (
         "a message may wait for ever",
         "within = np.arange(1, NIGHTS_AHEAD + 1) <= left[:, None]",
         "within = np.arange(1, NIGHTS_AHEAD + 1) <= 99 + left[:, None]",
-        _LATER,
+        _AHEAD,
     ),
     Mutant(
         "a material's last day is none to a later night",
         "if self.materials.is_valid(material, stretch.day):",
         "if True:",
-        _LATER,
+        _AHEAD,
     ),
     Mutant(
         "a later night promises more than certainty",
         "return np.minimum(score * gain, 1.0)",
         "return score * gain",
-        _LATER,
+        _AHEAD,
     ),
     Mutant(
         "lift is worth nothing on later nights",
@@ -91,19 +91,19 @@ WAITING = (
         "the drawn material decides whether it waits",
         "np.divide(own, best, out=",
         "np.divide(best, best, out=",
-        _LATER,
+        _AHEAD,
     ),
     Mutant(
         "their own quiet hours are tonight's alone",
         "is_open = is_open & ~own[0]",
         "is_open = is_open & ~own[0] if not number else is_open",
-        _LATER,
+        _AHEAD,
     ),
     Mutant(
         "what is late tonight is late on every night",
         "start=terms.start + timedelta(days=number), first_slot=0",
         "start=terms.start + timedelta(days=number)",
-        _LATER,
+        _AHEAD,
     ),
     Mutant(
         "a message waits for the next week's",
