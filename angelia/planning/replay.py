@@ -113,6 +113,21 @@ def changed(catalog: Catalog, changes: Changes) -> list[StoredDocument]:
     return documents
 
 
+def require_replayable(days: Sequence[str], changes: Changes) -> None:
+    """Refuse a change that cannot be replayed over so many nights.
+
+    Raises:
+        InvalidInput: who may wait is changed, over several nights.
+    """
+    waits = [name for name, fields in changes.items() if "postpone_nights" in fields]
+    if waits and len(days) > 1:
+        raise InvalidInput(
+            f"postpone_nights of {waits[0]} cannot be replayed over {len(days)} nights: what main sent on "
+            "the first counts as sent on the next, so a message that waits would never go",
+            fix="replay one night, or ask `angelia plan whatif --ds D --set postpone.CAMPAIGN=3`",
+        )
+
+
 def replay(main: Lake, branch: Lake, days: Sequence[str], changes: Changes) -> list[dict[str, Any]]:
     """Decide nights again, in one Spark session; return each one's comparison with main.
 
@@ -121,13 +136,7 @@ def replay(main: Lake, branch: Lake, days: Sequence[str], changes: Changes) -> l
         InvalidInput: a change cannot be made, or not over several nights.
         AngeliaError: a job failed; its own error stands above.
     """
-    waits = [name for name, fields in changes.items() if "postpone_nights" in fields]
-    if waits and len(days) > 1:
-        raise InvalidInput(
-            f"--changes: postpone_nights of {waits[0]} cannot be replayed over {len(days)} nights: what main "
-            "sent on the first counts as sent on the next, so a message that waits would never go",
-            fix="replay one night, or ask `angelia plan whatif --ds D --set postpone.CAMPAIGN=3`",
-        )
+    require_replayable(days, changes)
     snapshots = []
     for ds in days:
         plan = main.require("decisions", ds=ds)

@@ -19,8 +19,8 @@ from angelia.console.states import stops_of
 from angelia.contracts.outcomes import DECIDED
 from angelia.days import parse_day
 from angelia.drawing.page import legend
-from angelia.errors import AngeliaError, NotFound
-from angelia.planning.replay import branch_for
+from angelia.errors import AngeliaError, InvalidInput, NotFound
+from angelia.planning.replay import branch_for, require_replayable
 
 PAGE = Page("replay", "Replay", order=65)
 FIELDS_AT_MOST = 5_000
@@ -57,6 +57,10 @@ def _replay(desk: DeskNow, typed: Mapping[str, str], *, is_checked: bool) -> Res
         form = questions.form_of(night, typed if is_checked else {}, questions.may_be_replayed)
         if form.changed is not None:
             changes = questions.changes_of(night, form.changed)
+            try:
+                require_replayable(span, changes)
+            except InvalidInput as error:
+                problems["last"] = error.one_line()
     is_sound = not problems and form is not None and form.is_sound
     branch = branch_for(span, changes) if is_sound else ""
     conf = {"mode": "replay", "first": span[0], "last": span[-1], "changes": changes} if is_sound else {}

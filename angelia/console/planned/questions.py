@@ -100,17 +100,19 @@ def form_of(
     running = [campaign.id for campaign in night.terms.campaigns]
     known = [one for one in settings_of(night.catalog, running) if takes(one.name)]
     wanted, problems, owner = _wanted(known, typed)
-    for name, value in wanted.items():
-        try:
-            change(night.catalog, running, {name: value})
-        except InvalidInput as error:
-            problems.setdefault(owner.get(name, name), _says(error))
     general, changed = "", None
     if not problems:
         try:
             changed = change(night.catalog, running, wanted)
         except InvalidInput as error:
-            general = _says(error)  # each can be, but not all together
+            general = _says(error)
+    # One by one only if together they cannot be: a value may need another, as waiting needs a cap.
+    for name, value in wanted.items() if changed is None else ():
+        try:
+            change(night.catalog, running, {name: value})
+        except InvalidInput as error:
+            problems.setdefault(owner.get(name, name), _says(error))
+    general = "" if problems else general  # each can be, but not all together
     return Form(tuple(_groups(known, running, typed, problems)), wanted, problems, general, changed)
 
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from angelia.errors import AngeliaError, InvalidInput
+from angelia.intake import database
 from angelia.intake.database import Unavailable, change_rows, connect, fetched, insert_rows, kept, writing
 from angelia.intake.store import IntakeStore
 from angelia.intake.tables import external_ids, messages, schema
@@ -156,3 +157,25 @@ def test_writers_that_wait_for_each_other_have_ten_tries(
             kept(engine, write)
     assert pauses == [0.01 * n for n in range(1, len(pauses) + 1)]
     assert len(pauses) == meetings
+
+
+def test_tables_that_another_process_still_makes_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own tries fail, since the other makes the same tables."""
+    tries, complete = [], database._complete
+
+    def lose(engine: Engine) -> None:
+        tries.append(1)
+        if len(tries) == 3:
+            complete(engine)
+        raise sa.exc.OperationalError("create", {}, Exception("already exists"))
+
+    monkeypatch.setattr(database, "_complete", lose)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(database, "_missing", lambda engine: ["due_us"] if len(tries) < 3 else [])
+    connect(f"sqlite:///{tmp_path / 'new.db'}").dispose()
+    assert len(tries) == 3
+    monkeypatch.setattr(database, "_missing", lambda engine: ["due_us"])
+    with pytest.raises(AngeliaError, match="lacks columns or indices"):
+        connect(f"sqlite:///{tmp_path / 'other.db'}")

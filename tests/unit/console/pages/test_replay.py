@@ -8,7 +8,7 @@ from html import unescape
 
 import pytest
 
-from angelia.console.planned import replays
+from angelia.console.planned import nights, replays
 from angelia.lake import Lake, numbered
 from angelia.planning.replay import COMPARED, branch_for
 from tests.unit.console.pages.test_plan import problems
@@ -62,6 +62,19 @@ def test_a_wrong_replay_is_named_at_its_field(console, night, typed, wrong):
     assert answer.status_code == 400
     assert set(problems(answer.text)) == wrong
     assert "data-trigger" not in answer.text
+
+
+def test_who_may_wait_is_changed_for_one_night_alone(console, night, monkeypatch):
+    typed = {"first": DS, "last": DS, "caps.sale.per_week": "1", "postpone.sale": "3"}
+    page = console("USER").post("/replay", data=typed)
+    assert conf_of(page.text)["changes"]["sale"]["postpone_nights"] == 3
+    assert set(problems(console("USER").post("/replay", data=typed | {"postpone.sale": "x"}).text)) == {
+        "postpone.sale"
+    }
+    monkeypatch.setattr(nights, "planned", lambda lake: ["2026-11-15", DS])
+    answer = console("USER").post("/replay", data=typed | {"last": "2026-11-15"})
+    assert answer.status_code == 400
+    assert "postpone_nights of sale cannot be replayed over 2 nights" in problems(answer.text)["last"]
 
 
 def test_a_night_that_cannot_be_opened_leaves_the_list(console, replayed):
